@@ -1,0 +1,13 @@
+"""minixfmr: every Transformer forward and backward pass, written by hand in NumPy."""
+
+from .backend import BackendError, backend_name, to_device, to_numpy, use_backend
+from .checkpoint import CheckpointError, load, load_training, save, save_training
+from .generation import generate
+from .gradcheck import gradcheck, gradcheck_function
+from .models import Config, ConfigError, EncoderDecoder
+from .module import Module, Parameter
+from .training import AdamW, CrossEntropy, Trainer, TrainingDiverged, TranslationData, clip_grad_norm, evaluate
+
+__version__ = "0.1.0"
+
+__all__ = [name for name in dir() if not name.startswith("_")]

@@ -1,0 +1,165 @@
+"""The array module behind every other file: NumPy on a CPU, CuPy on CUDA, or anything that speaks NumPy.
+
+`xp` stands for that module: `xp.exp(x)` is `numpy.exp(x)` or `cupy.exp(x)`. This is the only file that knows
+which, and the home of the few operations that the array modules do not spell alike or do not all do fast.
+"""
+
+import importlib
+import math
+import os
+from typing import Any
+
+import numpy
+
+
+class BackendError(RuntimeError):
+    """The array backend asked for cannot be used here; the message says what to do."""
+
+
+class _ArrayModule:
+    """Looks like the chosen module. A name is fetched once and kept, so `xp.exp` costs what `numpy.exp` does."""
+
+    def __getattr__(self, name):
+        value = getattr(_module, name)
+        setattr(self, name, value)
+        return value
+
+
+_module: Any = numpy
+xp: Any = _ArrayModule()
+
+
+def use_backend(backend):
+    """Choose the array module for everything made from now on.
+
+    backend: "numpy", "cupy", or a module object with NumPy's interface. Arrays made before stay where they
+    are, so choose before building a model. Also set by the environment variable MINIXFMR_BACKEND.
+    Raises BackendError, in one sentence, if it is unknown, not installed or has no GPU to run on.
+    """
+    global _module
+    if backend == "numpy":
+        module = numpy
+    elif backend == "cupy":
+        module = _import_cupy()
+    elif isinstance(backend, str) or not hasattr(backend, "matmul"):
+        raise BackendError(f'unknown backend {backend!r}: use "numpy", "cupy" or a NumPy-like module object')
+    else:
+        module = backend
+    _module = module
+    vars(xp).clear()
+
+
+def backend_name():
+    """The name of the array module in use, such as "numpy"."""
+    return _module.__name__
+
+
+def _import_cupy():
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError as error:
+        raise BackendError(
+            f"the cupy backend needs CuPy, which does not import here ({error}): "
+            'pip install "minixfmr[cuda12]" (or [cuda13]), or stay with use_backend("numpy")'
+        ) from error
+    try:
+        devices = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        devices, reason = 0, str(error)
+    else:
+        reason = "no device"
+    if devices == 0:
+        raise BackendError(
+            f"the cupy backend found no usable CUDA GPU ({reason}): "
+            'check nvidia-smi, or stay with use_backend("numpy")'
+        )
+    return cupy
+
+
+def to_numpy(array):
+    """The array as a numpy.ndarray on the host; a NumPy array comes back as it is."""
+    return array.get() if hasattr(array, "get") else numpy.asarray(array)
+
+
+def to_device(array, dtype=None):
+    """The array (or nested list) as an array of the backend in use."""
+    return xp.asarray(array, dtype=dtype)
+
+
+# --- sums, as products with ones: BLAS adds up rows several times faster than .sum(axis) does
+
+
+def row_sum(x):
+    """Sum over the last axis, which stays with length 1:  (..., n) → (..., 1)."""
+    return x @ xp.ones((x.shape[-1], 1), x.dtype)
+
+
+def row_mean(x):
+    """Mean over the last axis, which stays with length 1:  (..., n) → (..., 1)."""
+    return x @ xp.full((x.shape[-1], 1), 1 / x.shape[-1], x.dtype)
+
+
+def column_sum(x):
+    """Sum over the last axis but one, which stays with length 1:  (..., m, n) → (..., 1, n)."""
+    return xp.ones((1, x.shape[-2]), x.dtype) @ x
+
+
+def sum_rows(x):
+    """Sum over every axis but the last:  (..., n) → (n,)."""
+    rows = x.reshape(-1, x.shape[-1])
+    return xp.ones(len(rows), x.dtype) @ rows
+
+
+def add_at(table, ids, rows):
+    """table[id] += row for each pair; unlike `table[ids] += rows`, an id that occurs twice counts twice."""
+    xp.add.at(table, ids, rows)
+
+
+# --- the error function, which NumPy lacks
+
+# erf(x) = tanh(x · P(x²)) with P fitted by least squares on |x| ≤ 4.2, weighted by the error it causes;
+# beyond that erf is ±1 in float32. Largest error 1.4e-7, about the rounding of float32, at the price of a tanh.
+_ERF_P = (
+    1.12837971,
+    0.102765482,
+    -1.84385045e-4,
+    -6.25718144e-4,
+    8.97119234e-5,
+    -5.98555549e-6,
+    1.58950448e-7,
+)
+_erf_exact = numpy.frompyfunc(math.erf, 1, 1)
+
+
+def erf(x):
+    """The error function, 2/√π ∫₀ˣ exp(-t²) dt, to the precision of x's dtype."""
+    if x.dtype == xp.float32:
+        square = xp.minimum(x * x, 4.2**2)
+        p = xp.full_like(x, _ERF_P[-1])
+        for coefficient in _ERF_P[-2::-1]:  # Horner's rule
+            p *= square
+            p += coefficient
+        p *= x
+        return xp.tanh(p, out=p)
+    return to_device(_erf_exact(to_numpy(x)).astype(x.dtype))
+
+
+# --- random numbers: drawn on the host, so that a seed gives the same numbers on every backend
+
+
+def random_generator(seed):
+    """A generator from a seed (an int or a sequence of ints); a generator comes back as it is."""
+    if isinstance(seed, numpy.random.Generator):
+        return seed
+    return numpy.random.Generator(numpy.random.SFC64(seed))
+
+
+def random_keep(rng, shape, p):
+    """A boolean array, False with probability p (rounded to 1/65536): 16 random bits an element suffice."""
+    size = math.prod(shape)
+    bits = rng.bit_generator.random_raw(-(-size // 4)).view(numpy.uint16)[:size]
+    return to_device((bits >= numpy.uint16(round(p * 65536))).reshape(shape))
+
+
+if os.environ.get("MINIXFMR_BACKEND"):
+    use_backend(os.environ["MINIXFMR_BACKEND"])

@@ -1,0 +1,98 @@
+"""Activations: the one nonlinearity of a feed-forward layer."""
+
+import math
+
+from ..backend import erf, xp
+from ..module import Module
+
+
+def relu(x):
+    """y = max(0, x), elementwise."""
+    y = xp.maximum(x, 0)
+    return y, (y,)  # y > 0 exactly where x > 0
+
+
+def relu_backward(dy, saved):
+    """dx = dy where x > 0, else 0 (at x = 0 the derivative is taken as 0)."""
+    (y,) = saved
+    return dy * (y > 0)
+
+
+def gelu(x):
+    """Exact GELU (Hendrycks & Gimpel 2016): x times the chance that a standard normal lies below x.
+
+    Φ = ½ (1 + erf(x / √2)),   y = x Φ
+    """
+    phi = erf(x * (1 / math.sqrt(2)))
+    phi += 1
+    phi *= 0.5
+    return x * phi, (x, phi)
+
+
+def gelu_backward(dy, saved):
+    """dx = dy · (Φ + x φ),   φ = Φ' = exp(-x²/2) / √(2π)."""
+    x, phi = saved
+    d = x * x
+    d *= -0.5
+    xp.exp(d, out=d)
+    d *= 1 / math.sqrt(2 * math.pi)  # φ
+    d *= x
+    d += phi
+    d *= dy
+    return d
+
+
+def gelu_tanh(x):
+    """The tanh approximation of GELU (Hendrycks & Gimpel 2016, section 2), which GPT-2 uses.
+
+    t = tanh(√(2/π) (x + 0.044715 x³)),   y = ½ x (1 + t)
+    """
+    t = x * x
+    t *= 0.044715
+    t += 1
+    t *= x
+    t *= math.sqrt(2 / math.pi)
+    xp.tanh(t, out=t)
+    y = t + 1
+    y *= x
+    y *= 0.5
+    return y, (x, t)
+
+
+def gelu_tanh_backward(dy, saved):
+    """dx = dy · ½ (1 + t + x (1 - t²) √(2/π) (1 + 3 · 0.044715 x²))."""
+    x, t = saved
+    d = x * x
+    d *= 3 * 0.044715
+    d += 1
+    d *= math.sqrt(2 / math.pi)
+    d *= x
+    d *= 1 - t * t
+    d += t
+    d += 1
+    d *= 0.5
+    d *= dy
+    return d
+
+
+ACTIVATIONS = {
+    "relu": (relu, relu_backward),
+    "gelu": (gelu, gelu_backward),
+    "gelu_tanh": (gelu_tanh, gelu_tanh_backward),
+}
+
+
+class Activation(Module):
+    """One of ACTIVATIONS by name."""
+
+    def __init__(self, name):
+        if name not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {sorted(ACTIVATIONS)}, got {name!r}")
+        self.function, self.derivative = ACTIVATIONS[name]
+
+    def forward(self, x):
+        """x: any shape → y: the same shape"""
+        return self.function(x)
+
+    def backward(self, dy, saved):
+        return self.derivative(dy, saved)

@@ -1,0 +1,178 @@
+"""Attention: each query gathers the values of the keys that match it.
+
+The scores are kept transposed, one column a query, since a maximum down the columns of an array is four times
+as fast as one along its short rows. Nothing outside this file sees it.
+"""
+
+from ..backend import column_sum, random_generator, xp
+from ..module import Module
+from .dropout import dropout, dropout_backward
+from .linear import Linear
+
+
+def attention(query, key, value, mask=None, p=0.0, rng=None):
+    """Scaled dot-product attention (Vaswani et al. 2017, eq. 1).
+
+        S = Q Kᵀ / √dh,   W = softmax(S) over the keys,   y = dropout(W) V
+
+    query: (B, H, Tq, dh)    key, value: (B, H, Tk, dh)    →    y: (B, H, Tq, dh)
+    mask: boolean, True = may attend, broadcastable to (B, H, Tq, Tk); a query that may attend to nothing yields 0
+    p, rng: dropout on the weights (0 in the paper); rng None in evaluation
+    """
+    query = query * query.shape[-1] ** -0.5
+    w = key @ query.swapaxes(-1, -2)  # (B, H, Tk, Tq)  Sᵀ
+    if mask is not None:
+        visible = mask.swapaxes(-1, -2)  # (..., Tk, Tq)
+        w += (visible.astype(w.dtype) - 1) * xp.finfo(w.dtype).max  # hidden: as low as a number can be
+    w -= w.max(axis=-2, keepdims=True)  # softmax does not change, and exp cannot overflow
+    xp.exp(w, out=w)
+    total = column_sum(w)  # (B, H, 1, Tq)
+    w *= 1 / total if mask is None else visible.any(axis=-2, keepdims=True) / total
+    dropped, saved_dropout = dropout(w, p, rng)
+    y = dropped.swapaxes(-1, -2) @ value  # (B, H, Tq, dh)
+    return y, (query, key, value, w, dropped, saved_dropout)  # w: softmax;  dropped: for dvalue;  query is scaled
+
+
+def attention_backward(dy, saved):
+    """dL/dquery, dL/dkey, dL/dvalue for attention.
+
+    W's columns (rows of the paper) each sum to 1: raising one weight lowers the others, hence the second term of dS.
+
+        dV = dropout(W)ᵀ dy,   dW = dropout_backward(dy Vᵀ),   dS = W · dW - W · Σₖ W · dW
+        dQ = dS K / √dh,   dK = dSᵀ Q / √dh
+    """
+    query, key, value, w, dropped, saved_dropout = saved
+    dvalue = dropped @ dy  # (B, H, Tk, dh)
+    dw = dropout_backward(value @ dy.swapaxes(-1, -2), saved_dropout)  # (B, H, Tk, Tq)
+    ds = w * dw
+    ds -= w * column_sum(ds)
+    dquery = ds.swapaxes(-1, -2) @ key  # (B, H, Tq, dh)
+    dquery *= query.shape[-1] ** -0.5
+    dkey = ds @ query  # (B, H, Tk, dh)  the saved query holds 1/√dh already
+    return dquery, dkey, dvalue
+
+
+def split_heads(x, num_heads):
+    """(B, T, H·dh) → (B, H, T, dh), a view: BLAS takes it as it is."""
+    return x.reshape(*x.shape[:2], num_heads, -1).swapaxes(1, 2)
+
+
+def merge_heads(x):
+    """(B, H, T, dh) → (B, T, H·dh), the inverse of split_heads, and so its backward."""
+    return x.swapaxes(1, 2).reshape(x.shape[0], x.shape[2], -1)
+
+
+class KeyValueCache:
+    """The keys and values of the positions seen so far, so that generating a token costs one position, not all.
+
+    keys, values: (B, H, T, dh). The buffers behind them double when they are full.
+    """
+
+    def __init__(self):
+        self.length = 0
+        self._keys = self._values = None
+
+    @property
+    def keys(self):
+        return self._keys[:, :, : self.length]
+
+    @property
+    def values(self):
+        return self._values[:, :, : self.length]
+
+    def append(self, keys, values):
+        """Add (B, H, T, dh) at the end; return all keys and values."""
+        end = self.length + keys.shape[2]
+        if self._keys is None or end > self._keys.shape[2]:
+            self._keys, self._values = self._grown(self._keys, keys, end), self._grown(self._values, values, end)
+        self._keys[:, :, self.length : end], self._values[:, :, self.length : end] = keys, values
+        self.length = end
+        return self.keys, self.values
+
+    def _grown(self, old, new, end):
+        buffer = xp.empty((*new.shape[:2], max(end, 2 * self.length), new.shape[3]), new.dtype)
+        if self.length:
+            buffer[:, :, : self.length] = old[:, :, : self.length]
+        return buffer
+
+    def reorder(self, rows):
+        """Keep these batch rows in this order (a row may come several times): beam search moves hypotheses."""
+        if self.length:
+            self._keys, self._values = self._keys[rows], self._values[rows]
+
+
+class MultiHeadAttention(Module):
+    """Several attentions side by side, each in a subspace of width dh = d_model / H.
+
+        MultiHead(x, m) = concat(head₁ ... head_H) Wᵒ,   headᵢ = attention(x Wᵢ^Q, m Wᵢ^K, m Wᵢ^V)
+
+    (Vaswani et al. 2017, section 3.2.2.) The matrices of all heads lie side by side in one. Self-attention: m is x.
+    The four linear maps have biases, which the paper does not write but most published systems have.
+    """
+
+    def __init__(self, d_model, num_heads, *, dropout=0.0, rng=0, dtype="float32"):
+        if num_heads < 1 or d_model % num_heads:
+            raise ValueError(
+                f"d_model must be divisible by num_heads, got d_model = {d_model} and num_heads = {num_heads}"
+            )
+        rng = random_generator(rng)
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.query = Linear(d_model, d_model, rng=rng, dtype=dtype)
+        self.key = Linear(d_model, d_model, rng=rng, dtype=dtype)
+        self.value = Linear(d_model, d_model, rng=rng, dtype=dtype)
+        self.output = Linear(d_model, d_model, rng=rng, dtype=dtype)
+
+    def forward(self, x, memory=None, mask=None, rng=None, cache=None):
+        """x: (B, Tq, d)    memory: (B, Tk, d) for cross-attention, None for self-attention    →    (B, Tq, d)
+
+        mask: boolean, True = may attend, broadcastable to (B, H, Tq, Tk). rng: for dropout, None in evaluation.
+        cache: a KeyValueCache when generating: self-attention adds x to it, cross-attention fills it once.
+        """
+        q, saved_query = self.query.forward(x)  # (B, Tq, d)
+        if cache is None:
+            k, saved_key, v, saved_value = self._keys_and_values(x if memory is None else memory)
+        else:
+            k, v, saved_key, saved_value = *self._cached(x, memory, cache), None, None
+        q = split_heads(q, self.num_heads)  # (B, H, Tq, dh)
+        _check_mask(mask, (*q.shape[:3], k.shape[2]))
+        heads, saved_attention = attention(q, k, v, mask, self.dropout, rng)  # (B, H, Tq, dh)
+        y, saved_output = self.output.forward(merge_heads(heads))  # (B, Tq, d)
+        return y, (saved_query, saved_key, saved_value, saved_attention, saved_output, memory is None)
+
+    def backward(self, dy, saved):
+        """dx for self-attention, (dx, dmemory) for cross-attention."""
+        saved_query, saved_key, saved_value, saved_attention, saved_output, is_self = saved
+        dheads = split_heads(self.output.backward(dy, saved_output), self.num_heads)  # (B, H, Tq, dh)
+        dq, dk, dv = attention_backward(dheads, saved_attention)
+        dx = self.query.backward(merge_heads(dq), saved_query)  # (B, Tq, d)
+        dmemory = self.key.backward(merge_heads(dk), saved_key)  # (B, Tk, d)
+        dmemory += self.value.backward(merge_heads(dv), saved_value)
+        return dx + dmemory if is_self else (dx, dmemory)
+
+    def attention_weights(self, saved):
+        """The softmax weights (B, H, Tq, Tk), before dropout, out of what forward saved."""
+        _, _, _, (_, _, _, w, _, _), _, _ = saved
+        return w.swapaxes(-1, -2)
+
+    def _keys_and_values(self, source):
+        k, saved_key = self.key.forward(source)  # (B, Tk, d)
+        v, saved_value = self.value.forward(source)
+        return split_heads(k, self.num_heads), saved_key, split_heads(v, self.num_heads), saved_value
+
+    def _cached(self, x, memory, cache):
+        if memory is not None and cache.length:  # the memory never changes: its keys and values are there
+            return cache.keys, cache.values
+        k, _, v, _ = self._keys_and_values(x if memory is None else memory)
+        return cache.append(k, v)
+
+
+def _check_mask(mask, shape):
+    """Raise unless mask is boolean and broadcasts to shape = (B, H, Tq, Tk)."""
+    if mask is None:
+        return
+    if mask.dtype != bool:
+        raise TypeError(f"mask must be boolean (True = may attend), got {mask.dtype}: convert with mask != 0")
+    fits = 2 <= mask.ndim <= 4 and all(m in (1, n) for m, n in zip(mask.shape[::-1], shape[::-1], strict=False))
+    if not fits:
+        raise ValueError(f"mask of shape {mask.shape} does not broadcast to (B, H, Tq, Tk) = {shape}")

@@ -1,0 +1,36 @@
+"""The position-wise feed-forward layer: each vector by itself through a wide hidden layer."""
+
+from ..backend import random_generator
+from ..module import Module
+from .activations import Activation
+from .dropout import Dropout
+from .linear import Linear
+
+
+class FeedForward(Module):
+    """FFN(x) = activation(x W₁ + b₁) W₂ + b₂   (Vaswani et al. 2017, eq. 2, with ReLU)
+
+    dropout: after the activation; 0 in the paper.
+    """
+
+    def __init__(self, d_model, d_ff, *, activation="relu", dropout=0.0, rng=0, dtype="float32"):
+        rng = random_generator(rng)
+        self.hidden = Linear(d_model, d_ff, rng=rng, dtype=dtype)
+        self.activation = Activation(activation)
+        self.dropout = Dropout(dropout)
+        self.output = Linear(d_ff, d_model, rng=rng, dtype=dtype)
+
+    def forward(self, x, rng=None):
+        """x: (..., d_model) → (..., d_model). rng: for dropout; None in evaluation."""
+        h, saved_hidden = self.hidden.forward(x)  # (..., d_ff)
+        a, saved_activation = self.activation.forward(h)
+        a, saved_dropout = self.dropout.forward(a, rng)
+        y, saved_output = self.output.forward(a)  # (..., d_model)
+        return y, (saved_hidden, saved_activation, saved_dropout, saved_output)
+
+    def backward(self, dy, saved):
+        saved_hidden, saved_activation, saved_dropout, saved_output = saved
+        da = self.output.backward(dy, saved_output)  # (..., d_ff)
+        da = self.dropout.backward(da, saved_dropout)
+        dh = self.activation.backward(da, saved_activation)
+        return self.hidden.backward(dh, saved_hidden)  # (..., d_model)

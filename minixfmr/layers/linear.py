@@ -1,0 +1,91 @@
+"""Linear maps: y = x W + b, and the logits of an output layer that shares its matrix with the embedding."""
+
+from ..backend import random_generator, sum_rows, to_device, xp
+from ..module import Module, Parameter
+
+
+def linear(x, weight, bias=None):
+    """Multiply each vector by a matrix and add a bias.
+
+        y = x W + b
+
+    x: (..., n)    weight: (n, m)    bias: (m,) or None    →    y: (..., m)
+    """
+    rows = x.reshape(-1, x.shape[-1])  # (N, n)  one large product instead of many small ones
+    y = rows @ weight  # (N, m)
+    if bias is not None:
+        y += bias
+    return y.reshape(*x.shape[:-1], -1), (rows, weight)  # rows: for dweight;  weight: for dx
+
+
+def linear_backward(dy, saved):
+    """dL/dx, dL/dweight, dL/dbias for linear. W and b served every row, so their gradients sum over rows.
+
+    dx = dy Wᵀ,   dW = xᵀ dy,   db = Σ dy
+    """
+    rows, weight = saved
+    drows = dy.reshape(-1, dy.shape[-1])  # (N, m)
+    dx = (drows @ weight.T).reshape(*dy.shape[:-1], -1)  # (..., n)
+    return dx, rows.T @ drows, sum_rows(drows)
+
+
+class Linear(Module):
+    """y = x W + b with W of shape (d_in, d_out), so that the code reads like the paper.
+
+    Initial W: uniform with variance 2 / (d_in + d_out) (Glorot & Bengio 2010, eq. 16); initial b: 0.
+    """
+
+    def __init__(self, d_in, d_out, *, bias=True, rng=0, dtype="float32"):
+        limit = (6 / (d_in + d_out)) ** 0.5
+        values = random_generator(rng).uniform(-limit, limit, (d_in, d_out))
+        self.weight = Parameter(to_device(values, dtype))
+        self.bias = Parameter(xp.zeros(d_out, dtype)) if bias else None
+
+    def forward(self, x):
+        """x: (..., d_in) → y: (..., d_out). Raises ValueError if the last axis is not d_in."""
+        weight, bias = self.weight.data, self.bias
+        if x.shape[-1] != len(weight):
+            raise ValueError(f"Linear: x has shape {x.shape}, its last axis must be d_in = {len(weight)}")
+        return linear(x, weight, None if bias is None else bias.data)
+
+    def backward(self, dy, saved):
+        dx, dweight, dbias = linear_backward(dy, saved)
+        self.weight.grad += dweight
+        if self.bias is not None:
+            self.bias.grad += dbias
+        return dx
+
+
+def output_logits(x, table):
+    """Score every token of the vocabulary by its product with the final vector.
+
+        z = x Eᵀ
+
+    x: (..., d)    table E: (V, d), one row a token    →    z: (..., V)
+    """
+    rows = x.reshape(-1, x.shape[-1])  # (N, d)
+    return (rows @ table.T).reshape(*x.shape[:-1], -1), (rows, table)
+
+
+def output_logits_backward(dz, saved):
+    """dL/dx, dL/dtable for output_logits:   dx = dz E,   dE = dzᵀ x."""
+    rows, table = saved
+    dlogits = dz.reshape(-1, dz.shape[-1])  # (N, V)
+    return (dlogits @ table).reshape(*dz.shape[:-1], -1), dlogits.T @ rows
+
+
+class OutputProjection(Module):
+    """Logits over the vocabulary, without a bias. Give it an embedding's Parameter to tie the two
+    (Press & Wolf 2017; Vaswani et al. 2017, section 3.4), or a new one of shape (V, d)."""
+
+    def __init__(self, table):
+        self.weight = table
+
+    def forward(self, x):
+        """x: (..., d) → logits: (..., V)"""
+        return output_logits(x, self.weight.data)
+
+    def backward(self, dlogits, saved):
+        dx, dtable = output_logits_backward(dlogits, saved)
+        self.weight.grad += dtable
+        return dx

@@ -1,0 +1,58 @@
+"""Normalization: keep each vector at a scale that the next layer can rely on."""
+
+from ..backend import row_mean, sum_rows, xp
+from ..module import Module, Parameter
+
+
+def layer_norm(x, weight, bias, eps):
+    """Shift each vector to mean 0, scale it to variance 1, then apply a learned gain and bias
+    (Ba et al. 2016, eq. 4).
+
+        μ = mean(x),   r = 1 / sqrt(mean((x - μ)²) + eps),   n = (x - μ) · r,   y = n · weight + bias
+
+    x: (..., d)    weight, bias: (d,)    →    y: (..., d)
+    """
+    n = x - row_mean(x)  # (..., d)
+    r = 1 / xp.sqrt(row_mean(n * n) + eps)  # (..., 1)
+    n *= r
+    y = n * weight
+    y += bias
+    return y, (n, r, weight)  # n: for dweight and dx;  r, weight: for dx
+
+
+def layer_norm_backward(dy, saved):
+    """dL/dx, dL/dweight, dL/dbias for layer_norm.
+
+    μ and r depend on every x of the row: the second term is what comes back through μ, the third through r.
+
+        dn = dy · weight,   dx = r · (dn - mean(dn) - n · mean(dn · n))
+    """
+    n, r, weight = saved
+    dyn = dy * n
+    dweight, dbias = sum_rows(dyn), sum_rows(dy)  # (d,)
+    dn = dy * weight
+    dyn *= weight  # dn · n
+    dx = n * row_mean(dyn)
+    dn -= row_mean(dn)
+    xp.subtract(dn, dx, out=dx)
+    dx *= r
+    return dx, dweight, dbias
+
+
+class LayerNorm(Module):
+    """Layer normalization over the last axis with gain (initially 1) and bias (initially 0)."""
+
+    def __init__(self, d, *, eps=1e-5, dtype="float32"):
+        self.weight = Parameter(xp.ones(d, dtype))
+        self.bias = Parameter(xp.zeros(d, dtype))
+        self.eps = eps
+
+    def forward(self, x):
+        """x: (..., d) → (..., d)"""
+        return layer_norm(x, self.weight.data, self.bias.data, self.eps)
+
+    def backward(self, dy, saved):
+        dx, dweight, dbias = layer_norm_backward(dy, saved)
+        self.weight.grad += dweight
+        self.bias.grad += dbias
+        return dx

@@ -1,0 +1,109 @@
+"""The encoder-decoder Transformer of Vaswani et al. 2017."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..backend import random_generator, to_device
+from ..layers import OutputProjection
+from ..module import Module, Parameter
+from .blocks import Decoder, Encoder
+from .inputs import InputEmbedding, check_inputs
+from .masks import causal_mask, padding_mask
+
+
+@dataclass
+class DecodingState:
+    """What a model remembers between the tokens that it writes."""
+
+    memory: Any  # (B, S, d), the encoder's output
+    memory_mask: Any  # (B, 1, 1, S) or None
+    caches: list  # a pair of KeyValueCaches for each block of the decoder
+    length: int = 0  # target tokens read so far
+
+    def reorder(self, rows):
+        """Keep these batch rows in this order; a row may come several times."""
+        self.memory = self.memory[rows]
+        self.memory_mask = None if self.memory_mask is None else self.memory_mask[rows]
+        for pair in self.caches:
+            for cache in pair:
+                cache.reorder(rows)
+
+
+class EncoderDecoder(Module):
+    """Reads a source sequence, writes a target sequence.
+
+    The encoder turns the source into a memory, (B, S, d). The decoder predicts each target token from the tokens
+    before it (look-ahead mask) and from the memory (cross-attention).
+    """
+
+    def __init__(self, config, seed=0):
+        """config: a Config. seed: of the initial weights, the same on every backend."""
+        rng = random_generator(seed)
+        self.config = config
+        self.source = InputEmbedding(config, config.vocab_size, rng=rng)
+        shared = self.source.tokens if config.share_encoder_decoder_embeddings else None
+        self.target = InputEmbedding(config, config.target_vocab_size, shared, rng=rng)
+        self.encoder = Encoder(config, rng)
+        self.decoder = Decoder(config, rng)
+        if config.tie_word_embeddings:
+            table = self.target.tokens.weight
+        else:
+            shape = (config.target_vocab_size, config.d_model)
+            table = Parameter(to_device(rng.normal(0, config.d_model**-0.5, shape), config.dtype))
+        self.output = OutputProjection(table)
+
+    def forward(self, input_ids, decoder_input_ids, attention_mask=None, decoder_attention_mask=None, rng=None):
+        """Predict, at each target position, the token that follows (teacher forcing: the true ones before are given).
+
+        input_ids: (B, S), decoder_input_ids: (B, T), integers → logits: (B, T, V)
+        attention_mask: (B, S), decoder_attention_mask: (B, T): 1 where there is a real token; None: everywhere
+        rng: a generator for dropout while training; None in evaluation
+        Raises TypeError or ValueError for ids, masks or shapes that do not fit.
+        """
+        B, T = check_inputs(decoder_input_ids, decoder_attention_mask, "decoder_")
+        mask = causal_mask(T)
+        if decoder_attention_mask is not None:
+            mask = mask & padding_mask(decoder_attention_mask)
+        memory, memory_mask, saved_encoder = self._encode(input_ids, attention_mask, rng, B)
+        x, saved_target = self.target.forward(decoder_input_ids, rng)  # (B, T, d)
+        y, saved_decoder = self.decoder.forward(x, memory, mask, memory_mask, rng)
+        logits, saved_output = self.output.forward(y)  # (B, T, V)
+        return logits, (saved_encoder, saved_target, saved_decoder, saved_output)
+
+    def backward(self, dlogits, saved):
+        """dlogits: (B, T, V). Adds to every parameter's gradient; the inputs are integers, so returns None."""
+        (saved_source, saved_stack), saved_target, saved_decoder, saved_output = saved
+        dy = self.output.backward(dlogits, saved_output)  # (B, T, d)
+        dx, dmemory = self.decoder.backward(dy, saved_decoder)
+        self.target.backward(dx, saved_target)
+        self.source.backward(self.encoder.backward(dmemory, saved_stack), saved_source)
+
+    def attention_weights(self, saved):
+        """The attention weights of a forward pass, {"encoder": ..., "decoder": ..., "cross": ...}: for each a list
+        with one array (B, H, queries, keys) a block."""
+        (_, saved_stack), _, saved_decoder, _ = saved
+        own, cross = self.decoder.attention_weights(saved_decoder)
+        return {"encoder": self.encoder.attention_weights(saved_stack), "decoder": own, "cross": cross}
+
+    # --- generation, one token at a time
+
+    def start(self, input_ids, attention_mask=None):
+        """Encode the source once. → the state that step needs: the memory, and empty key/value caches."""
+        memory, memory_mask, _ = self._encode(input_ids, attention_mask)
+        return DecodingState(memory, memory_mask, self.decoder.new_caches())
+
+    def step(self, ids, state):
+        """Read the next target tokens.  ids: (B, T), usually T = 1 → logits of the token that follows: (B, V)"""
+        T, seen = ids.shape[1], state.length
+        x, _ = self.target.forward(ids, offset=seen)  # (B, T, d)
+        mask = causal_mask(T, seen + T) if T > 1 else None
+        y, _ = self.decoder.forward(x, state.memory, mask, state.memory_mask, caches=state.caches)
+        state.length += T
+        return self.output(y[:, -1])  # (B, V)
+
+    def _encode(self, input_ids, attention_mask, rng=None, batch=None):
+        check_inputs(input_ids, attention_mask, batch=batch)
+        mask = None if attention_mask is None else padding_mask(attention_mask)  # (B, 1, 1, S)
+        x, saved_source = self.source.forward(input_ids, rng)  # (B, S, d)
+        memory, saved_stack = self.encoder.forward(x, mask, rng)
+        return memory, mask, (saved_source, saved_stack)

@@ -1,0 +1,20 @@
+"""Masks say which keys a query may attend to: boolean, True = may attend, broadcastable to (B, H, Tq, Tk).
+
+Combine them with &. Keys are masked, never queries: what a padded query computes reaches no loss.
+"""
+
+from ..backend import to_device, xp
+
+
+def causal_mask(Tq, Tk=None):
+    """The look-ahead mask: a position attends to itself and to what came before, never to what comes after.
+
+    → (1, 1, Tq, Tk). With Tk > Tq the queries are the last Tq of the Tk positions, as in generation with a cache.
+    """
+    Tk = Tq if Tk is None else Tk
+    return xp.tri(Tq, Tk, Tk - Tq, dtype=bool)[None, None]
+
+
+def padding_mask(attention_mask):
+    """Hide padding from every query:  (B, Tk), 1 or True where there is a real token → (B, 1, 1, Tk)."""
+    return (to_device(attention_mask) != 0)[:, None, None, :]

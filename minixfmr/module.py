@@ -1,0 +1,121 @@
+"""Parameter and Module: what every layer and model is made of.
+
+The contract of a module:
+
+    y, saved = layer.forward(x, ...)        # pure: stores nothing on self
+    dx       = layer.backward(dy, saved)    # adds into parameter.grad, returns the gradient of each array input
+
+`saved` holds what the backward needs and nothing else does. Since nothing lives on the module between the two
+calls, one layer can be used twice, be shared, or run in two threads. Several array inputs: backward returns a
+tuple in the order of forward's arguments. Integer inputs and masks have no gradient.
+"""
+
+import copy
+
+from .backend import to_device, to_numpy, xp
+
+
+class Parameter:
+    """An array to be learned, and the gradient of the loss with respect to it, of the same shape and dtype."""
+
+    def __init__(self, data):
+        self.data = data
+        self.grad = xp.zeros_like(data)
+
+    @property
+    def shape(self):
+        return self.data.shape
+
+    def __repr__(self):
+        return f"Parameter(shape={self.data.shape}, dtype={self.data.dtype})"
+
+
+class Module:
+    """A part of a model. Attributes that are Parameters, Modules or lists of Modules are found by name."""
+
+    def forward(self, *inputs, **options):
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def backward(self, dy, saved):
+        raise NotImplementedError(f"{type(self).__name__} has no backward")
+
+    def __call__(self, *inputs, **options):
+        """The output of forward alone."""
+        return self.forward(*inputs, **options)[0]
+
+    def named_children(self):
+        """Yield (name, child module) in the order of definition; "blocks.0" for an item of a list."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, list):
+                yield from ((f"{name}.{i}", item) for i, item in enumerate(value) if isinstance(item, Module))
+
+    def named_parameters(self):
+        """Yield (dotted name, Parameter); one that is shared comes once, under its first name."""
+        seen = set()
+        for name, parameter in self._all_parameters():
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield name, parameter
+
+    def _all_parameters(self, prefix=""):
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                yield prefix + name, value
+        for name, child in self.named_children():
+            yield from child._all_parameters(f"{prefix}{name}.")
+
+    def parameters(self):
+        """The list of all Parameters, a shared one once."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def num_parameters(self):
+        """How many numbers there are to learn."""
+        return sum(parameter.data.size for parameter in self.parameters())
+
+    def zero_grad(self):
+        """Set every gradient to zero, in place. backward only ever adds."""
+        for parameter in self.parameters():
+            parameter.grad.fill(0)
+
+    def state_dict(self):
+        """{name: copy of the values as a numpy.ndarray}, a shared parameter once."""
+        return {name: to_numpy(p.data).copy() for name, p in self.named_parameters()}
+
+    def load_state_dict(self, state):
+        """Copy the values of state into the parameters. Raises ValueError, and changes nothing, unless the names
+        and shapes are exactly those of state_dict()."""
+        own = dict(self.named_parameters())
+        problems = [f"{name}: missing" for name in own if name not in state]
+        problems += [f"{name}: not a parameter of this model" for name in state if name not in own]
+        problems += [
+            f"{name}: shape {tuple(state[name].shape)}, the model has {p.data.shape}"
+            for name, p in own.items()
+            if name in state and tuple(state[name].shape) != p.data.shape
+        ]
+        if problems:
+            shown = "\n  ".join(problems[:20] + [f"and {len(problems) - 20} more"] * (len(problems) > 20))
+            raise ValueError(f"these weights do not fit a {type(self).__name__} of this config:\n  {shown}")
+        for name, parameter in own.items():
+            parameter.data[...] = to_device(state[name], parameter.data.dtype)
+
+
+def replicate(module):
+    """A second module over the very same parameter values, with gradients of its own: work for another thread."""
+    shared = {id(parameter.data): parameter.data for parameter in module.parameters()}
+    return copy.deepcopy(module, shared)
+
+
+def flatten(parameters):
+    """Move the parameters into one long Parameter, of which each becomes a view: one array operation then
+    updates them all, however many they are."""
+    flat = Parameter(xp.concatenate([p.data.reshape(-1) for p in parameters]))
+    flat.grad = xp.concatenate([p.grad.reshape(-1) for p in parameters])
+    start = 0
+    for p in parameters:
+        end = start + p.data.size
+        p.data = flat.data[start:end].reshape(p.data.shape)
+        p.grad = flat.grad[start:end].reshape(p.grad.shape)
+        start = end
+    return flat

@@ -1,0 +1,70 @@
+"""From lists of token ids to padded batches, in an order that a seed decides."""
+
+from ..backend import random_generator, to_numpy
+
+
+def pad(sequences, pad_id):
+    """Lists of ids of different lengths → one array (B, T), filled up with pad_id on the right."""
+    length = max(map(len, sequences))
+    return to_numpy([[*sequence, *[pad_id] * (length - len(sequence))] for sequence in sequences])
+
+
+def token_batches(lengths, max_tokens, rng=None):
+    """Group sequences of similar length, so that little padding is computed.
+
+    lengths: one a sequence    max_tokens: batch size times the longest length in it stays within this (a longer
+    sequence gets a batch of its own)    rng: shuffles equal lengths and the batches; None keeps all in order
+    → a list of lists of indices, each sequence once
+    """
+    tie = range(len(lengths)) if rng is None else rng.permutation(len(lengths))
+    batches, batch = [], []
+    for _, _, i in sorted(zip(lengths, tie, range(len(lengths)), strict=True)):
+        if batch and lengths[i] * (len(batch) + 1) > max_tokens:
+            batches.append(batch)
+            batch = []
+        batch.append(i)
+    batches += [batch] if batch else []
+    if rng is not None:
+        rng.shuffle(batches)
+    return batches
+
+
+class TranslationData:
+    """Pairs of source and target ids, without special tokens, as batches for an EncoderDecoder.
+
+    Teacher forcing: the decoder reads [start] + target and is to predict target + [eos], all positions at once.
+    """
+
+    def __init__(self, sources, targets, config, max_tokens, seed=None):
+        """max_tokens: see token_batches. seed: of the order; None keeps the same order in every epoch."""
+        if len(sources) != len(targets):
+            raise ValueError(f"{len(sources)} sources but {len(targets)} targets: they go in pairs")
+        if not sources:
+            raise ValueError("no sentence pairs")
+        longest = max(max(map(len, sources)), max(map(len, targets))) + 1
+        if longest > config.max_position_embeddings:
+            raise ValueError(
+                f"a sequence of {longest} tokens (its end token included) is longer than max_position_embeddings = "
+                f"{config.max_position_embeddings}: drop such pairs, or raise max_position_embeddings"
+            )
+        self.sources, self.targets, self.config = sources, targets, config
+        self.max_tokens, self.seed = max_tokens, seed
+        self._lengths = [max(len(s), len(t)) + 1 for s, t in zip(sources, targets, strict=True)]
+
+    def order(self, epoch):
+        """The batches of an epoch, as lists of pair numbers: a function of the seed and the epoch alone."""
+        rng = None if self.seed is None else random_generator([self.seed, epoch])
+        return token_batches(self._lengths, self.max_tokens, rng)
+
+    def batch(self, indices):
+        """Those pairs as the keyword arguments of EncoderDecoder.forward, and "labels"; padding counts for nothing."""
+        c = self.config
+        source = [[*self.sources[i], c.eos_token_id] for i in indices]
+        labels = [[*self.targets[i], c.eos_token_id] for i in indices]
+        input_ids = pad(source, c.pad_token_id)  # (B, S)
+        return {
+            "input_ids": input_ids,
+            "attention_mask": pad([[1] * len(s) for s in source], 0),
+            "decoder_input_ids": pad([[c.decoder_start_token_id, *t[:-1]] for t in labels], c.pad_token_id),  # (B, T)
+            "labels": pad(labels, -100),
+        }

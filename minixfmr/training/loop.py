@@ -1,0 +1,133 @@
+"""The training loop, as an iterator: the caller decides what to print, when to save and when to stop."""
+
+import math
+from dataclasses import asdict, dataclass
+
+from .losses import CrossEntropy
+from .optimizers import clip_grad_norm
+from .parallel import ParallelGradients
+
+
+class TrainingDiverged(FloatingPointError):
+    """The loss or the gradients are no longer finite; the weights are still those of the step before."""
+
+
+@dataclass
+class Progress:
+    """Where training stands. With the seed it decides everything still to come: data order, dropout, learning rate."""
+
+    step: int = 0  # optimizer steps taken
+    epoch: int = 0
+    position: int = 0  # batches of this epoch that are done
+
+
+@dataclass
+class StepResult:
+    """What one optimizer step did."""
+
+    step: int
+    epoch: int
+    loss: float  # mean over the labels of the step, in nats
+    lr: float
+    grad_norm: float  # before clipping
+    tokens: int  # labels that counted
+
+
+class Trainer:
+    """Train a model, batch by batch.
+
+        for result in trainer.run(epochs=3):
+            print(result.step, result.loss)
+
+    data: has order(epoch) → list of batch keys, and batch(key) → dictionary, as TranslationData has.
+    schedule: step → learning rate. accumulate: batches to one step. clip_norm: see clip_grad_norm; None: no clipping.
+    seed: of dropout; every random number of step n comes from (seed, n), so that resuming needs no generator state.
+    """
+
+    def __init__(
+        self, model, optimizer, schedule, data, *, criterion=None, accumulate=1, clip_norm=1.0, workers=1, seed=0
+    ):
+        if accumulate < 1:
+            raise ValueError(f"accumulate must be at least 1, got {accumulate}")
+        self.model, self.optimizer, self.schedule, self.data = model, optimizer, schedule, data
+        self.accumulate, self.clip_norm, self.workers, self.seed = accumulate, clip_norm, workers, seed
+        self.gradients = ParallelGradients(model, criterion or CrossEntropy(), workers)
+        self.progress = Progress()
+
+    def run(self, epochs):
+        """Train until `epochs` epochs are done, counted from the very beginning; yield a StepResult for each step.
+
+        Raises TrainingDiverged, before it touches the weights, if the loss or a gradient is not finite.
+        """
+        while self.progress.epoch < epochs:
+            order = self.data.order(self.progress.epoch)
+            while self.progress.position < len(order):
+                keys = order[self.progress.position :][: self.accumulate]
+                result = self._step([self.data.batch(key) for key in keys])
+                self.progress.position += len(keys)
+                if self.progress.position >= len(order):
+                    self.progress.epoch, self.progress.position = self.progress.epoch + 1, 0
+                    yield result
+                    break
+                yield result
+
+    def _step(self, batches):
+        step = self.progress.step + 1
+        self.model.zero_grad()
+        loss, tokens = self.gradients(batches, [self.seed, step])
+        norm = clip_grad_norm(self.model.parameters(), self.clip_norm or math.inf)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise TrainingDiverged(
+                f"training diverged at step {step}: the loss is {loss}, the gradient norm {norm}. The weights are those "
+                f"of step {step - 1}. Resume from the last checkpoint with a lower learning rate or a longer warm-up"
+            )
+        self.optimizer.lr = self.schedule(step)
+        self.optimizer.step()
+        self.progress.step = step
+        return StepResult(step, self.progress.epoch, loss, self.optimizer.lr, norm, tokens)
+
+    def state_dict(self):
+        """All that resuming needs: {"model", "optimizer": their state_dicts, "progress", "settings": numbers}."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "progress": asdict(self.progress),
+            "settings": self._settings(),
+        }
+
+    def load_state_dict(self, state):
+        """Go on exactly where such a state was taken. Raises ValueError if this trainer would go on differently."""
+        own = self._settings()
+        different = [f"{k} is {own[k]!r} but was {state['settings'].get(k)!r}" for k in own if own[k] != state["settings"].get(k)]
+        if different:
+            raise ValueError("this checkpoint was trained with other settings: " + "; ".join(different))
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.progress = Progress(**state["progress"])
+
+    def _settings(self):
+        """What decides the future of training beside its state; the schedule by its values at a few steps."""
+        o = self.optimizer
+        return {
+            "model config": self.model.config.to_dict() if hasattr(self.model, "config") else None,
+            "betas, eps, weight_decay": [*o.betas, o.eps, o.weight_decay],
+            "schedule": [self.schedule(step) for step in (1, 10, 100, 1000, 10000)],
+            "batches an epoch": len(self.data.order(0)),
+            "accumulate": self.accumulate,
+            "clip_norm": self.clip_norm,
+            "workers": self.workers,
+            "seed": self.seed,
+        }
+
+
+def evaluate(model, data, criterion=None):
+    """The mean loss over all labels of the data, in nats, without dropout."""
+    criterion = criterion or CrossEntropy()
+    loss, total = 0.0, 0
+    for key in data.order(0):
+        batch = data.batch(key)
+        labels = batch.pop("labels")
+        count = criterion.count(labels)
+        loss += count * criterion.forward(model(**batch), labels)[0]
+        total += count
+    return loss / max(total, 1)

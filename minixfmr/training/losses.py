@@ -1,0 +1,82 @@
+"""Losses: one number that says how wrong the logits are."""
+
+from ..backend import row_sum, to_device, to_numpy, xp
+
+
+def cross_entropy(logits, labels, weight, smoothing=0.0):
+    """Negative log-likelihood of the labels, with label smoothing (Szegedy et al. 2016, section 7).
+
+        log p = z - log Σ exp(z),   ℓ = -(1 - ε) log p[label] - ε · mean(log p),   loss = Σ weight · ℓ
+
+    logits z: (N, V)    labels: (N,) integers    weight: (N, 1)    smoothing ε    →    loss: a number
+    """
+    e = logits - logits.max(axis=-1, keepdims=True)  # (N, V)
+    picked = xp.arange(len(labels)), labels
+    log_p = e[picked][:, None]  # (N, 1)  log p[label] + log Σ exp
+    mean = row_sum(e) / e.shape[-1] if smoothing else 0  # (N, 1)  mean(log p) + log Σ exp
+    xp.exp(e, out=e)
+    total = row_sum(e)  # (N, 1)
+    losses = xp.log(total) - (1 - smoothing) * log_p - smoothing * mean
+    return (losses * weight).sum(), (e, total, picked, weight, smoothing)  # e / total: the probabilities
+
+
+def cross_entropy_backward(saved):
+    """dL/dlogits for cross_entropy, where L is the loss itself.
+
+        dz = weight · (p - (1 - ε) [label] - ε / V)
+    """
+    e, total, picked, weight, smoothing = saved
+    dz = e * (weight / total)
+    if smoothing:
+        dz -= weight * (smoothing / e.shape[-1])
+    dz[picked] -= (1 - smoothing) * weight[:, 0]
+    return dz
+
+
+class CrossEntropy:
+    """Mean cross-entropy over the labels that count: those that are not ignore_index.
+
+    The same as torch.nn.CrossEntropyLoss, label smoothing included, but without any label that counts the loss is
+    0, not NaN.
+    """
+
+    def __init__(self, ignore_index=-100, label_smoothing=0.0):
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing must lie in [0, 1), got {label_smoothing}")
+        self.ignore_index = ignore_index
+        self.label_smoothing = label_smoothing
+
+    def count(self, labels):
+        """How many labels count."""
+        return int((labels != self.ignore_index).sum())
+
+    def forward(self, logits, labels, count=None):
+        """logits: (..., V)    labels: (...), integers    →    loss: a Python float
+
+        count: what the sum over the labels is divided by, if not their own number: the number of labels in the whole
+        batch when this is a part of it, so that the losses and gradients of the parts add up to those of the whole.
+        Raises TypeError or ValueError for labels that are not integers, do not fit the logits or lie outside [0, V).
+        """
+        V = logits.shape[-1]
+        if tuple(labels.shape) != tuple(logits.shape[:-1]):
+            raise ValueError(f"labels have shape {tuple(labels.shape)}, logits {logits.shape}: all but V must agree")
+        if labels.dtype.kind not in "iu":
+            raise TypeError(f"labels must be integers (token ids), got {labels.dtype}")
+        flat = labels.reshape(-1)  # (N,)
+        keep = flat != self.ignore_index
+        safe = flat * keep  # id 0 stands in where the weight is 0
+        if safe.size and (safe.min() < 0 or safe.max() >= V):
+            raise ValueError(
+                f"labels must lie in [0, {V}) or be ignore_index = {self.ignore_index}, "
+                f"got values from {safe.min()} to {safe.max()}"
+            )
+        count = self.count(flat) if count is None else count
+        weight = (to_device(keep, logits.dtype) / max(count, 1))[:, None].astype(logits.dtype)  # (N, 1)
+        rows = logits.reshape(-1, V)
+        loss, saved = cross_entropy(rows, to_device(safe), weight, self.label_smoothing)
+        return float(to_numpy(loss)), (saved, logits.shape)
+
+    def backward(self, saved):
+        """dlogits, of the shape of logits."""
+        saved, shape = saved
+        return cross_entropy_backward(saved).reshape(shape)

@@ -1,0 +1,96 @@
+"""Optimizers: turn gradients into a step."""
+
+import math
+
+from ..backend import to_device, to_numpy, xp
+from ..module import flatten
+
+
+def adamw_update(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
+    """One AdamW step (Loshchilov & Hutter 2019, algorithm 2), in place on p, m and v. t counts from 1.
+
+        m = β₁ m + (1 - β₁) g,   v = β₂ v + (1 - β₂) g²,   m̂ = m / (1 - β₁ᵗ),   v̂ = v / (1 - β₂ᵗ)
+        p = p - lr · weight_decay · p - lr · m̂ / (√v̂ + eps)
+
+    The paper scales the decay by the schedule alone; here, as in PyTorch, it is scaled by the learning rate.
+    """
+    m *= beta1
+    m += (1 - beta1) * g
+    step = g * g
+    step *= 1 - beta2
+    v *= beta2
+    v += step
+    xp.sqrt(v, out=step)
+    step *= 1 / math.sqrt(1 - beta2**t)  # √v̂
+    step += eps
+    xp.divide(m, step, out=step)
+    step *= lr / (1 - beta1**t)
+    p *= 1 - lr * weight_decay
+    p -= step
+
+
+class AdamW:
+    """Adam with decoupled weight decay; the update of torch.optim.AdamW.
+
+    parameters: a list of Parameters. They move into one buffer, so make one optimizer for them, after the model.
+    lr may be set between steps, which is all that a schedule does.
+    """
+
+    BLOCK = 1 << 16  # numbers updated at a time: the passes over them then stay in the cache
+
+    def __init__(self, parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2):
+        parameters = list({id(p): p for p in parameters}.values())  # a shared one is updated once
+        if not parameters:
+            raise ValueError("AdamW got an empty list of parameters")
+        if lr < 0 or eps < 0 or weight_decay < 0 or not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(
+                f"AdamW needs lr, eps, weight_decay >= 0 and betas in [0, 1), got lr={lr}, betas={betas}, "
+                f"eps={eps}, weight_decay={weight_decay}"
+            )
+        self.parameters = parameters
+        self.flat = flatten(parameters)
+        self.m, self.v = xp.zeros_like(self.flat.data), xp.zeros_like(self.flat.data)
+        self.t = 0
+        self.lr, self.betas, self.eps, self.weight_decay = lr, betas, eps, weight_decay
+
+    def step(self):
+        """Update every parameter from its gradient, which stays as it is."""
+        if any(p.data.base is not self.flat.data or p.grad.base is not self.flat.grad for p in self.parameters):
+            raise RuntimeError(
+                "a parameter's array was replaced after AdamW was made (by another optimizer, or by assigning to "
+                ".data or .grad): make one optimizer, last, and write into arrays in place"
+            )
+        self.t += 1
+        arrays = (self.flat.data, self.flat.grad, self.m, self.v)
+        for start in range(0, self.m.size, self.BLOCK):
+            block = (array[start : start + self.BLOCK] for array in arrays)
+            adamw_update(*block, self.t, self.lr, *self.betas, self.eps, self.weight_decay)
+
+    def state_dict(self):
+        """{"m", "v": numpy arrays, one number a parameter value, "t": steps taken}"""
+        return {"m": to_numpy(self.m).copy(), "v": to_numpy(self.v).copy(), "t": self.t}
+
+    def load_state_dict(self, state):
+        """Continue from such a state. Raises ValueError if it belongs to other parameters."""
+        for name in ("m", "v"):
+            if state[name].shape != self.m.shape:
+                raise ValueError(
+                    f"optimizer state {name} has {state[name].size} values, these parameters have {self.m.size}"
+                )
+        self.m[...], self.v[...], self.t = to_device(state["m"]), to_device(state["v"]), int(state["t"])
+
+
+def clip_grad_norm(parameters, max_norm):
+    """Scale all gradients together so that their norm is at most max_norm; return the norm from before.
+
+        g = g · min(1, max_norm / (‖g‖ + 1e-6)),   ‖g‖² = Σ over all parameters of Σ g²
+
+    (Pascanu et al. 2013, algorithm 1, with the 1e-6 of torch.nn.utils.clip_grad_norm_.)
+    """
+    gradients = [p.grad.reshape(-1) for p in parameters]
+    norm = math.sqrt(sum(float(to_numpy(g @ g)) for g in gradients))
+    scale = max_norm / (norm + 1e-6)
+    if scale < 1:
+        for g in gradients:
+            g *= scale
+    return norm

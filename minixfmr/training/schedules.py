@@ -1,0 +1,37 @@
+"""Learning-rate schedules: functions of the step, which counts from 1. Resuming needs no more than the step."""
+
+import math
+
+
+def noam(d_model, warmup, factor=1.0):
+    """The schedule of Vaswani et al. 2017, eq. 3: linear warm-up, then the inverse square root of the step.
+
+    lr = factor · d_model^(-½) · min(step^(-½), step · warmup^(-3/2))
+    """
+    return inverse_sqrt(factor * d_model**-0.5 * max(warmup, 1) ** -0.5, warmup)
+
+
+def inverse_sqrt(peak, warmup):
+    """The same curve, given by its peak:   lr = peak · min(step / warmup, √(warmup / step))."""
+    warmup = max(warmup, 1)
+    return lambda step: peak * min(step / warmup, math.sqrt(warmup / step))
+
+
+def cosine(peak, warmup, total, final=0.0):
+    """Linear warm-up to peak, then half a cosine down to final at step total (Loshchilov & Hutter 2017, eq. 5).
+
+    lr = final + (peak - final) · ½ (1 + cos(π · (step - warmup) / (total - warmup)))
+    """
+
+    def lr(step):
+        if step < warmup:
+            return peak * step / warmup
+        progress = min((step - warmup) / max(total - warmup, 1), 1.0)
+        return final + (peak - final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+    return lr
+
+
+def constant(peak):
+    """lr = peak at every step."""
+    return lambda step: peak
