@@ -1,0 +1,103 @@
+import math
+import os
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+
+import minixfmr
+from minixfmr import backend
+from minixfmr.backend import xp
+
+
+@pytest.fixture(autouse=True)
+def numpy_afterwards():
+    yield
+    minixfmr.use_backend("numpy")
+
+
+def test_numpy_is_the_default():
+    assert minixfmr.backend_name() == "numpy"
+    assert xp.exp is np.exp
+
+
+def test_any_numpy_like_module_can_be_used():
+    calls = []
+    module = types.ModuleType("counting")
+    module.__dict__.update({name: getattr(np, name) for name in dir(np) if not name.startswith("__")})
+    module.exp = lambda *a, **k: calls.append(1) or np.exp(*a, **k)
+    minixfmr.use_backend(module)
+    assert minixfmr.backend_name() == "counting"
+    x = np.random.default_rng(0).standard_normal((1, 1, 3, 4))
+    minixfmr.layers.attention(x, x, x)
+    assert calls
+    minixfmr.use_backend("numpy")
+    assert xp.exp is np.exp
+
+
+@pytest.mark.parametrize("bad", ["torch", "", None, 3, math])
+def test_an_unknown_backend_is_named(bad):
+    with pytest.raises(minixfmr.BackendError, match="unknown backend .*use"):
+        minixfmr.use_backend(bad)
+    assert minixfmr.backend_name() == "numpy"
+
+
+def test_cupy_without_the_package_or_gpu_gives_one_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)  # what an import finds where it is not installed
+    with pytest.raises(minixfmr.BackendError, match=r"pip install .minixfmr\[cuda12\]") as info:
+        minixfmr.use_backend("cupy")
+    assert "\n" not in str(info.value)
+
+    class CUDARuntimeError(RuntimeError):
+        pass
+
+    def no_device():
+        raise CUDARuntimeError("cudaErrorNoDevice")
+
+    runtime = types.SimpleNamespace(CUDARuntimeError=CUDARuntimeError, getDeviceCount=no_device)
+    fake = types.SimpleNamespace(cuda=types.SimpleNamespace(runtime=runtime))
+    monkeypatch.setitem(sys.modules, "cupy", fake)
+    with pytest.raises(minixfmr.BackendError, match="no usable CUDA GPU .cudaErrorNoDevice"):
+        minixfmr.use_backend("cupy")
+    assert minixfmr.backend_name() == "numpy"
+
+
+@pytest.mark.parametrize(("value", "outcome"), [("numpy", "numpy"), ("nonsense", "unknown backend 'nonsense'")])
+def test_the_environment_variable(value, outcome):
+    code = "import minixfmr; print(minixfmr.backend_name())"
+    environment = os.environ | {"MINIXFMR_BACKEND": value}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert outcome in run.stdout + run.stderr
+    assert (run.returncode == 0) == (value == "numpy")
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4), (2, 3, 4, 5)])
+def test_sums_as_products(rng, shape):
+    x = rng.standard_normal(shape)
+    np.testing.assert_allclose(backend.row_sum(x), x.sum(-1, keepdims=True))
+    np.testing.assert_allclose(backend.row_mean(x), x.mean(-1, keepdims=True))
+    np.testing.assert_allclose(backend.column_sum(x), x.sum(-2, keepdims=True))
+    np.testing.assert_allclose(backend.sum_rows(x), x.reshape(-1, shape[-1]).sum(0))
+
+
+def test_erf_is_exact_to_rounding():
+    x = np.concatenate([np.linspace(-8, 8, 20001), [0.0, 1e-6, -30.0, 30.0]])
+    exact = np.array([math.erf(v) for v in x])
+    assert np.abs(backend.erf(x) - exact).max() == 0
+    single = x.astype(np.float32)
+    exact = np.array([math.erf(v) for v in single])
+    assert backend.erf(single).dtype == np.float32
+    assert np.abs(backend.erf(single) - exact).max() < 1.5e-7
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_random_keep_drops_that_share_and_repeats_with_the_seed(p):
+    keep = backend.random_keep(backend.random_generator(7), (300, 501), p)
+    assert keep.shape == (300, 501)
+    assert keep.dtype == bool
+    n = keep.size
+    assert abs((~keep).mean() - p) < 5 * math.sqrt(p * (1 - p) / n) + 1 / 65536
+    np.testing.assert_array_equal(keep, backend.random_keep(backend.random_generator(7), (300, 501), p))
+    assert (keep != backend.random_keep(backend.random_generator(8), (300, 501), p)).any()
