@@ -10,4 +10,30 @@ from .training import AdamW, CrossEntropy, Trainer, TrainingDiverged, Translatio
 
 __version__ = "0.1.0"
 
-__all__ = [name for name in dir() if not name.startswith("_")]
+__all__ = [
+    "AdamW",
+    "BackendError",
+    "CheckpointError",
+    "Config",
+    "ConfigError",
+    "CrossEntropy",
+    "EncoderDecoder",
+    "Module",
+    "Parameter",
+    "Trainer",
+    "TrainingDiverged",
+    "TranslationData",
+    "backend_name",
+    "clip_grad_norm",
+    "evaluate",
+    "generate",
+    "gradcheck",
+    "gradcheck_function",
+    "load",
+    "load_training",
+    "save",
+    "save_training",
+    "to_device",
+    "to_numpy",
+    "use_backend",
+]

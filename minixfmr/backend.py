@@ -29,7 +29,7 @@ _module: Any = numpy
 xp: Any = _ArrayModule()
 
 
-def use_backend(backend):
+def use_backend(backend: Any) -> None:
     """Choose the array module for everything made from now on.
 
     backend: "numpy", "cupy", or a module object with NumPy's interface. Arrays made before stay where they
@@ -49,7 +49,7 @@ def use_backend(backend):
     vars(xp).clear()
 
 
-def backend_name():
+def backend_name() -> str:
     """The name of the array module in use, such as "numpy"."""
     return _module.__name__
 
@@ -70,18 +70,17 @@ def _import_cupy():
         reason = "no device"
     if devices == 0:
         raise BackendError(
-            f"the cupy backend found no usable CUDA GPU ({reason}): "
-            'check nvidia-smi, or stay with use_backend("numpy")'
+            f'the cupy backend found no usable CUDA GPU ({reason}): check nvidia-smi, or stay with use_backend("numpy")'
         )
     return cupy
 
 
-def to_numpy(array):
+def to_numpy(array: Any) -> numpy.ndarray:
     """The array as a numpy.ndarray on the host; a NumPy array comes back as it is."""
     return array.get() if hasattr(array, "get") else numpy.asarray(array)
 
 
-def to_device(array, dtype=None):
+def to_device(array: Any, dtype: Any = None) -> Any:
     """The array (or nested list) as an array of the backend in use."""
     return xp.asarray(array, dtype=dtype)
 
@@ -147,7 +146,7 @@ def erf(x):
 # --- random numbers: drawn on the host, so that a seed gives the same numbers on every backend
 
 
-def random_generator(seed):
+def random_generator(seed: Any) -> numpy.random.Generator:
     """A generator from a seed (an int or a sequence of ints); a generator comes back as it is."""
     if isinstance(seed, numpy.random.Generator):
         return seed

@@ -4,14 +4,17 @@ A file is written under a temporary name in the same folder, forced to the disk,
 disk leaves the old file whole.
 """
 
+import contextlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.numpy
 
 from .models import Config, EncoderDecoder
+from .training import Trainer
 
 ARCHITECTURES = {"EncoderDecoder": EncoderDecoder}
 
@@ -20,7 +23,7 @@ class CheckpointError(ValueError):
     """A checkpoint cannot be written, read, or does not fit; the message names the file and what to do."""
 
 
-def write_file(path, data):
+def write_file(path: str | Path, data: bytes) -> None:
     """Replace the file by these bytes, or fail with CheckpointError and leave it as it was."""
     path = Path(path)
     temporary = path.with_name(path.name + ".tmp")
@@ -32,12 +35,13 @@ def write_file(path, data):
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         kept = "the file that was there is unchanged" if path.exists() else "nothing was written"
         raise CheckpointError(f"cannot write {path}: {error.strerror or error}; {kept}") from error
 
 
-def save(model, path):
+def save(model: EncoderDecoder, path: str | Path) -> None:
     """Write a model into the folder path: config.json and model.safetensors. Raises CheckpointError."""
     description = {"format": 1, "architecture": type(model).__name__, "config": model.config.to_dict()}
     text = json.dumps(description, indent=2)
@@ -46,7 +50,7 @@ def save(model, path):
     write_file(Path(path) / "config.json", text.encode())
 
 
-def load(path):
+def load(path: str | Path) -> EncoderDecoder:
     """The model that save wrote into the folder path. Raises CheckpointError if it is missing, damaged or another."""
     tensors, metadata = _read(Path(path) / "model.safetensors")
     config_path = Path(path) / "config.json"
@@ -56,7 +60,9 @@ def load(path):
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"cannot read {config_path}: {error}") from error
     if architecture not in ARCHITECTURES:
-        raise CheckpointError(f"{config_path}: unknown architecture {architecture!r}, known: {', '.join(ARCHITECTURES)}")
+        raise CheckpointError(
+            f"{config_path}: unknown architecture {architecture!r}, known: {', '.join(ARCHITECTURES)}"
+        )
     if "description" in metadata and json.loads(metadata["description"]) != description:
         raise CheckpointError(f"{config_path} is not the config that {path}/model.safetensors was saved with")
     model = ARCHITECTURES[architecture](config)
@@ -67,7 +73,7 @@ def load(path):
     return model
 
 
-def save_training(trainer, path, notes=None):
+def save_training(trainer: Trainer, path: str | Path, notes: Any = None) -> None:
     """Write all that resuming needs into the one file path. notes: any JSON values of the caller's."""
     state = trainer.state_dict()
     tensors = {f"model.{name}": array for name, array in state["model"].items()}
@@ -76,7 +82,7 @@ def save_training(trainer, path, notes=None):
     write_file(path, safetensors.numpy.save(tensors, {"training": json.dumps(rest)}))
 
 
-def load_training(trainer, path):
+def load_training(trainer: Trainer, path: str | Path) -> Any:
     """Put the trainer where save_training left it, and return the notes. Raises CheckpointError."""
     tensors, metadata = _read(path)
     if "training" not in metadata:

@@ -1,24 +1,26 @@
 """Generation: let a model write, one token after the other."""
 
+from typing import Any
+
 from .backend import random_generator, row_sum, to_numpy, xp
 
 
 def generate(
-    model,
-    input_ids,
+    model: Any,
+    input_ids: Any,
     *,
-    max_new_tokens,
-    attention_mask=None,
-    do_sample=False,
-    num_beams=1,
-    temperature=1.0,
-    top_k=None,
-    top_p=None,
-    length_penalty=1.0,
-    early_stopping=False,
-    use_cache=True,
-    seed=None,
-):
+    max_new_tokens: int,
+    attention_mask: Any = None,
+    do_sample: bool = False,
+    num_beams: int = 1,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    length_penalty: float = 1.0,
+    early_stopping: bool = False,
+    use_cache: bool = True,
+    seed: int | None = None,
+) -> Any:
     """Write a sequence for each input; the argument names and their meaning are those of Hugging Face.
 
     input_ids: (B, S) integers    attention_mask: (B, S), 1 where there is a real token
@@ -29,7 +31,9 @@ def generate(
     Raises ValueError for arguments that make no sense.
     """
     limit = model.config.max_position_embeddings
-    _require("max_new_tokens", max_new_tokens, 1 <= max_new_tokens <= limit, f"from 1 to {limit}, the model's positions")
+    _require(
+        "max_new_tokens", max_new_tokens, 1 <= max_new_tokens <= limit, f"from 1 to {limit}, the model's positions"
+    )
     _require("num_beams", num_beams, num_beams >= 1, "at least 1")
     _require("temperature", temperature, temperature > 0, "greater than 0 (for the likeliest token: do_sample=False)")
     _require("top_k", top_k, top_k is None or top_k >= 1, "None or at least 1")
@@ -147,7 +151,8 @@ class _PlainDecoder:
     """Feeds a model everything again for each token."""
 
     def __init__(self, model, input_ids, attention_mask):
-        self.model, self.inputs = model, (input_ids, attention_mask)
+        self.model = model
+        self.inputs: tuple = (input_ids, attention_mask)
 
     def next_logits(self, ids):
         input_ids, attention_mask = self.inputs

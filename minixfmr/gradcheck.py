@@ -9,7 +9,9 @@ dL/dx is the limit of (L(x + h) - L(x - h)) / 2h; the error of that, of order h�
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy
 
@@ -40,14 +42,14 @@ class Report:
     rows: list[Row] = field(default_factory=list)
 
     @property
-    def ok(self):
+    def ok(self) -> bool:
         return all(row.ok for row in self.rows)
 
     @property
-    def max_relative_error(self):
+    def max_relative_error(self) -> float:
         return max((row.relative_error for row in self.rows), default=0.0)
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [f"{'':6}{'name':40} {'shape':10} {'error':>7} {'at':>9} {'analytic':>11} {'numeric':>11}"]
         for r in self.rows:
             name = r.name if len(r.name) <= 40 else "…" + r.name[-39:]
@@ -64,7 +66,9 @@ class Report:
         return "\n".join(lines)
 
 
-def gradcheck(module, *inputs, tolerance=1e-7, max_entries=64, seed=0, **options):
+def gradcheck(
+    module: Any, *inputs: Any, tolerance: float = 1e-7, max_entries: int = 64, seed: int = 0, **options: Any
+) -> Report:
     """Check backward against finite differences, for every parameter and every float input.
 
     module: anything with forward(*inputs, **options) → (y, saved) and backward(dy, saved) → gradient, or a tuple of
@@ -78,7 +82,7 @@ def gradcheck(module, *inputs, tolerance=1e-7, max_entries=64, seed=0, **options
     rng = random_generator(seed)
     parameters = dict(module.named_parameters()) if hasattr(module, "named_parameters") else {}
     kept = {name: (p.data, p.grad) for name, p in parameters.items()}
-    inputs = [to_device(_double(x)) if _is_float(x) else x for x in inputs]
+    inputs = tuple(to_device(_double(x)) if _is_float(x) else x for x in inputs)
     floats = {f"input {i}": x for i, x in enumerate(inputs) if _is_float(x)}
     try:
         for p in parameters.values():
@@ -102,7 +106,14 @@ def gradcheck(module, *inputs, tolerance=1e-7, max_entries=64, seed=0, **options
             p.data, p.grad = kept[name]
 
 
-def gradcheck_function(forward, backward, *arrays, tolerance=1e-7, max_entries=64, seed=0):
+def gradcheck_function(
+    forward: Callable,
+    backward: Callable,
+    *arrays: Any,
+    tolerance: float = 1e-7,
+    max_entries: int = 64,
+    seed: int = 0,
+) -> Report:
     """Check a pair of functions: y, saved = forward(*arrays), and gradients = backward(dy, saved), a tuple with one
     gradient for each float array, in their order (a single one may come bare). Other arguments as in gradcheck."""
     rng = random_generator(seed)

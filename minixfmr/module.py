@@ -11,6 +11,8 @@ tuple in the order of forward's arguments. Integer inputs and masks have no grad
 """
 
 import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from .backend import to_device, to_numpy, xp
 
@@ -18,7 +20,7 @@ from .backend import to_device, to_numpy, xp
 class Parameter:
     """An array to be learned, and the gradient of the loss with respect to it, of the same shape and dtype."""
 
-    def __init__(self, data):
+    def __init__(self, data: Any) -> None:
         self.data = data
         self.grad = xp.zeros_like(data)
 
@@ -51,7 +53,7 @@ class Module:
             elif isinstance(value, list):
                 yield from ((f"{name}.{i}", item) for i, item in enumerate(value) if isinstance(item, Module))
 
-    def named_parameters(self):
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Yield (dotted name, Parameter); one that is shared comes once, under its first name."""
         seen = set()
         for name, parameter in self._all_parameters():
@@ -66,24 +68,24 @@ class Module:
         for name, child in self.named_children():
             yield from child._all_parameters(f"{prefix}{name}.")
 
-    def parameters(self):
+    def parameters(self) -> list[Parameter]:
         """The list of all Parameters, a shared one once."""
         return [parameter for _, parameter in self.named_parameters()]
 
-    def num_parameters(self):
+    def num_parameters(self) -> int:
         """How many numbers there are to learn."""
         return sum(parameter.data.size for parameter in self.parameters())
 
-    def zero_grad(self):
+    def zero_grad(self) -> None:
         """Set every gradient to zero, in place. backward only ever adds."""
         for parameter in self.parameters():
             parameter.grad.fill(0)
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """{name: copy of the values as a numpy.ndarray}, a shared parameter once."""
         return {name: to_numpy(p.data).copy() for name, p in self.named_parameters()}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Copy the values of state into the parameters. Raises ValueError, and changes nothing, unless the names
         and shapes are exactly those of state_dict()."""
         own = dict(self.named_parameters())

@@ -277,7 +277,9 @@ class TestBadInput:
                 layer(x, mask=np.ones(shape, bool))
 
     def test_widths_heads_and_lengths(self, rng):
-        with pytest.raises(ValueError, match="d_model must be divisible by num_heads, got d_model = 6 and num_heads = 4"):
+        with pytest.raises(
+            ValueError, match="d_model must be divisible by num_heads, got d_model = 6 and num_heads = 4"
+        ):
             layers.MultiHeadAttention(6, 4)
         with pytest.raises(ValueError, match=r"shape \(2, 3\), its last axis must be d_in = 4"):
             layers.Linear(4, 5)(np.ones((2, 3)))

@@ -37,7 +37,9 @@ def number_corpus(source_lang, target_lang, train_size, valid_size=500, test_siz
     train = [*range(1000), *drawn[:train_size]]
     valid = drawn[train_size : train_size + valid_size]
     test = drawn[train_size + valid_size :]
-    return Corpus(*([(in_words(n, source_lang), in_words(n, target_lang)) for n in part] for part in (train, valid, test)))
+    return Corpus(
+        *([(in_words(n, source_lang), in_words(n, target_lang)) for n in part] for part in (train, valid, test))
+    )
 
 
 def in_words(number, lang):

@@ -15,7 +15,12 @@ def attention_maps(path, examples):
     widths = [len(source) for source, _, _ in examples]
     height = 0.33 * max(len(target) for _, target, _ in examples) + 1.6
     figure, axes = plt.subplots(
-        1, len(examples), figsize=(0.4 * sum(widths) + 1.5 * len(examples), height), width_ratios=widths, squeeze=False
+        1,
+        len(examples),
+        figsize=(0.36 * sum(widths) + 1.6 * len(examples), height),
+        width_ratios=widths,
+        squeeze=False,
+        layout="constrained",
     )
     for axis, (source, target, weights) in zip(axes[0], examples, strict=True):
         image = axis.imshow(weights, cmap="cividis", vmin=0, vmax=1)
@@ -23,8 +28,8 @@ def attention_maps(path, examples):
         axis.set_yticks(range(len(target)), target)
         axis.set_xlabel("reads (source)")
         axis.set_ylabel("writes (target)")
-    figure.colorbar(image, ax=axes[0], fraction=0.02, label="attention weight")
-    figure.savefig(path, dpi=110, bbox_inches="tight")
+    figure.colorbar(image, ax=axes[0], shrink=0.6, label="attention weight")
+    figure.savefig(path, dpi=100)
     plt.close(figure)
 
 
@@ -35,13 +40,13 @@ def loss_curve(path, steps, valid):
     window = max(1, len(ys) // 50)
     mean = [sum(ys[max(0, i - window) : i + 1]) / len(ys[max(0, i - window) : i + 1]) for i in range(len(ys))]
     axis.plot(xs, ys, color="0.8", linewidth=0.8)
-    axis.plot(xs, mean, color="#0072b2", label="training (running mean, with dropout)")
+    axis.plot(xs, mean, color="#0072b2", label="training (running mean; with dropout and label smoothing)")
     if valid:
-        axis.plot(*zip(*valid, strict=True), color="#d55e00", marker="o", markersize=4, label="validation")
+        axis.plot(*zip(*valid, strict=True), color="#d55e00", marker="o", markersize=4, label="validation (without)")
     axis.set_xlabel("step")
     axis.set_ylabel("loss (nats a token)")
     axis.set_ylim(bottom=0)
     axis.grid(alpha=0.3)
     axis.legend(frameon=False)
-    figure.savefig(path, dpi=110, bbox_inches="tight")
+    figure.savefig(path, dpi=100, bbox_inches="tight")
     plt.close(figure)

@@ -4,12 +4,13 @@
     python tutorials/translate.py --name mine --pairs deu.txt                 # your own pairs
     python tutorials/translate.py --model runs/numbers --translate "forty-two"
 
-Everything about a run lies in runs/<name>/: the model, its vocabulary, pictures, metrics.json, and, while it trains, the
-checkpoint from which `--resume` goes on after Ctrl-C, a crash or a kill as if nothing had happened.
+Everything about a run lies in runs/<name>/: the model, its vocabulary, pictures, metrics.json, and, while it trains,
+the checkpoint from which `--resume` goes on after Ctrl-C, a crash or a kill as if nothing had happened.
 """
 
 import argparse
 import json
+import math
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ from tokenizers import Tokenizer
 from tqdm import tqdm
 
 import minixfmr
+from minixfmr.checkpoint import write_file
 from minixfmr.training import cosine, pad, token_batches
 
 DEFAULTS = {
@@ -36,7 +38,7 @@ DEFAULTS = {
     "source_lang": ("en", "language of the numbers, as num2words names it"),
     "target_lang": ("de", ""),
     "numbers": (20000, "random numbers to train on, beside those below 1,000"),
-    "vocab_size": (None, "subwords, both sides together (default: 120 for numbers, 6000 for own data)"),
+    "vocab_size": (None, "subwords, both sides together (default: 130 for numbers, 6000 for own data)"),
     "d_model": (128, "width"),
     "num_heads": (4, "attention heads"),
     "d_ff": (512, "width of the feed-forward layers"),
@@ -47,7 +49,7 @@ DEFAULTS = {
     "max_length": (256, "longest sentence, in subwords"),
     "batch_tokens": (2500, "subwords in a batch"),
     "accumulate": (1, "batches to one optimizer step"),
-    "epochs": (10, "passes over the training pairs"),
+    "epochs": (7, "passes over the training pairs"),
     "lr": (3e-3, "peak learning rate"),
     "warmup": (400, "steps to reach it"),
     "seed": (0, "of everything random"),
@@ -65,12 +67,24 @@ def main(arguments=None):
     """Run the command line; return the exit status."""
     given = parse(arguments)
     try:
+        if "backend" in given:
+            minixfmr.use_backend(given.pop("backend"))
         if "translate" in given or "model" in given:
             return translate_command(given)
         return train_command(given)
-    except (UsageError, DataError, minixfmr.ConfigError, minixfmr.CheckpointError, minixfmr.BackendError) as error:
+    except (
+        UsageError,
+        DataError,
+        minixfmr.ConfigError,
+        minixfmr.CheckpointError,
+        minixfmr.BackendError,
+        OSError,
+    ) as error:
         print(f"translate.py: error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # outside training, which saves first
+        print("\nstopped", file=sys.stderr)
+        return 130
     except minixfmr.TrainingDiverged as error:
         print(f"translate.py: error: {error}.", file=sys.stderr)
         return 1
@@ -91,15 +105,16 @@ def parse(arguments):
     using = parser.add_argument_group("translating")
     using.add_argument("--model", metavar="FOLDER", help="a finished run, such as runs/numbers")
     using.add_argument(
-        "--translate", nargs="?", const="-", metavar="TEXT", help="translate this; without TEXT, standard input by lines"
+        "--translate",
+        nargs="?",
+        const="-",
+        metavar="TEXT",
+        help="translate this; without TEXT, standard input by lines",
     )
     using.add_argument("--num-beams", type=int, help="beam search of this width (default: 1, greedy)")
     using.add_argument("-v", "--verbose", action="store_true", help="show each token's probability and alternatives")
     parser.add_argument("--backend", help='"numpy" or "cupy" (default: $MINIXFMR_BACKEND, else numpy)')
-    given = vars(parser.parse_args(arguments))
-    if "backend" in given:
-        minixfmr.use_backend(given.pop("backend"))
-    return given
+    return vars(parser.parse_args(arguments))
 
 
 # --- training
@@ -110,14 +125,19 @@ def train_command(given):
         if option in given:
             raise UsageError(f"--{option.replace('_', '-')} goes with --translate")
     resume, overwrite = given.pop("resume", False), given.pop("overwrite", False)
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite contradict each other")
     given |= {name: str(Path(given[name]).resolve()) for name in PATHS if name in given}
-    run = Path("runs") / given.get("name", DEFAULTS["name"][0])
+    name = given.get("name", DEFAULTS["name"][0])
+    if name in (".", "..", "") or Path(name).name != name:
+        raise UsageError(f"--name must be a plain folder name, got {name!r}: the run goes to runs/NAME")
+    run = Path("runs") / name
     settings = choose_settings(run, given, resume, overwrite)
     corpus = read_corpus(settings)
     if resume:
         if json.loads((run / "run.json").read_text())["data"] != corpus.fingerprint():
             raise UsageError(f"the data files are not those that {run} began with; restore them, or use --overwrite")
-        tokenizer = Tokenizer.from_file(str(run / "tokenizer.json"))
+        tokenizer = load_tokenizer(run)
     else:
         tokenizer = train_tokenizer(corpus.train, settings["vocab_size"])
     # everything that can be wrong is found before the first file of the run is written
@@ -159,10 +179,17 @@ def choose_settings(run, given, resume, overwrite):
         raise UsageError(f"{run} holds {state}: choose another --name, or start anew with --overwrite")
     settings = {name: value for name, (value, _) in DEFAULTS.items()} | given
     own_data = settings["pairs"] or settings["source"]
-    settings["vocab_size"] = settings["vocab_size"] or (6000 if own_data else 120)
-    for name in ("epochs", "save_every", "warmup", "numbers", "batch_tokens", "accumulate", "threads"):
-        if settings[name] < 1:
-            raise UsageError(f"--{name.replace('_', '-')} must be at least 1, got {settings[name]}")
+    settings["vocab_size"] = settings["vocab_size"] or (6000 if own_data else 130)
+    lowest = {"vocab_size": 10, "seed": 0} | dict.fromkeys(
+        ("epochs", "save_every", "warmup", "numbers", "batch_tokens", "accumulate", "threads", "max_length"), 1
+    )
+    for name, least in lowest.items():
+        if settings[name] < least:
+            raise UsageError(f"--{name.replace('_', '-')} must be at least {least}, got {settings[name]}")
+    if not 0 < settings["lr"] < math.inf:
+        raise UsageError(f"--lr must be greater than 0, such as 1e-3, got {settings['lr']}")
+    if not 0 <= settings["label_smoothing"] < 1:
+        raise UsageError(f"--label-smoothing must be in [0, 1), got {settings['label_smoothing']}")
     return settings
 
 
@@ -177,7 +204,9 @@ def read_corpus(settings):
     if not settings["pairs"] and not settings["source"]:
         if settings["valid_source"] or settings["test_source"]:
             raise UsageError("validation and test files need training files: --source and --target, or --pairs")
-        return number_corpus(settings["source_lang"], settings["target_lang"], settings["numbers"], seed=settings["seed"])
+        return number_corpus(
+            settings["source_lang"], settings["target_lang"], settings["numbers"], seed=settings["seed"]
+        )
     pairs = read_pairs(settings["pairs"]) if settings["pairs"] else None
     corpus_files = {
         kind: read_parallel(settings[f"{kind}_source"], settings[f"{kind}_target"])
@@ -246,10 +275,11 @@ def as_data(pairs, tokenizer, config, batch_tokens, seed=None):
 def start_run(run, settings, corpus, tokenizer):
     """Clear the folder of an earlier run's files and write what resuming needs."""
     run.mkdir(parents=True, exist_ok=True)
-    for old in ("metrics.json", "checkpoint.safetensors", "model.safetensors", "config.json"):
+    for old in ("run.json", "metrics.json", "checkpoint.safetensors", "model.safetensors", "config.json"):
         (run / old).unlink(missing_ok=True)
-    tokenizer.save(str(run / "tokenizer.json"))
-    (run / "run.json").write_text(json.dumps({"settings": settings, "data": corpus.fingerprint()}, indent=2) + "\n")
+    write_file(run / "tokenizer.json", tokenizer.to_str(pretty=True).encode())
+    description = {"settings": settings, "data": corpus.fingerprint()}
+    write_file(run / "run.json", (json.dumps(description, indent=2) + "\n").encode())
 
 
 def train(run, settings, trainer, valid, corpus, tokenizer, state):
@@ -320,7 +350,7 @@ def finish(run, model, corpus, tokenizer, state):
         run / "attention.png", [cross_attention(model, tokenizer, sources[i], outputs[i]) for i in examples]
     )
     plots.loss_curve(run / "loss.png", state["steps"], state["valid"])
-    (run / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    write_file(run / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
     (run / "checkpoint.safetensors").unlink(missing_ok=True)
     print(json.dumps(metrics, indent=2))
     print(f"model, attention.png, loss.png and metrics.json are in {run}")
@@ -352,9 +382,11 @@ def translate_command(given):
     if not (model_folder / "model.safetensors").exists() or not (model_folder / "tokenizer.json").exists():
         hint = ": it is not finished, --resume goes on with it" if (model_folder / "run.json").exists() else ""
         raise UsageError(f"there is no trained model in {model_folder}{hint}")
-    model, tokenizer = minixfmr.load(model_folder), Tokenizer.from_file(str(model_folder / "tokenizer.json"))
-    for sentence in sys.stdin if text == "-" else [text]:
+    model, tokenizer = minixfmr.load(model_folder), load_tokenizer(model_folder)
+    for sentence in standard_input() if text == "-" else [text]:
         sentence = sentence.strip()
+        if any("\ud800" <= character <= "\udfff" for character in sentence):
+            raise UsageError("the text to translate is not UTF-8: convert it, for example with iconv -t UTF-8")
         if UNKNOWN in tokenizer.encode(sentence).ids:
             print("note: this has characters that were not in the training data", file=sys.stderr)
         (output,) = translate(model, tokenizer, [sentence], num_beams) if sentence else [""]
@@ -362,6 +394,19 @@ def translate_command(given):
         if verbose and sentence:
             print_steps(model, tokenizer, sentence, output)
     return 0
+
+
+def standard_input():
+    """Its lines as UTF-8, whatever the locale; bytes that are not become surrogates, as on the command line."""
+    return open(sys.stdin.fileno(), encoding="utf-8", errors="surrogateescape", closefd=False)
+
+
+def load_tokenizer(folder):
+    """The vocabulary that lies beside a model."""
+    try:
+        return Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # the library raises nothing more specific
+        raise UsageError(f"cannot read the vocabulary {folder / 'tokenizer.json'}: {error}") from error
 
 
 def translate(model, tokenizer, sentences, num_beams=1, progress=False):

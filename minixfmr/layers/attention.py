@@ -4,6 +4,8 @@ The scores are kept transposed, one column a query, since a maximum down the col
 as fast as one along its short rows. Nothing outside this file sees it.
 """
 
+from typing import Any
+
 from ..backend import column_sum, random_generator, xp
 from ..module import Module
 from .dropout import dropout, dropout_backward
@@ -70,7 +72,8 @@ class KeyValueCache:
 
     def __init__(self):
         self.length = 0
-        self._keys = self._values = None
+        self._keys: Any = None
+        self._values: Any = None
 
     @property
     def keys(self):
@@ -133,7 +136,8 @@ class MultiHeadAttention(Module):
         if cache is None:
             k, saved_key, v, saved_value = self._keys_and_values(x if memory is None else memory)
         else:
-            k, v, saved_key, saved_value = *self._cached(x, memory, cache), None, None
+            k, v = self._cached(x, memory, cache)
+            saved_key = saved_value = None  # generating: there is no backward
         q = split_heads(q, self.num_heads)  # (B, H, Tq, dh)
         _check_mask(mask, (*q.shape[:3], k.shape[2]))
         heads, saved_attention = attention(q, k, v, mask, self.dropout, rng)  # (B, H, Tq, dh)

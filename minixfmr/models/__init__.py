@@ -6,4 +6,18 @@ from .encoder_decoder import DecodingState, EncoderDecoder
 from .inputs import InputEmbedding
 from .masks import causal_mask, padding_mask
 
-__all__ = [name for name in dir() if not name.startswith("_")]
+__all__ = [
+    "Config",
+    "ConfigError",
+    "Decoder",
+    "DecoderBlock",
+    "DecodingState",
+    "Encoder",
+    "EncoderBlock",
+    "EncoderDecoder",
+    "InputEmbedding",
+    "PostNorm",
+    "PreNorm",
+    "causal_mask",
+    "padding_mask",
+]

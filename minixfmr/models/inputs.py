@@ -26,7 +26,7 @@ class InputEmbedding(Module):
         self.tokens = tokens or Embedding(vocab_size, config.d_model, rng=rng, dtype=config.dtype)
         length = config.max_position_embeddings
         if config.positions == "learned":
-            self.positions = LearnedPositions(length, config.d_model, rng=rng, dtype=config.dtype)
+            self.positions: Module = LearnedPositions(length, config.d_model, rng=rng, dtype=config.dtype)
         else:
             self.positions = SinusoidalPositions(length, config.d_model, dtype=config.dtype)
         self.scale = config.d_model**0.5 if config.scale_embeddings else 1.0

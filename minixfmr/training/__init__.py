@@ -7,4 +7,24 @@ from .optimizers import AdamW, adamw_update, clip_grad_norm
 from .parallel import ParallelGradients
 from .schedules import constant, cosine, inverse_sqrt, noam
 
-__all__ = [name for name in dir() if not name.startswith("_")]
+__all__ = [
+    "AdamW",
+    "CrossEntropy",
+    "ParallelGradients",
+    "Progress",
+    "StepResult",
+    "Trainer",
+    "TrainingDiverged",
+    "TranslationData",
+    "adamw_update",
+    "clip_grad_norm",
+    "constant",
+    "cosine",
+    "cross_entropy",
+    "cross_entropy_backward",
+    "evaluate",
+    "inverse_sqrt",
+    "noam",
+    "pad",
+    "token_batches",
+]

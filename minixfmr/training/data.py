@@ -17,7 +17,8 @@ def token_batches(lengths, max_tokens, rng=None):
     → a list of lists of indices, each sequence once
     """
     tie = range(len(lengths)) if rng is None else rng.permutation(len(lengths))
-    batches, batch = [], []
+    batches: list[list[int]] = []
+    batch: list[int] = []
     for _, _, i in sorted(zip(lengths, tie, range(len(lengths)), strict=True)):
         if batch and lengths[i] * (len(batch) + 1) > max_tokens:
             batches.append(batch)

@@ -1,10 +1,13 @@
 """The training loop, as an iterator: the caller decides what to print, when to save and when to stop."""
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
+from ..module import Module
 from .losses import CrossEntropy
-from .optimizers import clip_grad_norm
+from .optimizers import AdamW, clip_grad_norm
 from .parallel import ParallelGradients
 
 
@@ -45,8 +48,18 @@ class Trainer:
     """
 
     def __init__(
-        self, model, optimizer, schedule, data, *, criterion=None, accumulate=1, clip_norm=1.0, workers=1, seed=0
-    ):
+        self,
+        model: Module,
+        optimizer: AdamW,
+        schedule: Callable[[int], float],
+        data: Any,
+        *,
+        criterion: CrossEntropy | None = None,
+        accumulate: int = 1,
+        clip_norm: float | None = 1.0,
+        workers: int = 1,
+        seed: int = 0,
+    ) -> None:
         if accumulate < 1:
             raise ValueError(f"accumulate must be at least 1, got {accumulate}")
         self.model, self.optimizer, self.schedule, self.data = model, optimizer, schedule, data
@@ -54,21 +67,21 @@ class Trainer:
         self.gradients = ParallelGradients(model, criterion or CrossEntropy(), workers)
         self.progress = Progress()
 
-    def run(self, epochs):
+    def run(self, epochs: int) -> Iterator[StepResult]:
         """Train until `epochs` epochs are done, counted from the very beginning; yield a StepResult for each step.
 
         Raises TrainingDiverged, before it touches the weights, if the loss or a gradient is not finite.
         """
         while self.progress.epoch < epochs:
             order = self.data.order(self.progress.epoch)
-            while self.progress.position < len(order):
-                keys = order[self.progress.position :][: self.accumulate]
+            if not order:
+                raise ValueError("the data has no batches to train on")
+            for start in range(self.progress.position, len(order), self.accumulate):
+                keys = order[start : start + self.accumulate]
                 result = self._step([self.data.batch(key) for key in keys])
-                self.progress.position += len(keys)
-                if self.progress.position >= len(order):
+                self.progress.position = start + len(keys)
+                if self.progress.position == len(order):
                     self.progress.epoch, self.progress.position = self.progress.epoch + 1, 0
-                    yield result
-                    break
                 yield result
 
     def _step(self, batches):
@@ -78,8 +91,8 @@ class Trainer:
         norm = clip_grad_norm(self.model.parameters(), self.clip_norm or math.inf)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingDiverged(
-                f"training diverged at step {step}: the loss is {loss}, the gradient norm {norm}. The weights are those "
-                f"of step {step - 1}. Resume from the last checkpoint with a lower learning rate or a longer warm-up"
+                f"training diverged at step {step}: the loss is {loss}, the gradient norm {norm}. The weights are "
+                f"those of step {step - 1}. Go on from the last checkpoint with a lower learning rate or longer warm-up"
             )
         self.optimizer.lr = self.schedule(step)
         self.optimizer.step()
@@ -98,7 +111,9 @@ class Trainer:
     def load_state_dict(self, state):
         """Go on exactly where such a state was taken. Raises ValueError if this trainer would go on differently."""
         own = self._settings()
-        different = [f"{k} is {own[k]!r} but was {state['settings'].get(k)!r}" for k in own if own[k] != state["settings"].get(k)]
+        different = [
+            f"{k} is {own[k]!r} but was {state['settings'].get(k)!r}" for k in own if own[k] != state["settings"].get(k)
+        ]
         if different:
             raise ValueError("this checkpoint was trained with other settings: " + "; ".join(different))
         self.model.load_state_dict(state["model"])
@@ -120,7 +135,7 @@ class Trainer:
         }
 
 
-def evaluate(model, data, criterion=None):
+def evaluate(model: Module, data: Any, criterion: CrossEntropy | None = None) -> float:
     """The mean loss over all labels of the data, in nats, without dropout."""
     criterion = criterion or CrossEntropy()
     loss, total = 0.0, 0

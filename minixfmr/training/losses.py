@@ -1,5 +1,7 @@
 """Losses: one number that says how wrong the logits are."""
 
+from typing import Any
+
 from ..backend import row_sum, to_device, to_numpy, xp
 
 
@@ -23,7 +25,7 @@ def cross_entropy(logits, labels, weight, smoothing=0.0):
 def cross_entropy_backward(saved):
     """dL/dlogits for cross_entropy, where L is the loss itself.
 
-        dz = weight · (p - (1 - ε) [label] - ε / V)
+    dz = weight · (p - (1 - ε) [label] - ε / V)
     """
     e, total, picked, weight, smoothing = saved
     dz = e * (weight / total)
@@ -40,17 +42,17 @@ class CrossEntropy:
     0, not NaN.
     """
 
-    def __init__(self, ignore_index=-100, label_smoothing=0.0):
+    def __init__(self, ignore_index: int = -100, label_smoothing: float = 0.0) -> None:
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"label_smoothing must lie in [0, 1), got {label_smoothing}")
         self.ignore_index = ignore_index
         self.label_smoothing = label_smoothing
 
-    def count(self, labels):
+    def count(self, labels: Any) -> int:
         """How many labels count."""
         return int((labels != self.ignore_index).sum())
 
-    def forward(self, logits, labels, count=None):
+    def forward(self, logits: Any, labels: Any, count: int | None = None) -> tuple[float, tuple]:
         """logits: (..., V)    labels: (...), integers    →    loss: a Python float
 
         count: what the sum over the labels is divided by, if not their own number: the number of labels in the whole
@@ -76,7 +78,7 @@ class CrossEntropy:
         loss, saved = cross_entropy(rows, to_device(safe), weight, self.label_smoothing)
         return float(to_numpy(loss)), (saved, logits.shape)
 
-    def backward(self, saved):
+    def backward(self, saved: tuple) -> Any:
         """dlogits, of the shape of logits."""
         saved, shape = saved
         return cross_entropy_backward(saved).reshape(shape)

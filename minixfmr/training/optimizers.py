@@ -1,9 +1,11 @@
 """Optimizers: turn gradients into a step."""
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 from ..backend import to_device, to_numpy, xp
-from ..module import flatten
+from ..module import Parameter, flatten
 
 
 def adamw_update(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
@@ -38,7 +40,14 @@ class AdamW:
 
     BLOCK = 1 << 16  # numbers updated at a time: the passes over them then stay in the cache
 
-    def __init__(self, parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2):
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
         parameters = list({id(p): p for p in parameters}.values())  # a shared one is updated once
         if not parameters:
             raise ValueError("AdamW got an empty list of parameters")
@@ -53,7 +62,7 @@ class AdamW:
         self.t = 0
         self.lr, self.betas, self.eps, self.weight_decay = lr, betas, eps, weight_decay
 
-    def step(self):
+    def step(self) -> None:
         """Update every parameter from its gradient, which stays as it is."""
         if any(p.data.base is not self.flat.data or p.grad.base is not self.flat.grad for p in self.parameters):
             raise RuntimeError(
@@ -61,16 +70,17 @@ class AdamW:
                 ".data or .grad): make one optimizer, last, and write into arrays in place"
             )
         self.t += 1
+        beta1, beta2 = self.betas
         arrays = (self.flat.data, self.flat.grad, self.m, self.v)
         for start in range(0, self.m.size, self.BLOCK):
-            block = (array[start : start + self.BLOCK] for array in arrays)
-            adamw_update(*block, self.t, self.lr, *self.betas, self.eps, self.weight_decay)
+            p, g, m, v = (array[start : start + self.BLOCK] for array in arrays)
+            adamw_update(p, g, m, v, self.t, self.lr, beta1, beta2, self.eps, self.weight_decay)
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """{"m", "v": numpy arrays, one number a parameter value, "t": steps taken}"""
         return {"m": to_numpy(self.m).copy(), "v": to_numpy(self.v).copy(), "t": self.t}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from such a state. Raises ValueError if it belongs to other parameters."""
         for name in ("m", "v"):
             if state[name].shape != self.m.shape:
@@ -80,7 +90,7 @@ class AdamW:
         self.m[...], self.v[...], self.t = to_device(state["m"]), to_device(state["v"]), int(state["t"])
 
 
-def clip_grad_norm(parameters, max_norm):
+def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
     """Scale all gradients together so that their norm is at most max_norm; return the norm from before.
 
         g = g · min(1, max_norm / (‖g‖ + 1e-6)),   ‖g‖² = Σ over all parameters of Σ g²

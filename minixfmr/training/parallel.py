@@ -22,7 +22,7 @@ class ParallelGradients:
         self.model, self.criterion = model, criterion
         self.replicas = [replicate(model) for _ in range(workers - 1)]
         self._threads = ThreadPoolExecutor(workers) if workers > 1 else None
-        self._blas = ThreadpoolController() if workers > 1 else None
+        self._blas = ThreadpoolController()
 
     def __call__(self, batches, seed=None):
         """Add the gradients of the mean loss over all labels of the batches; return that loss and the label count.
@@ -50,9 +50,10 @@ class ParallelGradients:
 
     def _run(self, work, count):
         if self._threads is None:
-            return [self._part(*job, count) for job in work]
+            return [self._part(model, batch, seed, count) for model, batch, seed in work]
         with self._blas.limit(limits=1, user_api="blas"):
-            return list(self._threads.map(lambda job: self._part(*job, count), work))
+            parts = [self._threads.submit(self._part, model, batch, seed, count) for model, batch, seed in work]
+            return [part.result() for part in parts]
 
     def _part(self, model, batch, seed, count):
         inputs = {name: array for name, array in batch.items() if name != "labels"}

@@ -1,0 +1,45 @@
+"""The rules of the house: who may import what, and a README whose file map is true."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "minixfmr"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# imports run one way only: a file may import from its own room and from those before it
+ROOMS = ["backend", "module", "layers", "models", "generation", "training", "checkpoint", "gradcheck"]
+
+
+def imports(path):
+    """(module, level) of every import in a file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            yield node.module or "", node.level
+        elif isinstance(node, ast.Import):
+            yield from ((alias.name, 0) for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_imports(path):
+    room = path.relative_to(PACKAGE).with_suffix("").parts[0]
+    depth = len(path.relative_to(PACKAGE).parts)
+    for module, level in imports(path):
+        if module.split(".")[0] in ("numpy", "cupy"):
+            assert path.name in ("backend.py", "gradcheck.py"), f"{path} imports {module}: write xp instead"
+        if level == depth and room in ROOMS and module:
+            assert ROOMS.index(module.split(".")[0]) <= ROOMS.index(room), f"{path} imports {module}"
+
+
+def test_the_file_map_of_the_readme_is_complete_and_its_line_counts_are_true():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(minixfmr/[\w/]+\.py)` \| (\d+) \|", readme, re.M))
+    counts = {
+        path.relative_to(ROOT).as_posix(): str(len(path.read_text(encoding="utf-8").splitlines()))
+        for path in FILES
+        if path.name != "__init__.py"
+    }
+    assert rows == counts

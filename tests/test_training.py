@@ -1,0 +1,298 @@
+import math
+
+import numpy as np
+import pytest
+from conftest import small_batch, small_config
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minixfmr
+from minixfmr import gradcheck_function, training
+from minixfmr.training import CrossEntropy, ParallelGradients, TranslationData, token_batches
+
+
+def copy_task(config, n=40, max_tokens=60, seed=0):
+    rng = np.random.default_rng(1)
+    sequences = [rng.integers(3, config.vocab_size, rng.integers(1, 7)).tolist() for _ in range(n)]
+    return TranslationData(sequences, [s[::-1] for s in sequences], config, max_tokens, seed)
+
+
+def new_trainer(config=None, **options):
+    config = config or small_config(dtype="float32", dropout=0.2)
+    model = minixfmr.EncoderDecoder(config)
+    settings = dict(schedule=training.noam(config.d_model, 20), data=copy_task(config), seed=3) | options
+    return minixfmr.Trainer(model, minixfmr.AdamW(model.parameters()), **settings)
+
+
+class TestCrossEntropy:
+    @given(
+        st.integers(0, 2**32 - 1),
+        st.tuples(st.integers(1, 4), st.integers(1, 4)),
+        st.integers(1, 9),
+        st.sampled_from([0.0, 0.1, 0.9]),
+    )
+    def test_gradient(self, seed, shape, V, smoothing):
+        rng = np.random.default_rng(seed)
+        logits, labels = rng.standard_normal((*shape, V)), rng.integers(0, V, shape)
+        labels[rng.random(shape) < 0.3] = -100
+        criterion = CrossEntropy(label_smoothing=smoothing)
+
+        def forward(logits):
+            loss, saved = criterion.forward(logits, labels)
+            return np.array(loss), saved
+
+        def backward(dy, saved):
+            return dy * criterion.backward(saved)
+
+        report = gradcheck_function(forward, backward, logits)
+        assert report.ok, f"\n{report}"
+
+    def test_it_is_the_mean_over_the_labels_that_count(self, rng):
+        logits, labels = rng.standard_normal((2, 3, 5)), np.array([[1, 4, -100], [-100, 0, 2]])
+        loss, _ = CrossEntropy().forward(logits, labels)
+        p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+        by_hand = [-math.log(p[b, t, labels[b, t]]) for b in range(2) for t in range(3) if labels[b, t] >= 0]
+        assert loss == pytest.approx(np.mean(by_hand))
+        padded = np.where(labels < 0, 0, labels)
+        other, _ = CrossEntropy(ignore_index=0).forward(logits, padded)
+        assert other == pytest.approx(np.mean([v for v, k in zip(by_hand, [1, 4, 0, 2], strict=True) if k]))
+
+    def test_no_label_that_counts_gives_zero(self):
+        loss, saved = CrossEntropy().forward(np.ones((2, 3)), np.array([-100, -100]))
+        assert loss == 0
+        assert not CrossEntropy().backward(saved).any()
+
+    def test_huge_logits_stay_finite(self):
+        logits = np.array([[1e4, -1e4, 0.0]], dtype="float32")
+        loss, saved = CrossEntropy(label_smoothing=0.1).forward(logits, np.array([1]))
+        assert math.isfinite(loss)
+        assert np.isfinite(CrossEntropy().backward(saved)).all()
+
+    @pytest.mark.parametrize(
+        ("labels", "error", "message"),
+        [
+            (np.array([[0, 3]]), ValueError, r"labels must lie in \[0, 3\) .*got values from 0 to 3"),
+            (np.array([[0, -1]]), ValueError, "got values from -1 to 0"),
+            (np.array([[0.0, 1.0]]), TypeError, "labels must be integers .*float64"),
+            (np.array([[0, 1, 2]]), ValueError, r"labels have shape \(1, 3\), logits \(1, 2, 3\)"),
+        ],
+    )
+    def test_bad_labels(self, labels, error, message):
+        with pytest.raises(error, match=message):
+            CrossEntropy().forward(np.zeros((1, 2, 3)), labels)
+
+    def test_bad_smoothing(self):
+        with pytest.raises(ValueError, match=r"label_smoothing must lie in \[0, 1\), got 1"):
+            CrossEntropy(label_smoothing=1)
+
+
+class TestOptimizer:
+    def test_a_shared_parameter_is_updated_once(self):
+        p = minixfmr.Parameter(np.ones(3))
+        p.grad[...] = 1.0
+        minixfmr.AdamW([p, p], lr=0.1, weight_decay=0.0).step()
+        np.testing.assert_allclose(p.data, 0.9, rtol=1e-6)
+
+    def test_blocks_change_nothing(self, rng, monkeypatch):
+        results = []
+        for block in (1 << 16, 7):
+            monkeypatch.setattr(minixfmr.AdamW, "BLOCK", block)
+            p = minixfmr.Parameter(np.linspace(-1, 1, 50))
+            optimizer = minixfmr.AdamW([p], lr=0.1)
+            for step in range(3):
+                p.grad[...] = np.sin(np.arange(50) + step)
+                optimizer.step()
+            results.append(p.data.copy())
+        np.testing.assert_array_equal(*results)
+
+    def test_replaced_arrays_are_noticed(self):
+        p = minixfmr.Parameter(np.ones(3))
+        first = minixfmr.AdamW([p])
+        minixfmr.AdamW([p])
+        with pytest.raises(RuntimeError, match="make one optimizer"):
+            first.step()
+
+    def test_bad_arguments(self):
+        with pytest.raises(ValueError, match="empty list"):
+            minixfmr.AdamW([])
+        with pytest.raises(ValueError, match=r"betas in \[0, 1\), got lr=0.1, betas=\(0.9, 1.0\)"):
+            minixfmr.AdamW([minixfmr.Parameter(np.ones(1))], lr=0.1, betas=(0.9, 1.0))
+
+    def test_clipping(self, rng):
+        parameters = [minixfmr.Parameter(np.zeros(s)) for s in [(3, 4), (5,)]]
+        for p in parameters:
+            p.grad[...] = rng.standard_normal(p.shape)
+        before = np.concatenate([p.grad.reshape(-1) for p in parameters])
+        norm = minixfmr.clip_grad_norm(parameters, 100.0)
+        assert norm == pytest.approx(np.linalg.norm(before))
+        np.testing.assert_array_equal(np.concatenate([p.grad.reshape(-1) for p in parameters]), before)
+        minixfmr.clip_grad_norm(parameters, 0.5)
+        after = np.concatenate([p.grad.reshape(-1) for p in parameters])
+        np.testing.assert_allclose(after, before * 0.5 / norm, rtol=1e-5)
+
+
+class TestSchedules:
+    def test_noam_is_the_formula_of_the_paper(self):
+        lr = training.noam(512, 4000)
+        for step in (1, 100, 4000, 4001, 100000):
+            assert lr(step) == pytest.approx(512**-0.5 * min(step**-0.5, step * 4000**-1.5))
+
+    def test_shapes(self):
+        for lr in (training.inverse_sqrt(0.1, 10), training.cosine(0.1, 10, 100, final=0.01)):
+            values = [lr(step) for step in range(1, 101)]
+            assert values[9] == pytest.approx(0.1)
+            assert max(values) == pytest.approx(0.1)
+            assert np.all(np.diff(values[:10]) > 0)
+            assert np.all(np.diff(values[9:]) < 0)
+        assert lr(100) == pytest.approx(0.01)
+        assert lr(1000) == pytest.approx(0.01)
+        assert lr(55) == pytest.approx(0.055)
+        assert training.constant(0.3)(7) == 0.3
+
+
+class TestData:
+    @given(st.lists(st.integers(1, 30), min_size=1, max_size=60), st.integers(1, 90), st.booleans())
+    def test_every_sequence_comes_once_and_batches_stay_within_the_limit(self, lengths, max_tokens, shuffled):
+        batches = token_batches(lengths, max_tokens, np.random.default_rng(0) if shuffled else None)
+        assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+        for batch in batches:
+            assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= max_tokens
+
+    def test_teacher_forcing(self):
+        config = small_config()
+        data = TranslationData([[5, 6], [7]], [[8], [9, 10, 11]], config, 100)
+        batch = data.batch([0, 1])
+        np.testing.assert_array_equal(batch["input_ids"], [[5, 6, 2], [7, 2, 0]])
+        np.testing.assert_array_equal(batch["attention_mask"], [[1, 1, 1], [1, 1, 0]])
+        np.testing.assert_array_equal(batch["decoder_input_ids"], [[1, 8, 0, 0], [1, 9, 10, 11]])
+        np.testing.assert_array_equal(batch["labels"], [[8, 2, -100, -100], [9, 10, 11, 2]])
+
+    def test_order_depends_on_seed_and_epoch_alone(self):
+        data, again = copy_task(small_config()), copy_task(small_config())
+        assert data.order(1) == data.order(1) == again.order(1)
+        assert data.order(0) != data.order(1)
+        assert data.order(0) != copy_task(small_config(), seed=5).order(0)
+
+    def test_bad_pairs(self):
+        config = small_config()
+        for sources, targets, message in [
+            ([[3]], [], "1 sources but 0 targets"),
+            ([], [], "no sentence pairs"),
+            ([[3] * 12], [[3]], "13 tokens .*longer than max_position_embeddings = 12"),
+        ]:
+            with pytest.raises(ValueError, match=message):
+                TranslationData(sources, targets, config, 100)
+
+
+def gradients(model, batches, workers=1, seed=None):
+    model.zero_grad()
+    loss, count = ParallelGradients(model, CrossEntropy(label_smoothing=0.1), workers)(batches, seed)
+    return loss, count, [p.grad.copy() for p in model.parameters()]
+
+
+def test_accumulated_batches_equal_one_large_batch():
+    """Weighted by real labels: the two halves hold different numbers of them."""
+    config = small_config()
+    model, batch = minixfmr.EncoderDecoder(config), small_batch(config, B=6)
+    parts = [{k: v[rows] for k, v in batch.items()} for rows in (slice(0, 1), slice(1, 6))]
+    assert len({int((p["labels"] >= 0).sum()) for p in parts}) == 2
+    whole, split = gradients(model, [batch]), gradients(model, parts)
+    assert whole[:2] == pytest.approx(split[:2])
+    for a, b in zip(whole[2], split[2], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+@pytest.mark.parametrize("workers", [2, 3, 8])
+def test_threads_change_nothing_but_rounding(workers):
+    config = small_config()
+    model, batch = minixfmr.EncoderDecoder(config), small_batch(config, B=6)
+    one, several = gradients(model, [batch]), gradients(model, [batch], workers)
+    assert one[:2] == pytest.approx(several[:2])
+    for a, b in zip(one[2], several[2], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+def test_a_number_of_threads_always_gives_the_same_bits():
+    config = small_config(dropout=0.3, dtype="float32")
+    model, batch = minixfmr.EncoderDecoder(config), small_batch(config, B=6)
+    runs = [gradients(model, [batch, batch], 2, seed=[1, 2]) for _ in range(5)]
+    for run in runs[1:]:
+        assert run[0] == runs[0][0]
+        for a, b in zip(run[2], runs[0][2], strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert gradients(model, [batch, batch], 2, seed=[1, 3])[0] != runs[0][0]
+
+
+def test_workers_must_be_positive():
+    with pytest.raises(ValueError, match="workers must be at least 1, got 0"):
+        new_trainer(workers=0)
+    with pytest.raises(ValueError, match="accumulate must be at least 1, got 0"):
+        new_trainer(accumulate=0)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_training_learns(workers):
+    trainer = new_trainer(small_config(dtype="float32", d_model=32, d_ff=64, norm_order="pre"), workers=workers)
+    before = minixfmr.evaluate(trainer.model, trainer.data)
+    results = list(trainer.run(epochs=30))
+    assert [r.step for r in results] == list(range(1, len(results) + 1))
+    assert minixfmr.evaluate(trainer.model, trainer.data) < 0.5 * before
+
+
+def test_evaluation_weighs_every_label_alike():
+    config = small_config()
+    model = minixfmr.EncoderDecoder(config)
+    small, large = (minixfmr.evaluate(model, copy_task(config, max_tokens=n, seed=None)) for n in (8, 10_000))
+    assert small == pytest.approx(large, rel=1e-12)
+
+
+@pytest.mark.parametrize("options", [{}, {"accumulate": 3}, {"workers": 2, "clip_norm": None}])
+@pytest.mark.parametrize("stop", [1, 7, 12])
+def test_resuming_ends_with_the_same_bits(stop, options):
+    straight = new_trainer(**options)
+    losses = [r.loss for r in straight.run(epochs=3)]
+    first = new_trainer(**options)
+    for result in first.run(epochs=3):
+        if result.step == stop:
+            break
+    second = new_trainer(**options)
+    for p in second.model.parameters():
+        p.data += 1  # nothing may survive of what it was
+    second.load_state_dict(first.state_dict())
+    rest = [r.loss for r in second.run(epochs=3)]
+    assert rest == losses[stop:]
+    for a, b in zip(straight.model.parameters(), second.model.parameters(), strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
+
+
+def test_resuming_with_other_settings_is_refused():
+    state = new_trainer().state_dict()
+    for other, named in [
+        (new_trainer(small_config(dtype="float32", norm_order="pre")), "model config"),
+        (new_trainer(seed=4), "seed is 4 but was 3"),
+        (new_trainer(schedule=training.constant(1e-3)), "schedule"),
+        (new_trainer(workers=2), "workers is 2 but was 1"),
+    ]:
+        before = other.model.state_dict()
+        with pytest.raises(ValueError, match=named):
+            other.load_state_dict(state)
+        for name, array in other.model.state_dict().items():
+            np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("where", ["weight", "loss"])
+def test_divergence_stops_before_the_weights_are_touched(where):
+    trainer = new_trainer(schedule=training.constant(1e-3))
+    run = trainer.run(epochs=3)
+    next(run), next(run)
+    if where == "weight":
+        trainer.model.decoder.blocks[0].feed_forward.layer.hidden.weight.data[0, 0] = np.nan
+    else:
+        trainer.model.target.tokens.weight.data *= 1e30
+    before = trainer.model.state_dict()
+    with pytest.raises(minixfmr.TrainingDiverged, match=r"diverged at step 3: .*The weights are those of step 2"):
+        next(run)
+    for name, array in trainer.model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+    assert trainer.progress.step == 2
