@@ -47,7 +47,9 @@ def test_embedding_with_repeated_tokens(seed, B, T, d, V):
 @given(seeds, sizes, sizes, sizes, st.integers(0, 3))
 def test_positions(seed, B, T, d, offset):
     rng = np.random.default_rng(seed)
-    x = rng.standard_normal((B, T, d))
+    x, table = rng.standard_normal((B, T, d)), rng.standard_normal((9, d))
+    pair = (lambda x, table: layers.add_positions(x, table, offset), layers.add_positions_backward)
+    assert_ok(gradcheck_function(*pair, x, table))
     assert_ok(gradcheck(layers.LearnedPositions(9, d, dtype="float64"), x, offset=offset))
     assert_ok(gradcheck(layers.SinusoidalPositions(9, d, dtype="float64"), x, offset=offset))
 

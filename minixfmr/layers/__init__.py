@@ -16,7 +16,13 @@ from .embedding import Embedding, check_ids, embedding, embedding_backward
 from .feedforward import FeedForward
 from .linear import Linear, OutputProjection, linear, linear_backward, output_logits, output_logits_backward
 from .normalization import LayerNorm, layer_norm, layer_norm_backward
-from .positions import LearnedPositions, SinusoidalPositions, sinusoidal_table
+from .positions import (
+    LearnedPositions,
+    SinusoidalPositions,
+    add_positions,
+    add_positions_backward,
+    sinusoidal_table,
+)
 
 __all__ = [
     "ACTIVATIONS",
@@ -31,6 +37,8 @@ __all__ = [
     "MultiHeadAttention",
     "OutputProjection",
     "SinusoidalPositions",
+    "add_positions",
+    "add_positions_backward",
     "attention",
     "attention_backward",
     "check_ids",

@@ -19,15 +19,27 @@ def sinusoidal_table(max_length, d):
     return table
 
 
-def _rows(table, x, offset):
-    """The rows of table for the T vectors of x, the first of which stands at position offset."""
+def add_positions(x, table, offset=0):
+    """Add to each vector the row of its position:   y[b, t] = x[b, t] + P[offset + t].
+
+    x: (B, T, d), its first vector at position offset    table P: (max_length, d)    →    y: (B, T, d)
+    Raises ValueError for a sequence that goes past the table.
+    """
     end = offset + x.shape[1]
     if end > len(table):
         raise ValueError(
             f"a sequence of length {end} is longer than max_position_embeddings = {len(table)}: "
             "shorten it, or build the model with a larger max_position_embeddings"
         )
-    return table[offset:end]
+    return x + table[offset:end], (table.shape, offset)
+
+
+def add_positions_backward(dy, saved):
+    """dL/dx, dL/dtable for add_positions:   dx = dy,   dP[offset + t] = Σ_b dy[b, t]; every sequence used its row."""
+    shape, offset = saved
+    dtable = xp.zeros(shape, dy.dtype)
+    dtable[offset : offset + dy.shape[1]] = dy.sum(axis=0)
+    return dy, dtable
 
 
 class SinusoidalPositions(Module):
@@ -37,8 +49,8 @@ class SinusoidalPositions(Module):
         self.table = sinusoidal_table(max_length, d).astype(dtype)
 
     def forward(self, x, offset=0):
-        """x: (B, T, d), its first vector at position offset → (B, T, d). Raises ValueError past max_length."""
-        return x + _rows(self.table, x, offset), ()
+        """x: (B, T, d), its first vector at position offset → (B, T, d)"""
+        return add_positions(x, self.table, offset)
 
     def backward(self, dy, saved):
         return dy
@@ -51,10 +63,10 @@ class LearnedPositions(Module):
         self.weight = Parameter(to_device(random_generator(rng).normal(0, 0.02, (max_length, d)), dtype))
 
     def forward(self, x, offset=0):
-        """x: (B, T, d), its first vector at position offset → (B, T, d). Raises ValueError past max_length."""
-        return x + _rows(self.weight.data, x, offset), (offset,)
+        """x: (B, T, d), its first vector at position offset → (B, T, d)"""
+        return add_positions(x, self.weight.data, offset)
 
     def backward(self, dy, saved):
-        (offset,) = saved
-        self.weight.grad[offset : offset + dy.shape[1]] += dy.sum(axis=0)  # every sequence used the same rows
-        return dy
+        dx, dtable = add_positions_backward(dy, saved)
+        self.weight.grad += dtable
+        return dx
