@@ -311,7 +311,7 @@ def test_a_bad_backend_is_one_sentence(here):
 
 
 def test_numbers_are_disjoint_and_small_ones_are_learned(monkeypatch):
-    monkeypatch.setattr(corpus, "in_words", lambda n, lang: n)
+    monkeypatch.setattr(corpus, "in_words", lambda n, lang, british=False: n)
     c = corpus.number_corpus("en", "de", 3000)
     train, valid, test = ({n for n, _ in part} for part in (c.train, c.valid, c.test))
     assert set(range(1000)) <= train
@@ -325,6 +325,7 @@ def test_numbers_are_disjoint_and_small_ones_are_learned(monkeypatch):
 
 def test_numbers_in_words():
     assert corpus.in_words(342, "en") == "three hundred forty-two"
+    assert corpus.in_words(342, "en", british=True) == "three hundred and forty-two"
     assert corpus.in_words(342, "de") == "dreihundertzweiundvierzig"
     assert corpus.in_words(123456, "en") == "one hundred twenty-three thousand four hundred fifty-six"
 

@@ -37,18 +37,21 @@ def number_corpus(source_lang, target_lang, train_size, valid_size=500, test_siz
     train = [*range(1000), *drawn[:train_size]]
     valid = drawn[train_size : train_size + valid_size]
     test = drawn[train_size + valid_size :]
-    return Corpus(
-        *([(in_words(n, source_lang), in_words(n, target_lang)) for n in part] for part in (train, valid, test))
-    )
+
+    def pair(n):
+        # odd numbers are read as in Britain, so that the model knows both ways; it writes only one
+        return in_words(n, source_lang, british=n % 2 == 1), in_words(n, target_lang)
+
+    return Corpus(*([pair(n) for n in part] for part in (train, valid, test)))
 
 
-def in_words(number, lang):
-    """342 → "three hundred forty-two": English as in America, without "and" and commas."""
+def in_words(number, lang, british=False):
+    """342 → "three hundred forty-two": English as in America, or as in Britain with its "and" and commas."""
     try:
         words = num2words(number, lang=lang)
     except NotImplementedError:
         raise DataError(f"num2words knows no language {lang!r}: try en, de, fr, es, it, ru ...") from None
-    return words.replace(" and ", " ").replace(",", "") if lang == "en" else words
+    return words if british or lang != "en" else words.replace(" and ", " ").replace(",", "")
 
 
 def read_pairs(path):

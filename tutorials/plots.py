@@ -40,13 +40,13 @@ def loss_curve(path, steps, valid):
     window = max(1, len(ys) // 50)
     mean = [sum(ys[max(0, i - window) : i + 1]) / len(ys[max(0, i - window) : i + 1]) for i in range(len(ys))]
     axis.plot(xs, ys, color="0.8", linewidth=0.8)
-    axis.plot(xs, mean, color="#0072b2", label="training (running mean; with dropout and label smoothing)")
+    axis.plot(xs, mean, color="#0072b2", label="training (dropout, smoothed labels)")
     if valid:
-        axis.plot(*zip(*valid, strict=True), color="#d55e00", marker="o", markersize=4, label="validation (without)")
+        axis.plot(*zip(*valid, strict=True), color="#d55e00", marker="o", markersize=4, label="validation (neither)")
     axis.set_xlabel("step")
     axis.set_ylabel("loss (nats a token)")
     axis.set_ylim(bottom=0)
     axis.grid(alpha=0.3)
-    axis.legend(frameon=False)
+    axis.legend(frameon=False, loc="upper right")
     figure.savefig(path, dpi=100, bbox_inches="tight")
     plt.close(figure)
