@@ -4,7 +4,7 @@ from .backend import BackendError, backend_name, to_device, to_numpy, use_backen
 from .checkpoint import CheckpointError, load, load_training, save, save_training
 from .generation import generate
 from .gradcheck import gradcheck, gradcheck_function
-from .models import Config, ConfigError, EncoderDecoder
+from .models import Config, ConfigError, DecoderOnly, EncoderDecoder, EncoderOnly
 from .module import Module, Parameter
 from .training import AdamW, CrossEntropy, Trainer, TrainingDiverged, TranslationData, clip_grad_norm, evaluate
 
@@ -17,7 +17,9 @@ __all__ = [
     "Config",
     "ConfigError",
     "CrossEntropy",
+    "DecoderOnly",
     "EncoderDecoder",
+    "EncoderOnly",
     "Module",
     "Parameter",
     "Trainer",

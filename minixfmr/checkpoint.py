@@ -13,10 +13,10 @@ from typing import Any
 import safetensors
 import safetensors.numpy
 
-from .models import Config, EncoderDecoder
+from .models import Config, DecoderOnly, EncoderDecoder, EncoderOnly
 from .training import Trainer
 
-ARCHITECTURES = {"EncoderDecoder": EncoderDecoder}
+ARCHITECTURES: dict[str, Any] = {kind.__name__: kind for kind in (EncoderOnly, DecoderOnly, EncoderDecoder)}
 
 
 class CheckpointError(ValueError):
@@ -41,7 +41,7 @@ def write_file(path: str | Path, data: bytes) -> None:
         raise CheckpointError(f"cannot write {path}: {error.strerror or error}; {kept}") from error
 
 
-def save(model: EncoderDecoder, path: str | Path) -> None:
+def save(model: Any, path: str | Path) -> None:
     """Write a model into the folder path: config.json and model.safetensors. Raises CheckpointError."""
     description = {"format": 1, "architecture": type(model).__name__, "config": model.config.to_dict()}
     text = json.dumps(description, indent=2)
@@ -50,7 +50,7 @@ def save(model: EncoderDecoder, path: str | Path) -> None:
     write_file(Path(path) / "config.json", text.encode())
 
 
-def load(path: str | Path) -> EncoderDecoder:
+def load(path: str | Path) -> Any:
     """The model that save wrote into the folder path. Raises CheckpointError if it is missing, damaged or another."""
     tensors, metadata = _read(Path(path) / "model.safetensors")
     config_path = Path(path) / "config.json"

@@ -40,8 +40,8 @@ def generate(
     _require("top_p", top_p, top_p is None or 0 < top_p <= 1, "None or in (0, 1]")
     if do_sample and num_beams > 1:
         raise ValueError("do_sample=True draws one sequence and num_beams > 1 searches for the best: choose one")
-    decoder = (_CachedDecoder if use_cache else _PlainDecoder)(model, input_ids, attention_mask)
-    ids = to_numpy([[model.config.decoder_start_token_id]] * len(input_ids))  # (B, 1)
+    ids, state = model.start(input_ids, attention_mask)  # (B, 1), or the prompts (B, T)
+    decoder = _CachedDecoder(model, state) if use_cache else _PlainDecoder(model, input_ids, attention_mask)
     if num_beams > 1:
         return beam_search(decoder, ids, model.config, max_new_tokens, num_beams, length_penalty, early_stopping)
     rng = random_generator(seed)
@@ -137,8 +137,8 @@ def beam_search(decoder, ids, config, max_new_tokens, num_beams, length_penalty=
 class _CachedDecoder:
     """Feeds a model the tokens that it has not read yet."""
 
-    def __init__(self, model, input_ids, attention_mask):
-        self.model, self.state = model, model.start(input_ids, attention_mask)
+    def __init__(self, model, state):
+        self.model, self.state = model, state
 
     def next_logits(self, ids):
         return self.model.step(ids[:, self.state.length :], self.state)  # (B, V)

@@ -32,6 +32,13 @@ class Parameter:
         return f"Parameter(shape={self.data.shape}, dtype={self.data.dtype})"
 
 
+class Buffer:
+    """An array that belongs to a model and is saved with it, but is not learned."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+
+
 class Module:
     """A part of a model. Attributes that are Parameters, Modules or lists of Modules are found by name."""
 
@@ -55,18 +62,21 @@ class Module:
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Yield (dotted name, Parameter); one that is shared comes once, under its first name."""
-        seen = set()
-        for name, parameter in self._all_parameters():
-            if id(parameter) not in seen:
-                seen.add(id(parameter))
-                yield name, parameter
+        return self._named(Parameter)
 
-    def _all_parameters(self, prefix=""):
+    def _named(self, kinds):
+        seen = set()
+        for name, array in self._all(kinds):
+            if id(array) not in seen:
+                seen.add(id(array))
+                yield name, array
+
+    def _all(self, kinds, prefix=""):
         for name, value in vars(self).items():
-            if isinstance(value, Parameter):
+            if isinstance(value, kinds):
                 yield prefix + name, value
         for name, child in self.named_children():
-            yield from child._all_parameters(f"{prefix}{name}.")
+            yield from child._all(kinds, f"{prefix}{name}.")
 
     def parameters(self) -> list[Parameter]:
         """The list of all Parameters, a shared one once."""
@@ -82,13 +92,13 @@ class Module:
             parameter.grad.fill(0)
 
     def state_dict(self) -> dict[str, Any]:
-        """{name: copy of the values as a numpy.ndarray}, a shared parameter once."""
-        return {name: to_numpy(p.data).copy() for name, p in self.named_parameters()}
+        """{name: copy of the values as a numpy.ndarray} of all Parameters and Buffers, a shared one once."""
+        return {name: to_numpy(p.data).copy() for name, p in self._named(Parameter | Buffer)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Copy the values of state into the parameters. Raises ValueError, and changes nothing, unless the names
         and shapes are exactly those of state_dict()."""
-        own = dict(self.named_parameters())
+        own = dict(self._named(Parameter | Buffer))
         problems = [f"{name}: missing" for name in own if name not in state]
         problems += [f"{name}: not a parameter of this model" for name in state if name not in own]
         problems += [

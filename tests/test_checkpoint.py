@@ -73,7 +73,10 @@ class TestDamage:
         [
             ({"config": {"vocab_size": 13, "d_model": 9}}, "d_model must be divisible by num_heads"),
             ({"config": {"vocab_size": 13, "typo": 1}}, "unknown config field typo"),
-            ({"architecture": "Perceptron"}, "unknown architecture 'Perceptron', known: EncoderDecoder"),
+            (
+                {"architecture": "Perceptron"},
+                "unknown architecture 'Perceptron', known: EncoderOnly, DecoderOnly, EncoderDecoder",
+            ),
             ({"config": small_config(d_ff=13).to_dict()}, "not the config that .* was saved with"),
         ],
     )

@@ -50,8 +50,8 @@ def test_positions(seed, B, T, d, offset):
     x, table = rng.standard_normal((B, T, d)), rng.standard_normal((9, d))
     pair = (lambda x, table: layers.add_positions(x, table, offset), layers.add_positions_backward)
     assert_ok(gradcheck_function(*pair, x, table))
-    assert_ok(gradcheck(layers.LearnedPositions(9, d, dtype="float64"), x, offset=offset))
-    assert_ok(gradcheck(layers.SinusoidalPositions(9, d, dtype="float64"), x, offset=offset))
+    assert_ok(gradcheck(layers.LearnedPositions(9, d, dtype="float64"), x, rows=offset))
+    assert_ok(gradcheck(layers.SinusoidalPositions(9, d, dtype="float64"), x, rows=offset))
 
 
 @pytest.mark.parametrize("d", [1, 2, 7, 8])
@@ -289,4 +289,4 @@ class TestBadInput:
             with pytest.raises(ValueError, match="length 5 is longer than max_position_embeddings = 4"):
                 positions(np.ones((1, 5, 2)))
             with pytest.raises(ValueError, match="length 5 is longer"):
-                positions(np.ones((1, 2, 2)), offset=3)
+                positions(np.ones((1, 2, 2)), rows=3)

@@ -209,7 +209,7 @@ def test_steps_with_a_cache_equal_one_pass(norm_order):
     logits = run(model, batch)
     ids = batch["decoder_input_ids"]
     for chunks in ([1] * 6, [3, 1, 2], [6]):
-        state, start = model.start(batch["input_ids"], batch["attention_mask"]), 0
+        (_, state), start = model.start(batch["input_ids"], batch["attention_mask"]), 0
         for n in chunks:
             step = model.step(ids[:, start : start + n], state)
             start += n
@@ -227,7 +227,7 @@ class TestConfig:
             ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
             ({"norm_order": "both"}, "norm_order must be one of 'post', 'pre', got 'both'"),
             ({"positions": "rotary"}, "positions must be one of"),
-            ({"activation": "tanh"}, "activation must be one of"),
+            ({"activation": "swish"}, "activation must be one of"),
             ({"dtype": "float16"}, "dtype must be one of 'float32', 'float64'"),
             ({"layer_norm_eps": 0}, "layer_norm_eps must be greater than 0"),
             ({"num_encoder_layers": -1}, "num_encoder_layers must be 0 or more"),

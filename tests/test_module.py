@@ -29,7 +29,7 @@ def test_tied_embeddings_are_one_parameter_and_collect_both_gradients():
     )
     assert len(untied.parameters()) == len(tied.parameters()) + 2
     state = tied.state_dict()
-    for name in ("target.tokens.weight", "output.weight"):
+    for name in ("target.tokens.weight", "head.output.weight"):
         state[name] = state["source.tokens.weight"]
     untied.load_state_dict(state)
     batch = small_batch(tied.config)
@@ -38,8 +38,8 @@ def test_tied_embeddings_are_one_parameter_and_collect_both_gradients():
         logits, saved = model.forward(**batch)
         _, saved_loss = minixfmr.CrossEntropy().forward(logits, labels)
         model.backward(minixfmr.CrossEntropy().backward(saved_loss), saved)
-    parts = [untied.source.tokens.weight, untied.target.tokens.weight, untied.output.weight]
-    np.testing.assert_allclose(tied.output.weight.grad, sum(p.grad for p in parts), atol=1e-14)
+    parts = [untied.source.tokens.weight, untied.target.tokens.weight, untied.head.output.weight]
+    np.testing.assert_allclose(tied.head.output.weight.grad, sum(p.grad for p in parts), atol=1e-14)
 
 
 def test_backward_adds_and_zero_grad_clears(rng):

@@ -62,7 +62,7 @@ class Twin(torch.nn.Module):
 
 def twin_names(name):
     """PyTorch's name of a parameter of ours, and the part of it (query, key and value lie in one array there)."""
-    name = name.replace(".tokens.", ".")
+    name = name.replace(".tokens.", ".").removeprefix("head.")
     if not name.startswith(("encoder", "decoder")):
         return name, None
     sublayers = ["self_attention", "cross_attention", "feed_forward"]

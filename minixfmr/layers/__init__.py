@@ -9,13 +9,60 @@ from .activations import (
     gelu_tanh_backward,
     relu,
     relu_backward,
+    silu,
+    silu_backward,
+    tanh,
+    tanh_backward,
 )
-from .attention import KeyValueCache, MultiHeadAttention, attention, attention_backward, merge_heads, split_heads
-from .dropout import Dropout, dropout, dropout_backward
-from .embedding import Embedding, check_ids, embedding, embedding_backward
-from .feedforward import FeedForward
-from .linear import Linear, OutputProjection, linear, linear_backward, output_logits, output_logits_backward
-from .normalization import LayerNorm, layer_norm, layer_norm_backward
+from .attention import (
+    KeyValueCache,
+    MultiHeadAttention,
+    attention,
+    attention_backward,
+    merge_heads,
+    split_heads,
+)
+from .attention_variants import (
+    VariantAttention,
+    repeat_heads,
+    repeat_heads_backward,
+)
+from .convolution import (
+    Convolution,
+    convolution,
+    convolution_backward,
+)
+from .dropout import (
+    Dropout,
+    dropout,
+    dropout_backward,
+)
+from .embedding import (
+    Embedding,
+    check_ids,
+    embedding,
+    embedding_backward,
+)
+from .feedforward import (
+    FeedForward,
+    GatedFeedForward,
+)
+from .linear import (
+    Linear,
+    OutputProjection,
+    linear,
+    linear_backward,
+    output_logits,
+    output_logits_backward,
+)
+from .normalization import (
+    LayerNorm,
+    RMSNorm,
+    layer_norm,
+    layer_norm_backward,
+    rms_norm,
+    rms_norm_backward,
+)
 from .positions import (
     LearnedPositions,
     SinusoidalPositions,
@@ -23,25 +70,44 @@ from .positions import (
     add_positions_backward,
     sinusoidal_table,
 )
+from .relative import (
+    DisentangledBias,
+    RelativeBias,
+    relative_buckets,
+)
+from .rotary import (
+    Rotary,
+    rotary_frequencies,
+    rotate,
+)
 
 __all__ = [
     "ACTIVATIONS",
     "Activation",
+    "Convolution",
+    "DisentangledBias",
     "Dropout",
     "Embedding",
     "FeedForward",
+    "GatedFeedForward",
     "KeyValueCache",
     "LayerNorm",
     "LearnedPositions",
     "Linear",
     "MultiHeadAttention",
     "OutputProjection",
+    "RMSNorm",
+    "RelativeBias",
+    "Rotary",
     "SinusoidalPositions",
+    "VariantAttention",
     "add_positions",
     "add_positions_backward",
     "attention",
     "attention_backward",
     "check_ids",
+    "convolution",
+    "convolution_backward",
     "dropout",
     "dropout_backward",
     "embedding",
@@ -57,8 +123,19 @@ __all__ = [
     "merge_heads",
     "output_logits",
     "output_logits_backward",
+    "relative_buckets",
     "relu",
     "relu_backward",
+    "repeat_heads",
+    "repeat_heads_backward",
+    "rms_norm",
+    "rms_norm_backward",
+    "rotary_frequencies",
+    "rotate",
+    "silu",
+    "silu_backward",
     "sinusoidal_table",
     "split_heads",
+    "tanh",
+    "tanh_backward",
 ]

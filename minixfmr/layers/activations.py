@@ -75,10 +75,43 @@ def gelu_tanh_backward(dy, saved):
     return d
 
 
+def silu(x):
+    """SiLU or swish (Elfwing et al. 2018):   s = 1 / (1 + exp(-x)) = ½ (1 + tanh(x / 2)),   y = x s."""
+    s = xp.tanh(x * 0.5)
+    s += 1
+    s *= 0.5
+    return x * s, (x, s)
+
+
+def silu_backward(dy, saved):
+    """dx = dy · s (1 + x (1 - s))."""
+    x, s = saved
+    d = 1 - s
+    d *= x
+    d += 1
+    d *= s
+    d *= dy
+    return d
+
+
+def tanh(x):
+    """y = tanh(x)."""
+    y = xp.tanh(x)
+    return y, (y,)
+
+
+def tanh_backward(dy, saved):
+    """dx = dy · (1 - y²)."""
+    (y,) = saved
+    return dy * (1 - y * y)
+
+
 ACTIVATIONS = {
     "relu": (relu, relu_backward),
     "gelu": (gelu, gelu_backward),
     "gelu_tanh": (gelu_tanh, gelu_tanh_backward),
+    "silu": (silu, silu_backward),
+    "tanh": (tanh, tanh_backward),
 }
 
 

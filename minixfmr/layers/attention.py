@@ -12,17 +12,20 @@ from .dropout import dropout, dropout_backward
 from .linear import Linear
 
 
-def attention(query, key, value, mask=None, p=0.0, rng=None):
+def attention(query, key, value, mask=None, p=0.0, rng=None, bias=None, scale=None):
     """Scaled dot-product attention (Vaswani et al. 2017, eq. 1).
 
-        S = Q Kᵀ / √dh,   W = softmax(S) over the keys,   y = dropout(W) V
+        S = Q Kᵀ / √dh + bias,   W = softmax(S) over the keys,   y = dropout(W) V
 
     query: (B, H, Tq, dh)    key, value: (B, H, Tk, dh)    →    y: (B, H, Tq, dh)
     mask: boolean, True = may attend, broadcastable to (B, H, Tq, Tk); a query that may attend to nothing yields 0
     p, rng: dropout on the weights (0 in the paper); rng None in evaluation
+    bias: (B or 1, H, Tq, Tk), added to the scores (none in the paper). scale: in place of 1/√dh
     """
-    query = query * query.shape[-1] ** -0.5
-    w = key @ query.swapaxes(-1, -2)  # (B, H, Tk, Tq)  Sᵀ
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    w = key @ (query * scale).swapaxes(-1, -2)  # (B, H, Tk, Tq)  Sᵀ
+    if bias is not None:
+        w += bias.swapaxes(-1, -2)
     if mask is not None:
         visible = mask.swapaxes(-1, -2)  # (..., Tk, Tq)
         w += (visible.astype(w.dtype) - 1) * xp.finfo(w.dtype).max  # hidden: as low as a number can be
@@ -32,26 +35,27 @@ def attention(query, key, value, mask=None, p=0.0, rng=None):
     w *= 1 / total if mask is None else visible.any(axis=-2, keepdims=True) / total
     dropped, saved_dropout = dropout(w, p, rng)
     y = dropped.swapaxes(-1, -2) @ value  # (B, H, Tq, dh)
-    return y, (query, key, value, w, dropped, saved_dropout)  # w: softmax;  dropped: for dvalue;  query is scaled
+    return y, (query, key, value, w, dropped, saved_dropout, scale)  # w: softmax;  dropped: for dvalue
 
 
 def attention_backward(dy, saved):
-    """dL/dquery, dL/dkey, dL/dvalue for attention.
+    """dL/dquery, dL/dkey, dL/dvalue, dL/dbias for attention.
 
     W's columns (rows of the paper) each sum to 1: raising one weight lowers the others, hence the second term of dS.
 
         dV = dropout(W)ᵀ dy,   dW = dropout_backward(dy Vᵀ),   dS = W · dW - W · Σₖ W · dW
-        dQ = dS K / √dh,   dK = dSᵀ Q / √dh
+        dQ = dS K / √dh,   dK = dSᵀ Q / √dh,   dbias = dS: (B, H, Tq, Tk), to be summed where bias was broadcast
     """
-    query, key, value, w, dropped, saved_dropout = saved
+    query, key, value, w, dropped, saved_dropout, scale = saved
     dvalue = dropped @ dy  # (B, H, Tk, dh)
     dw = dropout_backward(value @ dy.swapaxes(-1, -2), saved_dropout)  # (B, H, Tk, Tq)
     ds = w * dw
     ds -= w * column_sum(ds)
     dquery = ds.swapaxes(-1, -2) @ key  # (B, H, Tq, dh)
-    dquery *= query.shape[-1] ** -0.5
-    dkey = ds @ query  # (B, H, Tk, dh)  the saved query holds 1/√dh already
-    return dquery, dkey, dvalue
+    dkey = ds @ query  # (B, H, Tk, dh)
+    dquery *= scale
+    dkey *= scale
+    return dquery, dkey, dvalue, ds.swapaxes(-1, -2)
 
 
 def split_heads(x, num_heads):
@@ -119,7 +123,7 @@ class MultiHeadAttention(Module):
                 f"d_model must be divisible by num_heads, got d_model = {d_model} and num_heads = {num_heads}"
             )
         rng = random_generator(rng)
-        self.num_heads = num_heads
+        self.num_heads = self.num_key_value_heads = num_heads
         self.dropout = dropout
         self.query = Linear(d_model, d_model, rng=rng, dtype=dtype)
         self.key = Linear(d_model, d_model, rng=rng, dtype=dtype)
@@ -140,29 +144,37 @@ class MultiHeadAttention(Module):
             saved_key = saved_value = None  # generating: there is no backward
         q = split_heads(q, self.num_heads)  # (B, H, Tq, dh)
         _check_mask(mask, (*q.shape[:3], k.shape[2]))
-        heads, saved_attention = attention(q, k, v, mask, self.dropout, rng)  # (B, H, Tq, dh)
+        heads, saved_heads = self.attend(q, k, v, mask, rng)  # (B, H, Tq, dh)
         y, saved_output = self.output.forward(merge_heads(heads))  # (B, Tq, d)
-        return y, (saved_query, saved_key, saved_value, saved_attention, saved_output, memory is None)
+        return y, (saved_query, saved_key, saved_value, saved_heads, saved_output, memory is None)
 
     def backward(self, dy, saved):
         """dx for self-attention, (dx, dmemory) for cross-attention."""
-        saved_query, saved_key, saved_value, saved_attention, saved_output, is_self = saved
+        saved_query, saved_key, saved_value, saved_heads, saved_output, is_self = saved
         dheads = split_heads(self.output.backward(dy, saved_output), self.num_heads)  # (B, H, Tq, dh)
-        dq, dk, dv = attention_backward(dheads, saved_attention)
+        dq, dk, dv = self.attend_backward(dheads, saved_heads)
         dx = self.query.backward(merge_heads(dq), saved_query)  # (B, Tq, d)
         dmemory = self.key.backward(merge_heads(dk), saved_key)  # (B, Tk, d)
         dmemory += self.value.backward(merge_heads(dv), saved_value)
         return dx + dmemory if is_self else (dx, dmemory)
 
+    def attend(self, q, k, v, mask, rng):
+        """What happens inside the heads; descendants do more here."""
+        return attention(q, k, v, mask, self.dropout, rng)
+
+    def attend_backward(self, dheads, saved):
+        return attention_backward(dheads, saved)[:3]
+
     def attention_weights(self, saved):
         """The softmax weights (B, H, Tq, Tk), before dropout, out of what forward saved."""
-        _, _, _, (_, _, _, w, _, _), _, _ = saved
+        _, _, _, (_, _, _, w, *_), _, _ = saved
         return w.swapaxes(-1, -2)
 
     def _keys_and_values(self, source):
         k, saved_key = self.key.forward(source)  # (B, Tk, d)
         v, saved_value = self.value.forward(source)
-        return split_heads(k, self.num_heads), saved_key, split_heads(v, self.num_heads), saved_value
+        Hk = self.num_key_value_heads
+        return split_heads(k, Hk), saved_key, split_heads(v, Hk), saved_value
 
     def _cached(self, x, memory, cache):
         if memory is not None and cache.length:  # the memory never changes: its keys and values are there

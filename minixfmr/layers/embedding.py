@@ -12,11 +12,16 @@ def embedding(ids, table):
     return table[ids], (ids, table.shape)
 
 
-def embedding_backward(dy, saved):
-    """dL/dtable for embedding, (V, d). A token that occurs several times collects the gradient of each."""
+def embedding_backward(dy, saved, silent=None):
+    """dL/dtable for embedding, (V, d). A token that occurs several times collects the gradient of each.
+
+    silent: a token whose lookups are to add nothing, as padding in most published systems (their departure, not ours)
+    """
     ids, shape = saved
     dtable = xp.zeros(shape, dy.dtype)
     add_at(dtable, ids.reshape(-1), dy.reshape(-1, dy.shape[-1]))
+    if silent is not None:
+        dtable[silent] = 0
     return dtable
 
 
@@ -38,7 +43,8 @@ class Embedding(Module):
     """A table of vocab_size learned vectors of width d; initial values normal with standard deviation d^(-1/2),
     so that after the paper's factor √d each entry has variance 1, and tied logits start near it too."""
 
-    def __init__(self, vocab_size, d, *, rng=0, dtype="float32"):
+    def __init__(self, vocab_size, d, *, silent=None, rng=0, dtype="float32"):
+        self.silent = silent
         values = random_generator(rng).normal(0, d**-0.5, (vocab_size, d))
         self.weight = Parameter(to_device(values, dtype))
 
@@ -48,4 +54,4 @@ class Embedding(Module):
 
     def backward(self, dy, saved):
         """Adds to the table's gradient; ids have none, so returns None."""
-        self.weight.grad += embedding_backward(dy, saved)
+        self.weight.grad += embedding_backward(dy, saved, self.silent)

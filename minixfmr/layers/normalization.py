@@ -56,3 +56,43 @@ class LayerNorm(Module):
         self.weight.grad += dweight
         self.bias.grad += dbias
         return dx
+
+
+def rms_norm(x, weight, eps):
+    """Scale each vector to root mean square 1 (Zhang & Sennrich 2019, eq. 4): LayerNorm without mean and bias.
+
+        r = 1 / sqrt(mean(x²) + eps),   n = x · r,   y = n · weight
+
+    x: (..., d)    weight: (d,)    →    y: (..., d)
+    """
+    r = 1 / xp.sqrt(row_mean(x * x) + eps)  # (..., 1)
+    n = x * r  # (..., d)
+    return n * weight, (n, r, weight)  # n: for dweight and dx;  r, weight: for dx
+
+
+def rms_norm_backward(dy, saved):
+    """dL/dx, dL/dweight for rms_norm. r depends on every x of its row, hence the second term.
+
+    dn = dy · weight,   dx = r · (dn - n · mean(dn · n))
+    """
+    n, r, weight = saved
+    dn = dy * weight
+    dx = r * (dn - n * row_mean(dn * n))
+    return dx, sum_rows(dy * n)
+
+
+class RMSNorm(Module):
+    """Root-mean-square normalization over the last axis with gain (initially 1)."""
+
+    def __init__(self, d, *, eps=1e-6, dtype="float32"):
+        self.weight = Parameter(xp.ones(d, dtype))
+        self.eps = eps
+
+    def forward(self, x):
+        """x: (..., d) → (..., d)"""
+        return rms_norm(x, self.weight.data, self.eps)
+
+    def backward(self, dy, saved):
+        dx, dweight = rms_norm_backward(dy, saved)
+        self.weight.grad += dweight
+        return dx

@@ -1,56 +1,68 @@
 """Positions: attention sees a set of vectors, so where each one stands must be added to it."""
 
-from ..backend import random_generator, to_device, xp
+from ..backend import add_at, random_generator, to_device, xp
 from ..module import Module, Parameter
 
 
-def sinusoidal_table(max_length, d):
+def sinusoidal_table(max_length, d, layout="sinusoidal"):
     """One wave a column, wavelengths from 2π to 10000·2π (Vaswani et al. 2017, section 3.5).
 
         PE(t, 2i) = sin(t / 10000^(2i/d)),   PE(t, 2i+1) = cos(t / 10000^(2i/d))
 
+    layout: "sinusoidal" as here; "sinusoidal_halves": all sines, then all cosines; "sinusoidal_t2t": so, and with
+    frequencies 10000^(-i/(d/2 - 1)), as the paper's own code had them
     → (max_length, d) in float64, rows t = 0, 1, ...
     """
     t = xp.arange(max_length)[:, None]  # (max_length, 1)
-    frequency = 10000.0 ** (-xp.arange(0, d, 2) / d)  # (⌈d/2⌉,)
+    i = xp.arange((d + 1) // 2)  # (⌈d/2⌉,)
+    frequency = 10000.0 ** (-i / (d // 2 - 1) if layout == "sinusoidal_t2t" else -2 * i / d)
+    sines, cosines = xp.sin(t * frequency), xp.cos(t * frequency[: d // 2])
+    if layout != "sinusoidal":
+        return xp.concatenate([sines, cosines], axis=1)
     table = xp.empty((max_length, d))
-    table[:, 0::2] = xp.sin(t * frequency)
-    table[:, 1::2] = xp.cos(t * frequency[: d // 2])
+    table[:, 0::2], table[:, 1::2] = sines, cosines
     return table
 
 
-def add_positions(x, table, offset=0):
-    """Add to each vector the row of its position:   y[b, t] = x[b, t] + P[offset + t].
+def add_positions(x, table, rows=0):
+    """Add to each vector the row of its position:   y[b, t] = x[b, t] + P[rows[b, t]].
 
-    x: (B, T, d), its first vector at position offset    table P: (max_length, d)    →    y: (B, T, d)
-    Raises ValueError for a sequence that goes past the table.
+    x: (B, T, d)    table P: (max_length, d)    rows: (B, T) integers, or n for n, n + 1, ... in every sequence
+    → y: (B, T, d). Raises ValueError for a sequence that goes past the table.
     """
-    end = offset + x.shape[1]
+    whole = isinstance(rows, int)
+    end = rows + x.shape[1] if whole else int(rows.max()) + 1
     if end > len(table):
         raise ValueError(
             f"a sequence of length {end} is longer than max_position_embeddings = {len(table)}: "
             "shorten it, or build the model with a larger max_position_embeddings"
         )
-    return x + table[offset:end], (table.shape, offset)
+    rows = slice(rows, end) if whole else rows
+    return x + table[rows], (table.shape, rows)
 
 
 def add_positions_backward(dy, saved):
-    """dL/dx, dL/dtable for add_positions:   dx = dy,   dP[offset + t] = Σ_b dy[b, t]; every sequence used its row."""
-    shape, offset = saved
+    """dL/dx, dL/dtable for add_positions:   dx = dy,   dP[row] = Σ dy over all vectors that used the row."""
+    shape, rows = saved
     dtable = xp.zeros(shape, dy.dtype)
-    dtable[offset : offset + dy.shape[1]] = dy.sum(axis=0)
+    if isinstance(rows, slice):
+        dtable[rows] = dy.sum(axis=0)
+    else:
+        add_at(dtable, rows.reshape(-1), dy.reshape(-1, dy.shape[-1]))
     return dy, dtable
 
 
 class SinusoidalPositions(Module):
-    """x + PE, nothing to learn."""
+    """x + PE, nothing to learn. zero_row: a row to be 0 (M2M100's padding)."""
 
-    def __init__(self, max_length, d, *, dtype="float32"):
-        self.table = sinusoidal_table(max_length, d).astype(dtype)
+    def __init__(self, max_length, d, *, layout="sinusoidal", zero_row=None, dtype="float32"):
+        self.table = sinusoidal_table(max_length, d, layout).astype(dtype)
+        if zero_row is not None:
+            self.table[zero_row] = 0
 
-    def forward(self, x, offset=0):
-        """x: (B, T, d), its first vector at position offset → (B, T, d)"""
-        return add_positions(x, self.table, offset)
+    def forward(self, x, rows=0):
+        """x: (B, T, d) → (B, T, d); rows as in add_positions"""
+        return add_positions(x, self.table, rows)
 
     def backward(self, dy, saved):
         return dy
@@ -59,14 +71,17 @@ class SinusoidalPositions(Module):
 class LearnedPositions(Module):
     """x + P with a learned vector for each position (Gehring et al. 2017); initial values normal, deviation 0.02."""
 
-    def __init__(self, max_length, d, *, rng=0, dtype="float32"):
+    def __init__(self, max_length, d, *, silent=None, rng=0, dtype="float32"):
         self.weight = Parameter(to_device(random_generator(rng).normal(0, 0.02, (max_length, d)), dtype))
+        self.silent = silent  # a row that lookups add no gradient to, as in Embedding
 
-    def forward(self, x, offset=0):
-        """x: (B, T, d), its first vector at position offset → (B, T, d)"""
-        return add_positions(x, self.weight.data, offset)
+    def forward(self, x, rows=0):
+        """x: (B, T, d) → (B, T, d); rows as in add_positions"""
+        return add_positions(x, self.weight.data, rows)
 
     def backward(self, dy, saved):
         dx, dtable = add_positions_backward(dy, saved)
+        if self.silent is not None:
+            dtable[self.silent] = 0
         self.weight.grad += dtable
         return dx

@@ -1,8 +1,10 @@
 """Blocks: sublayers in residual branches; and stacks of blocks, the encoder and the decoder."""
 
 from ..backend import random_generator, xp
-from ..layers import Dropout, FeedForward, KeyValueCache, LayerNorm, MultiHeadAttention
+from ..layers import Dropout, KeyValueCache
 from ..module import Module
+from .masks import sliding_window_mask
+from .parts import ConvolutionBranch, make_attention, make_feed_forward, make_norm, make_relative_positions
 
 
 class Residual(Module):
@@ -64,37 +66,22 @@ def _as_tuple(gradients):
     return gradients if isinstance(gradients, tuple) else (gradients,)
 
 
-def _norm(config):
-    return LayerNorm(config.d_model, eps=config.layer_norm_eps, dtype=config.dtype)
-
-
 def _residual(layer, config):
     order = PreNorm if config.norm_order == "pre" else PostNorm
-    return order(layer, _norm(config), config.dropout)
-
-
-def _attention(config, rng):
-    dropout = config.attention_dropout
-    layer = MultiHeadAttention(config.d_model, config.num_heads, dropout=dropout, rng=rng, dtype=config.dtype)
-    return _residual(layer, config)
-
-
-def _feed_forward(config, rng):
-    options = dict(activation=config.activation, dropout=config.activation_dropout, dtype=config.dtype)
-    return _residual(FeedForward(config.d_model, config.d_ff, rng=rng, **options), config)
+    return order(layer, make_norm(config), config.dropout)
 
 
 class EncoderBlock(Module):
-    """Self-attention, then a feed-forward layer."""
+    """Self-attention, then a feed-forward layer. Under a look-ahead mask it is the block of a decoder-only model."""
 
-    def __init__(self, config, rng=0):
+    def __init__(self, config, rng=0, positions=None):
         rng = random_generator(rng)
-        self.self_attention = _attention(config, rng)
-        self.feed_forward = _feed_forward(config, rng)
+        self.self_attention = _residual(make_attention(config, rng, positions), config)
+        self.feed_forward = _residual(make_feed_forward(config, rng), config)
 
-    def forward(self, x, mask=None, rng=None):
-        """x: (B, T, d) → (B, T, d)    mask: broadcastable to (B, H, T, T)"""
-        a, saved_self = self.self_attention.forward(x, mask=mask, rng=rng)
+    def forward(self, x, mask=None, rng=None, cache=None):
+        """x: (B, T, d) → (B, T, d)    mask: broadcastable to (B, H, T, T)    cache: a KeyValueCache when generating"""
+        a, saved_self = self.self_attention.forward(x, mask=mask, rng=rng, cache=cache)
         y, saved_ff = self.feed_forward.forward(a, rng=rng)
         return y, (saved_self, saved_ff)
 
@@ -111,11 +98,11 @@ class EncoderBlock(Module):
 class DecoderBlock(Module):
     """Self-attention over the target so far, cross-attention to the encoder's output, a feed-forward layer."""
 
-    def __init__(self, config, rng=0):
+    def __init__(self, config, rng=0, positions=None):
         rng = random_generator(rng)
-        self.self_attention = _attention(config, rng)
-        self.cross_attention = _attention(config, rng)
-        self.feed_forward = _feed_forward(config, rng)
+        self.self_attention = _residual(make_attention(config, rng, positions), config)
+        self.cross_attention = _residual(make_attention(config, rng), config)
+        self.feed_forward = _residual(make_feed_forward(config, rng), config)
 
     def forward(self, x, memory, mask=None, memory_mask=None, rng=None, cache=(None, None)):
         """x: (B, T, d)    memory, the encoder's output: (B, S, d)    →    (B, T, d)
@@ -145,10 +132,22 @@ class DecoderBlock(Module):
 class _Stack(Module):
     """Blocks one after the other, and the final norm that pre-norm blocks need."""
 
-    def __init__(self, make_block, num_blocks, config, rng):
+    def __init__(self, make_block, num_blocks, config, rng, bidirectional):
         rng = random_generator(rng)
-        self.blocks = [make_block(config, rng) for _ in range(num_blocks)]
-        self.norm = _norm(config) if config.norm_order == "pre" else None
+        self.relative_positions = make_relative_positions(config, rng, bidirectional)
+        self.blocks = [make_block(config, rng, self.relative_positions) for _ in range(num_blocks)]
+        self.norm = make_norm(config) if config.has_final_norm else None
+        banded = [(i + 1) % config.window_every == 0 for i in range(num_blocks)]
+        self.windows = [config.sliding_window if b else None for b in banded]  # of each block; None: no window
+
+    def _masks(self, mask, Tq, Tk):
+        """The mask of each block: the one given, narrowed to the block's window."""
+        for window in self.windows:
+            if window is None or Tk <= window:
+                yield mask
+            else:
+                band = sliding_window_mask(Tq, Tk, window)
+                yield band if mask is None else mask & band
 
     def _final_norm(self, x):
         return (x, None) if self.norm is None else self.norm.forward(x)
@@ -158,29 +157,45 @@ class _Stack(Module):
 
 
 class Encoder(_Stack):
-    """num_encoder_layers EncoderBlocks."""
+    """EncoderBlocks: those of an encoder or, with a look-ahead mask, of a decoder-only model."""
 
-    def __init__(self, config, rng=0):
-        super().__init__(EncoderBlock, config.num_encoder_layers, config, rng)
+    def __init__(self, config, rng=0, num_blocks=None, bidirectional=True):
+        rng = random_generator(rng)
+        num_blocks = config.num_encoder_layers if num_blocks is None else num_blocks
+        super().__init__(EncoderBlock, num_blocks, config, rng, bidirectional)
+        self.branch = ConvolutionBranch(config, rng) if config.convolution else None
 
-    def forward(self, x, mask=None, rng=None):
-        """x: (B, S, d) → (B, S, d)    mask: broadcastable to (B, H, S, S)"""
-        saved_blocks = []
-        for block in self.blocks:
-            x, saved = block.forward(x, mask, rng)
+    def forward(self, x, mask=None, rng=None, caches=None, real=None):
+        """x: (B, T, d) → (B, T, d)    mask: broadcastable to (B, H, T, T)
+
+        caches: one KeyValueCache a block when generating, see new_caches. real: see ConvolutionBranch
+        """
+        embedded, saved_blocks, saved_branch = x, [], None
+        seen = caches[0].length if caches else 0
+        masks = self._masks(mask, x.shape[1], seen + x.shape[1])
+        for i, (block, block_mask) in enumerate(zip(self.blocks, masks, strict=True)):
+            x, saved = block.forward(x, block_mask, rng, caches[i] if caches else None)
             saved_blocks.append(saved)
+            if i == 0 and self.branch is not None:
+                x, saved_branch = self.branch.forward(embedded, x, real)
         y, saved_norm = self._final_norm(x)
-        return y, (saved_blocks, saved_norm)
+        return y, (saved_blocks, saved_norm, saved_branch)
 
     def backward(self, dy, saved):
-        saved_blocks, saved_norm = saved
-        dx = self._final_norm_backward(dy, saved_norm)
-        for block, saved_block in zip(reversed(self.blocks), reversed(saved_blocks), strict=True):
-            dx = block.backward(dx, saved_block)
-        return dx
+        saved_blocks, saved_norm, saved_branch = saved
+        dx, dembedded = self._final_norm_backward(dy, saved_norm), 0
+        for i in reversed(range(len(self.blocks))):
+            if i == 0 and self.branch is not None:
+                dembedded, dx = self.branch.backward(dx, saved_branch)
+            dx = self.blocks[i].backward(dx, saved_blocks[i])
+        return dx + dembedded
+
+    def new_caches(self):
+        """Empty caches for generating, one for each block."""
+        return [KeyValueCache() for _ in self.blocks]
 
     def attention_weights(self, saved):
-        """A list of (B, H, S, S), one a block, out of what forward saved."""
+        """A list of (B, H, T, T), one a block, out of what forward saved."""
         return [block.attention_weights(s) for block, s in zip(self.blocks, saved[0], strict=True)]
 
 
@@ -188,17 +203,19 @@ class Decoder(_Stack):
     """num_decoder_layers DecoderBlocks, all of which look at the same memory."""
 
     def __init__(self, config, rng=0):
-        super().__init__(DecoderBlock, config.num_decoder_layers, config, rng)
+        super().__init__(DecoderBlock, config.num_decoder_layers, config.for_decoder(), rng, bidirectional=False)
 
     def forward(self, x, memory, mask=None, memory_mask=None, rng=None, caches=None):
         """x: (B, T, d)    memory: (B, S, d)    →    (B, T, d)
 
         mask: broadcastable to (B, H, T, T); memory_mask: to (B, H, T, S); caches: one pair a block, see new_caches
         """
+        seen = caches[0][0].length if caches else 0
         caches = caches or [(None, None)] * len(self.blocks)
+        masks = self._masks(mask, x.shape[1], seen + x.shape[1])
         saved_blocks = []
-        for block, cache in zip(self.blocks, caches, strict=True):
-            x, saved = block.forward(x, memory, mask, memory_mask, rng, cache)
+        for block, block_mask, cache in zip(self.blocks, masks, caches, strict=True):
+            x, saved = block.forward(x, memory, block_mask, memory_mask, rng, cache)
             saved_blocks.append(saved)
         y, saved_norm = self._final_norm(x)
         return y, (saved_blocks, saved_norm, memory.shape)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ..backend import random_generator, to_device
-from ..layers import OutputProjection
+from ..backend import random_generator, to_device, to_numpy
 from ..module import Module, Parameter
 from .blocks import Decoder, Encoder
+from .heads import LanguageModelHead
 from .inputs import InputEmbedding, check_inputs
 from .masks import causal_mask, padding_mask
 
@@ -50,7 +50,7 @@ class EncoderDecoder(Module):
         else:
             shape = (config.target_vocab_size, config.d_model)
             table = Parameter(to_device(rng.normal(0, config.d_model**-0.5, shape), config.dtype))
-        self.output = OutputProjection(table)
+        self.head = LanguageModelHead(config, table)
 
     def forward(self, input_ids, decoder_input_ids, attention_mask=None, decoder_attention_mask=None, rng=None):
         """Predict, at each target position, the token that follows (teacher forcing: the true ones before are given).
@@ -67,13 +67,13 @@ class EncoderDecoder(Module):
         memory, memory_mask, saved_encoder = self._encode(input_ids, attention_mask, rng, B)
         x, saved_target = self.target.forward(decoder_input_ids, rng)  # (B, T, d)
         y, saved_decoder = self.decoder.forward(x, memory, mask, memory_mask, rng)
-        logits, saved_output = self.output.forward(y)  # (B, T, V)
-        return logits, (saved_encoder, saved_target, saved_decoder, saved_output)
+        logits, saved_head = self.head.forward(y)  # (B, T, V)
+        return logits, (saved_encoder, saved_target, saved_decoder, saved_head)
 
     def backward(self, dlogits, saved):
         """dlogits: (B, T, V). Adds to every parameter's gradient; the inputs are integers, so returns None."""
-        (saved_source, saved_stack), saved_target, saved_decoder, saved_output = saved
-        dy = self.output.backward(dlogits, saved_output)  # (B, T, d)
+        (saved_source, saved_stack), saved_target, saved_decoder, saved_head = saved
+        dy = self.head.backward(dlogits, saved_head)  # (B, T, d)
         dx, dmemory = self.decoder.backward(dy, saved_decoder)
         self.target.backward(dx, saved_target)
         self.source.backward(self.encoder.backward(dmemory, saved_stack), saved_source)
@@ -88,9 +88,11 @@ class EncoderDecoder(Module):
     # --- generation, one token at a time
 
     def start(self, input_ids, attention_mask=None):
-        """Encode the source once. → the state that step needs: the memory, and empty key/value caches."""
+        """Encode the source once. → (the ids to go on from: the start token of each sequence, the state that step
+        needs: the memory, and empty key/value caches)"""
         memory, memory_mask, _ = self._encode(input_ids, attention_mask)
-        return DecodingState(memory, memory_mask, self.decoder.new_caches())
+        ids = to_numpy([[self.config.decoder_start_token_id]] * len(memory))  # (B, 1)
+        return ids, DecodingState(memory, memory_mask, self.decoder.new_caches())
 
     def step(self, ids, state):
         """Read the next target tokens.  ids: (B, T), usually T = 1 → logits of the token that follows: (B, V)"""
@@ -99,7 +101,7 @@ class EncoderDecoder(Module):
         mask = causal_mask(T, seen + T) if T > 1 else None
         y, _ = self.decoder.forward(x, state.memory, mask, state.memory_mask, caches=state.caches)
         state.length += T
-        return self.output(y[:, -1])  # (B, V)
+        return self.head(y[:, -1])  # (B, V)
 
     def _encode(self, input_ids, attention_mask, rng=None, batch=None):
         check_inputs(input_ids, attention_mask, batch=batch)

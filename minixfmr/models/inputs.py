@@ -1,8 +1,9 @@
 """What every architecture does first: check the ids, turn them into vectors, add the positions."""
 
-from ..backend import random_generator
+from ..backend import random_generator, to_device, xp
 from ..layers import Dropout, Embedding, LearnedPositions, SinusoidalPositions
 from ..module import Module
+from .parts import make_norm
 
 
 def check_inputs(ids, mask, prefix="", batch=None):
@@ -19,29 +20,67 @@ def check_inputs(ids, mask, prefix="", batch=None):
 
 
 class InputEmbedding(Module):
-    """dropout(√d · E[ids] + positions), sections 3.4, 3.5 and 5.4 of the paper. Give `tokens` to share a table."""
+    """dropout(√d · E[ids] + positions), sections 3.4, 3.5 and 5.4 of the paper. Give `tokens` to share a table.
+
+    The descendants add token types and a norm:   dropout(norm(√d · E[ids] + positions + types)).
+    """
 
     def __init__(self, config, vocab_size, tokens=None, rng=0):
         rng = random_generator(rng)
-        self.tokens = tokens or Embedding(vocab_size, config.d_model, rng=rng, dtype=config.dtype)
-        length = config.max_position_embeddings
-        if config.positions == "learned":
-            self.positions: Module = LearnedPositions(length, config.d_model, rng=rng, dtype=config.dtype)
-        else:
-            self.positions = SinusoidalPositions(length, config.d_model, dtype=config.dtype)
-        self.scale = config.d_model**0.5 if config.scale_embeddings else 1.0
-        self.dropout = Dropout(config.dropout)
+        c, options = config, {"rng": rng, "dtype": config.dtype}
+        self.config = config
+        self.scale = c.d_model**0.5 if c.scale_embeddings else 1.0
+        silent = None if c.padding_gradient else c.pad_token_id
+        self.tokens = tokens or Embedding(vocab_size, c.d_model, silent=silent, **options)
+        length = c.max_position_embeddings + c.position_offset
+        self.positions: Module | None = None
+        if c.positions == "learned":
+            silent = silent if c.positions_from_ids else None
+            self.positions = LearnedPositions(length, c.d_model, silent=silent, **options)
+        elif c.positions != "none":
+            zero_row = c.pad_token_id if c.positions_from_ids else None
+            layout = {"layout": c.positions, "zero_row": zero_row, "dtype": c.dtype}
+            self.positions = SinusoidalPositions(length, c.d_model, **layout)
+        self.types = Embedding(c.type_vocab_size, c.d_model, **options) if c.type_vocab_size else None
+        self.norm = make_norm(c) if c.embedding_norm else None
+        self.dropout = Dropout(c.dropout)
 
-    def forward(self, ids, rng=None, offset=0):
-        """ids: (B, T), the first of them at position offset → (B, T, d)"""
+    def forward(self, ids, rng=None, offset=0, position_ids=None, token_type_ids=None, real=None):
+        """ids: (B, T) → (B, T, d)
+
+        offset: position of the first id; position_ids: (B, T), in place of offset, offset + 1, ...
+        token_type_ids: (B, T); None: type 0 everywhere. real: (B, T, 1), 0 at padding, for embedding_padding = False
+        """
         x, saved_tokens = self.tokens.forward(ids)  # (B, T, d)
         x *= self.scale
-        x, saved_positions = self.positions.forward(x, offset)
+        saved_positions = saved_types = saved_norm = None
+        if self.positions is not None:
+            x, saved_positions = self.positions.forward(x, self._rows(ids, offset, position_ids))
+        if self.types is not None:
+            types, saved_types = self.types.forward(xp.zeros_like(ids) if token_type_ids is None else token_type_ids)
+            x = x + types
+        if self.norm is not None:
+            x, saved_norm = self.norm.forward(x)
+        real = None if self.config.embedding_padding else real
+        x = x if real is None else x * real
         y, saved_dropout = self.dropout.forward(x, rng)
-        return y, (saved_tokens, saved_positions, saved_dropout)
+        return y, (saved_tokens, saved_positions, saved_types, saved_norm, real, saved_dropout)
 
     def backward(self, dy, saved):
-        saved_tokens, saved_positions, saved_dropout = saved
+        saved_tokens, saved_positions, saved_types, saved_norm, real, saved_dropout = saved
         dx = self.dropout.backward(dy, saved_dropout)
-        dx = self.positions.backward(dx, saved_positions)
+        dx = dx if real is None else dx * real
+        if self.norm is not None:
+            dx = self.norm.backward(dx, saved_norm)
+        if self.types is not None:
+            self.types.backward(dx, saved_types)
+        if self.positions is not None:
+            dx = self.positions.backward(dx, saved_positions)
         self.tokens.backward(dx * self.scale, saved_tokens)
+
+    def _rows(self, ids, offset, position_ids):
+        """The rows of the table of positions."""
+        if self.config.positions_from_ids:  # padding has a row of its own, and does not count
+            real = to_device(ids) != self.config.pad_token_id
+            return self.config.pad_token_id + (xp.cumsum(real, axis=1) + offset) * real
+        return (offset if position_ids is None else to_device(position_ids)) + self.config.position_offset

@@ -15,6 +15,23 @@ def causal_mask(Tq, Tk=None):
     return xp.tri(Tq, Tk, Tk - Tq, dtype=bool)[None, None]
 
 
+def sliding_window_mask(Tq, Tk, window):
+    """Hide what lies `window` positions back or more:  → (1, 1, Tq, Tk). Combine it with causal_mask.
+
+    With Tk > Tq the queries are the last Tq of the Tk positions, as in generation with a cache.
+    """
+    return ~xp.tri(Tq, Tk, Tk - Tq - window, dtype=bool)[None, None]
+
+
+def prefix_mask(Tq, prefix_lengths):
+    """A look-ahead mask but for a prefix that is read as a whole, both ways (Raffel et al. 2020, section 3.2.1).
+
+    prefix_lengths: (B,)    →    (B, 1, Tq, Tq)
+    """
+    prefix = xp.arange(Tq)[None, :] < to_device(prefix_lengths)[:, None]  # (B, Tq)
+    return causal_mask(Tq) | prefix[:, None, None, :]
+
+
 def padding_mask(attention_mask):
     """Hide padding from every query:  (B, Tk), 1 or True where there is a real token → (B, 1, 1, Tk)."""
     return (to_device(attention_mask) != 0)[:, None, None, :]

@@ -1,0 +1,78 @@
+"""The attention of the Transformer's descendants, as one more layer over the plain one."""
+
+from ..backend import random_generator, xp
+from .attention import MultiHeadAttention, attention, attention_backward
+from .linear import Linear
+
+
+def repeat_heads(x, times):
+    """Let each key/value head serve several query heads in a row:  (B, Hk, T, dh) → (B, Hk·times, T, dh)."""
+    return x if times == 1 else xp.repeat(x, times, axis=1)
+
+
+def repeat_heads_backward(dy, times):
+    """dx = the sum over the query heads that shared a key/value head:  (B, Hk·times, T, dh) → (B, Hk, T, dh)."""
+    B, H, T, dh = dy.shape
+    return dy if times == 1 else dy.reshape(B, H // times, times, T, dh).sum(axis=2)
+
+
+class VariantAttention(MultiHeadAttention):
+    """Multi-head attention with any of: heads of their own width, grouped queries (Ainslie et al. 2023), no biases,
+    another scale, rotary positions, and a term added to the scores by relative position.
+
+    num_key_value_heads: Hk, a divisor of H. rotary: a Rotary. score_bias: a RelativeBias or DisentangledBias.
+    """
+
+    def __init__(
+        self,
+        d_model,
+        num_heads,
+        *,
+        head_dim=None,
+        num_key_value_heads=None,
+        bias=True,
+        key_bias=True,
+        scale=None,
+        rotary=None,
+        score_bias=None,
+        dropout=0.0,
+        rng=0,
+        dtype="float32",
+    ):
+        rng = random_generator(rng)
+        head_dim = head_dim or d_model // num_heads
+        self.num_heads, self.num_key_value_heads = num_heads, num_key_value_heads or num_heads
+        inner, shared = num_heads * head_dim, self.num_key_value_heads * head_dim
+        self.dropout, self.scale = dropout, scale
+        self.query = Linear(d_model, inner, bias=bias, rng=rng, dtype=dtype)
+        self.key = Linear(d_model, shared, bias=bias and key_bias, rng=rng, dtype=dtype)
+        self.value = Linear(d_model, shared, bias=bias, rng=rng, dtype=dtype)
+        self.output = Linear(inner, d_model, bias=bias, rng=rng, dtype=dtype)
+        self.rotary = rotary
+        self.score_bias = score_bias
+
+    def attend(self, q, k, v, mask, rng):
+        """q: (B, H, Tq, dh)    k, v: (B, Hk, Tk, dh)    →    (B, H, Tq, dh)"""
+        times = self.num_heads // self.num_key_value_heads
+        turns = bias = saved_bias = None
+        if self.rotary is not None:
+            q, turn_q = self.rotary.forward(q, k.shape[2] - q.shape[2])  # the queries are the last positions
+            k, turn_k = self.rotary.forward(k)
+            turns = turn_q, turn_k
+        k, v = repeat_heads(k, times), repeat_heads(v, times)  # (B, H, Tk, dh)
+        if self.score_bias is not None:
+            bias, saved_bias = self.score_bias.forward(q, k)
+        y, saved = attention(q, k, v, mask, self.dropout, rng, bias, self.scale)
+        return y, (*saved, times, turns, saved_bias)
+
+    def attend_backward(self, dheads, saved):
+        *saved, times, turns, saved_bias = saved
+        dq, dk, dv, dbias = attention_backward(dheads, saved)
+        if self.score_bias is not None:
+            dq_bias, dk_bias = self.score_bias.backward(dbias, saved_bias)
+            dq, dk = dq + dq_bias, dk + dk_bias
+        dk, dv = repeat_heads_backward(dk, times), repeat_heads_backward(dv, times)
+        if turns is not None:
+            turn_q, turn_k = turns
+            dq, dk = self.rotary.backward(dq, turn_q), self.rotary.backward(dk, turn_k)
+        return dq, dk, dv

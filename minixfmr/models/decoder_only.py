@@ -1,0 +1,102 @@
+"""The decoder alone: every token sees what came before it (GPT, LLaMA and their family)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..backend import random_generator, to_device, xp
+from ..module import Module, Parameter
+from .blocks import Encoder
+from .config import ConfigError
+from .heads import LanguageModelHead
+from .inputs import InputEmbedding, check_inputs
+from .masks import causal_mask, padding_mask
+
+
+@dataclass
+class PromptState:
+    """What a model remembers between the tokens that it writes."""
+
+    caches: list  # a KeyValueCache for each block
+    attention_mask: Any  # (B, T) of the prompt, or None
+    length: int = 0  # tokens read so far
+
+    def reorder(self, rows):
+        """Keep these batch rows in this order; a row may come several times."""
+        self.attention_mask = None if self.attention_mask is None else self.attention_mask[rows]
+        for cache in self.caches:
+            cache.reorder(rows)
+
+
+class DecoderOnly(Module):
+    """Predicts the token that follows each token: the blocks of an encoder under a look-ahead mask.
+
+    config.head: "causal_lm" (the default), or "none" for the vectors.
+    """
+
+    def __init__(self, config, seed=0):
+        """config: a Config; num_decoder_layers blocks. seed: of the initial weights, the same on every backend."""
+        rng = random_generator(seed)
+        self.config = config
+        self.embedding = InputEmbedding(config, config.vocab_size, rng=rng)
+        self.decoder = Encoder(config, rng, config.num_decoder_layers, bidirectional=False)
+        self.head: Any = None
+        if config.head in ("auto", "causal_lm"):
+            table = self.embedding.tokens.weight
+            if not config.tie_word_embeddings:
+                values = rng.normal(0, config.d_model**-0.5, (config.vocab_size, config.d_model))
+                table = Parameter(to_device(values, config.dtype))
+            self.head = LanguageModelHead(config, table)
+        elif config.head != "none":
+            raise ConfigError(f"DecoderOnly has no head {config.head!r}: choose causal_lm or none, or use EncoderOnly")
+
+    def forward(self, input_ids, attention_mask=None, position_ids=None, mask=None, rng=None):
+        """input_ids: (B, T) integers → logits of the token after each, (B, T, V), or with head "none" (B, T, d)
+
+        attention_mask: (B, T), 1 where there is a real token; None: everywhere
+        position_ids: (B, T), in place of 0, 1, 2 ...   mask: in place of the look-ahead mask, such as prefix_mask
+        rng: a generator for dropout while training; None in evaluation
+        Raises TypeError or ValueError for ids, masks or shapes that do not fit.
+        """
+        _, T = check_inputs(input_ids, attention_mask)
+        mask = causal_mask(T) if mask is None else mask
+        if attention_mask is not None:
+            mask = mask & padding_mask(attention_mask)
+        x, saved_embedding = self.embedding.forward(input_ids, rng, position_ids=position_ids)
+        y, saved_decoder = self.decoder.forward(x, mask, rng)  # (B, T, d)
+        if self.head is None:
+            return y, (saved_embedding, saved_decoder, None)
+        logits, saved_head = self.head.forward(y)
+        return logits, (saved_embedding, saved_decoder, saved_head)
+
+    def backward(self, dlogits, saved):
+        """dlogits: of the shape of forward's output. Adds to every parameter's gradient; returns None."""
+        saved_embedding, saved_decoder, saved_head = saved
+        dy = dlogits if self.head is None else self.head.backward(dlogits, saved_head)
+        self.embedding.backward(self.decoder.backward(dy, saved_decoder), saved_embedding)
+
+    def attention_weights(self, saved):
+        """A list of (B, H, T, T), one a block, out of what forward saved."""
+        return self.decoder.attention_weights(saved[1])
+
+    # --- generation, one token at a time
+
+    def start(self, input_ids, attention_mask=None):
+        """(the ids to go on from: the prompts themselves, the state that step needs)"""
+        check_inputs(input_ids, attention_mask)
+        mask = None if attention_mask is None else to_device(attention_mask) != 0
+        return input_ids, PromptState(self.decoder.new_caches(), mask)
+
+    def step(self, ids, state):
+        """Read the next tokens.  ids: (B, T): the prompts at first, then T = 1 → logits of what follows: (B, V)"""
+        T, seen = ids.shape[1], state.length
+        mask, positions = (causal_mask(T, seen + T) if T > 1 else None), None
+        if state.attention_mask is not None:  # padding of the prompts; what is written after them is real
+            B, prompt = state.attention_mask.shape
+            real = xp.concatenate([state.attention_mask, xp.ones((B, seen + T - prompt), bool)], axis=1)
+            padding = padding_mask(real)
+            mask = padding if mask is None else mask & padding
+            positions = xp.maximum(xp.cumsum(real, axis=1) - 1, 0)[:, seen:]  # padding on the left does not count
+        x, _ = self.embedding.forward(ids, offset=seen, position_ids=positions)
+        y, _ = self.decoder.forward(x, mask, caches=state.caches)
+        state.length += T
+        return self.head(y[:, -1])  # (B, V)
