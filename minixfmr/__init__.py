@@ -2,10 +2,11 @@
 
 from .backend import BackendError, backend_name, to_device, to_numpy, use_backend
 from .checkpoint import CheckpointError, load, load_training, save, save_training
-from .generation import generate
+from .generation import generate, generate_steps
 from .gradcheck import gradcheck, gradcheck_function
 from .models import Config, ConfigError, DecoderOnly, EncoderDecoder, EncoderOnly
 from .module import Module, Parameter
+from .pretrained import load_pretrained, save_pretrained
 from .training import AdamW, CrossEntropy, Trainer, TrainingDiverged, TranslationData, clip_grad_norm, evaluate
 
 __version__ = "0.1.0"
@@ -29,11 +30,14 @@ __all__ = [
     "clip_grad_norm",
     "evaluate",
     "generate",
+    "generate_steps",
     "gradcheck",
     "gradcheck_function",
     "load",
+    "load_pretrained",
     "load_training",
     "save",
+    "save_pretrained",
     "save_training",
     "to_device",
     "to_numpy",

@@ -85,6 +85,16 @@ def to_device(array: Any, dtype: Any = None) -> Any:
     return xp.asarray(array, dtype=dtype)
 
 
+def frombuffer(data, dtype):
+    """The bytes as a flat numpy.ndarray on the host."""
+    return numpy.frombuffer(data, dtype)
+
+
+def joined(arrays, axis):
+    """Host arrays one after the other along an axis."""
+    return numpy.concatenate(arrays, axis=axis)
+
+
 # --- sums, as products with ones: BLAS adds up rows several times faster than .sum(axis) does
 
 

@@ -1,8 +1,12 @@
 """Generation: let a model write, one token after the other."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from .backend import random_generator, row_sum, to_numpy, xp
+from .backend import random_generator, row_sum, to_device, to_numpy, xp
+from .models import DecoderOnly
+from .token_rules import RULES, apply_rules
 
 
 def generate(
@@ -17,45 +21,148 @@ def generate(
     top_k: int | None = None,
     top_p: float | None = None,
     length_penalty: float = 1.0,
-    early_stopping: bool = False,
+    early_stopping: bool | str = False,
+    num_return_sequences: int = 1,
     use_cache: bool = True,
     seed: int | None = None,
+    eos_token_id: int | list[int] | None = None,
+    **rules: Any,
 ) -> Any:
     """Write a sequence for each input; the argument names and their meaning are those of Hugging Face.
 
-    input_ids: (B, S) integers    attention_mask: (B, S), 1 where there is a real token
-    → ids (B, 1 + new), a numpy.ndarray: the start token, then what was written, eos included, then padding
+    input_ids: (B, S) integers; for a DecoderOnly the prompts, padded on the left if they differ in length
+    attention_mask: (B, S), 1 where there is a real token
+    → ids (B · num_return_sequences, T), a numpy.ndarray: the start token or the prompt, what was written, the end token
+      included, then padding
     The default is greedy: the likeliest token each time. num_beams > 1: beam search, see beam_search.
     do_sample: draw tokens, see sampling_probabilities; seed: of the draws.
     use_cache: keep the keys and values of earlier positions; without, the result is the same, only slower.
+    rules: min_length, min_new_tokens, repetition_penalty, no_repeat_ngram_size, bad_words_ids, forced_bos_token_id,
+    forced_eos_token_id, suppress_tokens; where one is not given, the one of the model's generation_config.json holds.
     Raises ValueError for arguments that make no sense.
     """
-    limit = model.config.max_position_embeddings
-    _require(
-        "max_new_tokens", max_new_tokens, 1 <= max_new_tokens <= limit, f"from 1 to {limit}, the model's positions"
-    )
-    _require("num_beams", num_beams, num_beams >= 1, "at least 1")
-    _require("temperature", temperature, temperature > 0, "greater than 0 (for the likeliest token: do_sample=False)")
-    _require("top_k", top_k, top_k is None or top_k >= 1, "None or at least 1")
-    _require("top_p", top_p, top_p is None or 0 < top_p <= 1, "None or in (0, 1]")
+    _require("num_beams", num_beams, _is_count(num_beams), "an integer of at least 1")
+    most = num_beams if not do_sample else 1 << 30
+    valid = f"from 1 to num_beams = {num_beams}" if not do_sample else "at least 1"
+    count = num_return_sequences
+    _require("num_return_sequences", count, _is_count(count) and count <= most, valid)
     if do_sample and num_beams > 1:
         raise ValueError("do_sample=True draws one sequence and num_beams > 1 searches for the best: choose one")
-    ids, state = model.start(input_ids, attention_mask)  # (B, 1), or the prompts (B, T)
-    decoder = _CachedDecoder(model, state) if use_cache else _PlainDecoder(model, input_ids, attention_mask)
+    task = _Task(model, input_ids, attention_mask, max_new_tokens, use_cache, eos_token_id, rules)
     if num_beams > 1:
-        return beam_search(decoder, ids, model.config, max_new_tokens, num_beams, length_penalty, early_stopping)
+        return beam_search(task, num_beams, length_penalty, early_stopping, num_return_sequences)
+    if num_return_sequences > 1:
+        task.reorder([b for b in range(len(task.ids)) for _ in range(num_return_sequences)])
+    for _ in _steps(task, do_sample, temperature, top_k, top_p, seed):
+        pass
+    return task.ids
+
+
+@dataclass
+class Step:
+    """One step of generation, for each sequence of the batch."""
+
+    ids: Any  # (B,) the tokens chosen
+    probabilities: Any  # (B,) of these tokens
+    alternatives: list  # for each sequence a list of (token, probability), likeliest first
+
+
+def generate_steps(
+    model: Any,
+    input_ids: Any,
+    *,
+    max_new_tokens: int,
+    attention_mask: Any = None,
+    do_sample: bool = False,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    top: int = 5,
+    seed: int | None = None,
+    eos_token_id: int | list[int] | None = None,
+    **rules: Any,
+) -> Iterator[Step]:
+    """Look over the model's shoulder: yield a Step for each token, with its probability and the `top` likeliest
+    alternatives. The other arguments are those of generate, without beams."""
+    _require("top", top, _is_count(top), "an integer of at least 1")
+    task = _Task(model, input_ids, attention_mask, max_new_tokens, True, eos_token_id, rules)
+    for token, p in _steps(task, do_sample, temperature, top_k, top_p, seed):
+        best, values = _top(p, min(top, p.shape[-1]))
+        chosen = to_numpy(xp.take_along_axis(p, to_device(token)[:, None], -1))[:, 0]
+        yield Step(token, chosen, [list(zip(*pair, strict=True)) for pair in zip(best, values, strict=True)])
+
+
+class _Task:
+    """What is being written: the ids so far, and the scores of the next token."""
+
+    def __init__(self, model, input_ids, attention_mask, max_new_tokens, use_cache, eos_token_id, rules):
+        unknown = sorted(set(rules) - set(RULES))
+        if unknown:
+            raise TypeError(f"generate has no argument {', '.join(unknown)}; its rules are {', '.join(RULES)}")
+        settings, config = getattr(model, "generation", {}), model.config
+        self.rules = {name: rules.get(name, settings.get(name, none)) for name, none in RULES.items()}
+        penalty = self.rules["repetition_penalty"]
+        _require("repetition_penalty", penalty, penalty > 0, "greater than 0")
+        asked = (eos_token_id, settings.get("eos_token_id"), config.eos_token_id)
+        eos: Any = next((e for e in asked if e is not None), [])
+        self.eos = list(eos) if isinstance(eos, list | tuple) else [eos]
+        pad = settings.get("pad_token_id") if settings else config.pad_token_id
+        self.pad = pad if pad is not None else self.eos[0] if self.eos else config.pad_token_id
+        self.published = bool(settings)
+        if self.published and isinstance(model, DecoderOnly) and attention_mask is None and pad is not None:
+            padded = (input_ids == pad).any() and pad not in self.eos  # as Hugging Face infers it
+            attention_mask = (input_ids != pad).astype(int) if padded else None
+        self.model = model
+        self.inputs: tuple = (input_ids, attention_mask)
+        self.ids, self.state = model.start(input_ids, attention_mask)  # (B, 1), or the prompts (B, T)
+        self.ids, self.use_cache = to_numpy(self.ids), use_cache
+        self.prompt_length = self.ids.shape[1]
+        room = config.max_position_embeddings - self.prompt_length + 1 if config.positions != "none" else 1 << 30
+        in_range = _is_count(max_new_tokens) and max_new_tokens <= room
+        _require("max_new_tokens", max_new_tokens, in_range, f"from 1 to {room}, where the model's positions end")
+        self.max_length = self.prompt_length + max_new_tokens
+
+    def next_logits(self):
+        """(B, V) of the token that follows"""
+        if not self.use_cache:  # read everything again
+            _, self.state = self.model.start(*self.inputs)
+        return self.model.step(self.ids[:, self.state.length :], self.state)
+
+    def apply_rules(self, scores):
+        """The scores (B, V) after the rules."""
+        return apply_rules(scores, self.ids, self.rules, self.eos, self.prompt_length, self.max_length)
+
+    def reorder(self, rows):
+        """Keep these sequences in this order; one may come several times."""
+        self.ids = self.ids[rows]
+        self.inputs = tuple(None if array is None else array[rows] for array in self.inputs)
+        self.state.reorder(rows)
+
+    def append(self, token):
+        """Write a token (B,) to each sequence."""
+        self.ids = to_numpy([[*row, t] for row, t in zip(self.ids.tolist(), token.tolist(), strict=True)])
+
+
+def _steps(task, do_sample, temperature, top_k, top_p, seed):
+    """Write until every sequence has ended; yield (tokens (B,), probabilities (B, V)) for each position."""
+    _require("temperature", temperature, temperature > 0, "greater than 0 (for the likeliest token: do_sample=False)")
+    _require("top_k", top_k, top_k is None or _is_count(top_k), "None or an integer of at least 1")
+    _require("top_p", top_p, top_p is None or 0 < top_p <= 1, "None or in (0, 1]")
     rng = random_generator(seed)
-    finished = ids[:, 0] < 0  # (B,)  nobody yet
-    while not finished.all() and ids.shape[1] <= max_new_tokens:
-        logits = decoder.next_logits(ids)  # (B, V)
+    finished = task.ids[:, 0] < 0  # (B,)  nobody yet
+    while not finished.all() and task.ids.shape[1] < task.max_length:
+        scores = task.apply_rules(task.next_logits())  # (B, V)
         if do_sample:
-            token = _draw(sampling_probabilities(logits, temperature, top_k, top_p), rng)
+            p = sampling_probabilities(scores, temperature, top_k, top_p)
+            token = _draw(p, rng)
         else:
-            token = to_numpy(logits.argmax(-1))
-        token[finished] = model.config.pad_token_id
-        finished |= token == model.config.eos_token_id
-        ids = _append(ids, token)
-    return ids
+            p = xp.exp(log_softmax(scores))
+            token = to_numpy(scores.argmax(-1))
+        token[finished] = task.pad
+        for eos in task.eos:
+            finished |= token == eos
+        task.append(token)
+        yield token, p
 
 
 def sampling_probabilities(logits, temperature=1.0, top_k=None, top_p=None):
@@ -85,81 +192,59 @@ def log_softmax(logits):
     return z - xp.log(row_sum(xp.exp(z)))
 
 
-def beam_search(decoder, ids, config, max_new_tokens, num_beams, length_penalty=1.0, early_stopping=False):
+def beam_search(task, num_beams, length_penalty=1.0, early_stopping=False, num_return_sequences=1):
     """Keep the K = num_beams likeliest unfinished hypotheses of each sequence, and its K best finished ones.
 
         score = log p(tokens) / (number of tokens, eos included)^length_penalty
 
-    The rules are those of Hugging Face: each step looks at the 2K best continuations; those among the first K that end
-    (in eos, or at max_new_tokens) are finished; the best K others live on. A sequence is done when nothing that lives
-    scores better than its K finished ones or, with early_stopping, as soon as it has K of them.
-    ids: (B, 1), the start → (B, 1 + new), the best hypothesis of each
+    The rules are those of Hugging Face: each step looks at the 2K best continuations (more with several end tokens);
+    those among the first K that end, in eos or at the longest length, are finished; the best K others live on. A
+    sequence is done when its best living hypothesis, scored as if it ended now, is not better than its worst finished
+    one, and K are finished. early_stopping True: as soon as K are finished; "never": scored as if at full length.
+    → ids (B · num_return_sequences, T), the best hypotheses of each sequence
     """
-    B, K = len(ids), num_beams
+    if early_stopping not in (True, False, "never"):
+        raise ValueError(f'early_stopping must be True, False or "never", got {early_stopping!r}')
+    B, K, prompt = len(task.ids), num_beams, task.prompt_length
+    longest = task.max_length - prompt
     finished: list[list] = [[] for _ in range(B)]  # of (score, ids)
     done = [False] * B
     scores = [[0.0] + [-1e9] * (K - 1) for _ in range(B)]  # all K start alike: only the first may continue
-    for length in range(1, max_new_tokens + 1):
-        logits = decoder.next_logits(ids)  # (B, V) at first, then (B·K, V)
+    for length in range(1, longest + 1):
+        log_p = log_softmax(task.next_logits())  # (B, V) at first, then (B·K, V)
         if length == 1:
             rows = [b for b in range(B) for _ in range(K)]
-            logits, ids = logits[rows], ids[rows]
-            decoder.reorder(rows)
-        V = logits.shape[-1]
-        total = log_softmax(logits).reshape(B, K, V) + xp.asarray(scores, logits.dtype)[:, :, None]
-        best, best_scores = _top(total.reshape(B, K * V), 2 * K)  # (B, 2K)
+            log_p = log_p[rows]
+            task.reorder(rows)
+        V = log_p.shape[-1]
+        total = task.apply_rules(log_p).reshape(B, K, V) + to_device(scores, log_p.dtype)[:, :, None]
+        best, best_scores = _top(total.reshape(B, K * V), min(max(2, 1 + len(task.eos)) * K, K * V))
         rows, tokens = [], []
         for b in range(B):
             live: list[tuple] = []  # of (score, row, token)
             for rank, (candidate, score) in enumerate(zip(best[b], best_scores[b], strict=True)):
                 row, token = b * K + candidate // V, candidate % V
-                if token != config.eos_token_id and length < max_new_tokens:
+                if token not in task.eos and length < longest:
                     live.append((score, row, token))
                 elif rank < K and not done[b]:
-                    finished[b].append((score / length**length_penalty, [*ids[row], token]))
+                    finished[b].append((score / length**length_penalty, [*task.ids[row], token]))
             finished[b] = sorted(finished[b], key=lambda pair: -pair[0])[:K]
-            live = (live + [(-1e9, b * K, config.pad_token_id)] * K)[:K]
+            live = (live + [(-1e9, b * K, task.pad)] * K)[:K]
             if len(finished[b]) == K:
-                hopeless = live[0][0] / length**length_penalty <= finished[b][-1][0]
-                done[b] = done[b] or early_stopping or hopeless
+                at = longest if early_stopping == "never" and length_penalty > 0 else length
+                hopeless = live[0][0] / at**length_penalty <= finished[b][-1][0]
+                done[b] = done[b] or early_stopping is True or hopeless
             scores[b] = [score for score, _, _ in live]
             rows += [row for _, row, _ in live]
             tokens += [token for _, _, token in live]
-        if all(done) or length == max_new_tokens:
+        if all(done) or length == longest:
             break
-        ids = _append(ids[rows], to_numpy(tokens))
-        decoder.reorder(rows)
-    winners = [hypotheses[0][1] for hypotheses in finished]
-    longest = max(map(len, winners))
-    return to_numpy([[*w, *[config.pad_token_id] * (longest - len(w))] for w in winners])
-
-
-class _CachedDecoder:
-    """Feeds a model the tokens that it has not read yet."""
-
-    def __init__(self, model, state):
-        self.model, self.state = model, state
-
-    def next_logits(self, ids):
-        return self.model.step(ids[:, self.state.length :], self.state)  # (B, V)
-
-    def reorder(self, rows):
-        self.state.reorder(rows)
-
-
-class _PlainDecoder:
-    """Feeds a model everything again for each token."""
-
-    def __init__(self, model, input_ids, attention_mask):
-        self.model = model
-        self.inputs: tuple = (input_ids, attention_mask)
-
-    def next_logits(self, ids):
-        input_ids, attention_mask = self.inputs
-        return self.model(input_ids, ids, attention_mask=attention_mask)[:, -1]  # (B, V)
-
-    def reorder(self, rows):
-        self.inputs = tuple(None if array is None else array[rows] for array in self.inputs)
+        task.reorder(rows)
+        task.append(to_numpy(tokens))
+    winners = [ids for hypotheses in finished for _, ids in hypotheses[:num_return_sequences]]
+    fill = task.pad or task.eos[0] if task.published else task.pad  # Hugging Face takes a padding id of 0 for none
+    widest = max(map(len, winners))
+    return to_numpy([[*ids, *[fill] * (widest - len(ids))] for ids in winners])
 
 
 def _top(x, k):
@@ -176,9 +261,8 @@ def _draw(p, rng):
     return below.sum(-1)
 
 
-def _append(ids, token):
-    """(B, T), (B,) → (B, T + 1)"""
-    return to_numpy([[*row, t] for row, t in zip(ids.tolist(), token.tolist(), strict=True)])
+def _is_count(value):
+    return isinstance(value, int) and value >= 1
 
 
 def _require(name, value, holds, valid):

@@ -78,6 +78,10 @@ class Module:
         for name, child in self.named_children():
             yield from child._all(kinds, f"{prefix}{name}.")
 
+    def named_arrays(self) -> Iterator[tuple[str, Any]]:
+        """Yield (dotted name, Parameter or Buffer): all that is saved, a shared one once."""
+        return self._named(Parameter | Buffer)
+
     def parameters(self) -> list[Parameter]:
         """The list of all Parameters, a shared one once."""
         return [parameter for _, parameter in self.named_parameters()]
@@ -93,12 +97,12 @@ class Module:
 
     def state_dict(self) -> dict[str, Any]:
         """{name: copy of the values as a numpy.ndarray} of all Parameters and Buffers, a shared one once."""
-        return {name: to_numpy(p.data).copy() for name, p in self._named(Parameter | Buffer)}
+        return {name: to_numpy(p.data).copy() for name, p in self.named_arrays()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Copy the values of state into the parameters. Raises ValueError, and changes nothing, unless the names
         and shapes are exactly those of state_dict()."""
-        own = dict(self._named(Parameter | Buffer))
+        own = dict(self.named_arrays())
         problems = [f"{name}: missing" for name in own if name not in state]
         problems += [f"{name}: not a parameter of this model" for name in state if name not in own]
         problems += [

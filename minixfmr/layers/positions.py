@@ -1,7 +1,9 @@
 """Positions: attention sees a set of vectors, so where each one stands must be added to it."""
 
+from typing import Any
+
 from ..backend import add_at, random_generator, to_device, xp
-from ..module import Module, Parameter
+from ..module import Buffer, Module, Parameter
 
 
 def sinusoidal_table(max_length, d, layout="sinusoidal"):
@@ -53,16 +55,22 @@ def add_positions_backward(dy, saved):
 
 
 class SinusoidalPositions(Module):
-    """x + PE, nothing to learn. zero_row: a row to be 0 (M2M100's padding)."""
+    """x + PE, nothing to learn.
+
+    layout: of sinusoidal_table; "sinusoidal_stored" is "sinusoidal_halves" in a Buffer, saved with the model (PEGASUS)
+    zero_row: a row to be 0 (M2M100's padding)
+    """
 
     def __init__(self, max_length, d, *, layout="sinusoidal", zero_row=None, dtype="float32"):
-        self.table = sinusoidal_table(max_length, d, layout).astype(dtype)
+        table = sinusoidal_table(max_length, d, layout).astype(dtype)
         if zero_row is not None:
-            self.table[zero_row] = 0
+            table[zero_row] = 0
+        self.table: Any = Buffer(table) if layout == "sinusoidal_stored" else table
 
     def forward(self, x, rows=0):
         """x: (B, T, d) → (B, T, d); rows as in add_positions"""
-        return add_positions(x, self.table, rows)
+        table = self.table.data if isinstance(self.table, Buffer) else self.table
+        return add_positions(x, table, rows)
 
     def backward(self, dy, saved):
         return dy

@@ -85,7 +85,8 @@ class DisentangledBias(Module):
         n = log_distances(n, self.buckets, self.max_distance) if self.buckets else n
         index = xp.clip(n + R, 0, 2 * R - 1)
         rows, saved_norm = (self.table.data, None) if self.norm is None else self.norm.forward(self.table.data)
-        bias, saved = xp.zeros((*q.shape[:3], k.shape[2]), q.dtype), []
+        bias = xp.zeros((*q.shape[:3], k.shape[2]), q.dtype)
+        saved: list = []
         for projection, x, at in ((self.to_key, q, index), (self.to_query, k, index.T)):
             if projection is None:
                 saved.append(None)

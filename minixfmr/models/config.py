@@ -8,6 +8,7 @@ from ..layers import ACTIVATIONS
 POSITIONS = (
     "sinusoidal",  # the paper's: sine and cosine in turn
     "sinusoidal_halves",  # the same waves, all sines before all cosines (Marian, PEGASUS)
+    "sinusoidal_stored",  # these, saved with the model (PEGASUS)
     "sinusoidal_t2t",  # so, and frequencies spread a little wider (M2M100)
     "learned",
     "none",
@@ -47,7 +48,7 @@ class Config:
     activation_dropout: float = 0.0  # inside the feed-forward layers; 0 in the paper
     pad_token_id: int = 0
     decoder_start_token_id: int = 1  # what the decoder reads first
-    eos_token_id: int = 2  # what it writes last
+    eos_token_id: int | None = 2  # what a generating model writes last
     dtype: str = "float32"  # or "float64", for gradient checks
 
     # --- what the descendants changed; the defaults leave the Transformer as it was
@@ -130,6 +131,8 @@ class Config:
                 "two sides cannot share a table: set share_encoder_decoder_embeddings = False"
             )
         for name in ("pad_token_id", "decoder_start_token_id", "eos_token_id"):
+            if getattr(self, name) is None:
+                continue
             size = min(self.vocab_size, self.target_vocab_size) if name == "pad_token_id" else self.target_vocab_size
             self._require(name, 0 <= getattr(self, name) < size, f"a token id in [0, {size})")
 

@@ -1,0 +1,96 @@
+"""Published checkpoints: a Hugging Face folder in, a Hugging Face folder out.
+
+Each family has a small file that says how its configuration and its names translate; there is no mathematics in it.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from ..backend import to_numpy
+from ..checkpoint import CheckpointError
+from ..models import Config
+from . import bart, bert, deberta, gpt2, llama, t5
+from .folder import find, join, read_json, read_tensors, take, transposed, write_folder
+
+FAMILIES: dict[str, Any] = {kind: family for family in (bert, deberta, gpt2, llama, t5, bart) for kind in family.KINDS}
+
+
+def build(config: dict, dtype: str = "float32", seed: int = 0, stored: Any = None) -> Any:
+    """A new model of a Hugging Face configuration, a dictionary as in config.json, with random weights.
+
+    stored: the names of the arrays in its file, which tell a tied output matrix from a separate one; None: as config
+    says. Raises CheckpointError for a model type or an architecture that is not known.
+    """
+    kind = config.get("model_type")
+    if kind not in FAMILIES:
+        raise CheckpointError(f"model_type {kind!r} is not known; known are {', '.join(sorted(FAMILIES))}")
+    family = FAMILIES[kind]
+    architectures = family.architectures(kind)
+    architecture = (config.get("architectures") or [next(iter(architectures))])[0]
+    if architecture not in architectures:
+        known = ", ".join(architectures)
+        raise CheckpointError(f"architecture {architecture!r} of model_type {kind!r} is not known; known are {known}")
+    model_class, head = architectures[architecture]
+    model = model_class(Config(**family.fields(config, head, stored), dtype=dtype), seed)
+    model.published, model.generation = config, dict(config)
+    return model
+
+
+def load_pretrained(directory: str | Path, dtype: str = "float32") -> Any:
+    """The model in a Hugging Face folder: config.json, model.safetensors (or several files with their index), and
+    generation_config.json, whose rules for tokens (forced, banned, shortest length ...) then hold in generate.
+
+    dtype: "float32" or "float64"; weights stored in 16 bits are widened.
+    Raises CheckpointError for a family that is not known, or if the arrays are not exactly those expected.
+    """
+    folder = Path(directory)
+    config, tensors = read_json(folder / "config.json"), read_tensors(folder)
+    model = build(config, dtype, stored=set(tensors))
+    model.generation = read_json(folder / "generation_config.json", missing=dict(config))
+    family, places = _places(model)
+    expected = {theirs for theirs, _ in places.values()}
+    ignored = re.compile("|".join(family.IGNORED) or "(?!)")
+    missing = sorted(expected - set(tensors))
+    unexpected = sorted(name for name in set(tensors) - expected if not ignored.fullmatch(name))
+    if missing or unexpected:
+        raise CheckpointError(
+            f"{folder} does not hold what a {type(model).__name__} of its config needs:\n"
+            f"  expected: {len(expected)} arrays\n  missing: {', '.join(missing) or 'none'}\n"
+            f"  unexpected: {', '.join(unexpected) or 'none'}"
+        )
+    flip, heads = transposed(model, family.AS_THEY_ARE), model.config.num_heads
+    state = {}
+    for name, (theirs, part) in places.items():
+        array = take(tensors[theirs], part, heads)
+        state[name] = array.T if name in flip else array
+    try:
+        model.load_state_dict(state)
+    except ValueError as error:
+        raise CheckpointError(f"{folder}: {error}") from error
+    return model
+
+
+def save_pretrained(model: Any, directory: str | Path) -> None:
+    """Write the model as a Hugging Face folder, which transformers opens. Raises CheckpointError if the model was not
+    made by load_pretrained or build: only then is it known which published system it is."""
+    if not hasattr(model, "published"):
+        raise CheckpointError(
+            "only a model from load_pretrained or minixfmr.pretrained.build can be written as a Hugging Face folder; "
+            "minixfmr.save writes any model"
+        )
+    family, places = _places(model)
+    flip = transposed(model, family.AS_THEY_ARE)
+    pieces: dict[str, dict] = {}
+    for name, array in model.state_dict().items():
+        theirs, part = places[name]
+        pieces.setdefault(theirs, {})[part] = array.T if name in flip else array
+    tensors = {name: to_numpy(join(parts, model.config.num_heads)).copy() for name, parts in pieces.items()}
+    write_folder(directory, model.published | {"dtype": model.config.dtype}, model.generation, tensors)
+
+
+def _places(model):
+    """(the family of the model, {our name: (their name, part)})"""
+    family = FAMILIES[model.published["model_type"]]
+    rules = family.names(model.published, model.config)
+    return family, {name: find(rules, name) for name, _ in model.named_arrays()}

@@ -1,0 +1,118 @@
+"""Hugging Face folders: config.json, generation_config.json, and weights in one file or several."""
+
+import json
+import re
+from pathlib import Path
+
+import safetensors
+import safetensors.numpy
+
+from ..backend import frombuffer, joined
+from ..checkpoint import CheckpointError, write_file
+from ..layers import Convolution, Linear
+
+STORED = {"F64": "float64", "F32": "float32", "F16": "float16"}
+
+
+def read_json(path, missing=None):
+    """The dictionary in a JSON file; missing, if that is given and there is no file. Raises CheckpointError."""
+    if missing is not None and not path.is_file():
+        return missing
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot read {path}: {error}") from error
+
+
+def read_tensors(folder):
+    """{name: numpy.ndarray} of model.safetensors, or of all the files that model.safetensors.index.json names.
+
+    bfloat16, which NumPy lacks, becomes float32; integer tables are left out. Raises CheckpointError.
+    """
+    index = folder / "model.safetensors.index.json"
+    files = sorted(set(read_json(index)["weight_map"].values())) if index.is_file() else ["model.safetensors"]
+    tensors = {}
+    for path in (folder / file for file in files):
+        if not path.is_file():
+            raise CheckpointError(f"there is no file {path}: the weights must be stored as safetensors")
+        try:
+            stored = safetensors.deserialize(path.read_bytes())
+        except safetensors.SafetensorError as error:
+            raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from error
+        for name, item in stored:
+            if item["dtype"] == "BF16":  # the upper half of a float32
+                flat = (frombuffer(item["data"], "uint16").astype("uint32") << 16).view("float32")
+            elif item["dtype"] in STORED:
+                flat = frombuffer(item["data"], STORED[item["dtype"]])
+            elif item["dtype"] in ("I64", "I32", "U8", "BOOL"):  # position ids and mask buffers of old files
+                continue
+            else:
+                raise CheckpointError(f"{path}: {name} is stored as {item['dtype']}, which is not supported")
+            tensors[name] = flat.reshape(item["shape"])
+    return tensors
+
+
+def write_folder(folder, config, generation, tensors):
+    """Write what read_json and read_tensors read. Raises CheckpointError."""
+    folder = Path(folder)
+    write_file(folder / "model.safetensors", safetensors.numpy.save(tensors, {"format": "pt"}))
+    write_file(folder / "config.json", (json.dumps(config, indent=2) + "\n").encode())
+    if generation:
+        write_file(folder / "generation_config.json", (json.dumps(generation, indent=2) + "\n").encode())
+
+
+# --- names and layouts
+
+
+def find(rules, name):
+    """(the published name of our array, its part or None).
+
+    rules: {our name: their name}, of an array or, without ".weight" or ".bias", of a layer. {i} is a block's number.
+    Their name may come as (name, part), see take. Raises CheckpointError if no rule covers ours.
+    """
+    layer, dot, kind = name.rpartition(".")
+    for sought, suffix in ((name, ""), (layer, dot + kind)):
+        number = re.search(r"\.(\d+)\.", sought)
+        template = sought if number is None else sought.replace(number[0], ".{i}.", 1)
+        if template in rules:
+            theirs, part = rules[template] if isinstance(rules[template], tuple) else (rules[template], None)
+            return theirs.replace("{i}", number[1] if number else "") + suffix, part
+    raise CheckpointError(f"no published name is known for {name}")
+
+
+def transposed(model, as_they_are=False, prefix=""):
+    """The names of our arrays whose axes come in the opposite order there: matrices are (out, in)."""
+    names = set()
+    for name, child in model.named_children():
+        if isinstance(child, Convolution) or (isinstance(child, Linear) and not as_they_are):
+            names.add(f"{prefix}{name}.weight")
+        names |= transposed(child, as_they_are, f"{prefix}{name}.")
+    return names
+
+
+def take(tensor, part, num_heads):
+    """Our part of a published tensor: None, all of it; ("row", 0), its only row; ("columns", k), the k-th third of its
+    columns; ("heads", k), the k-th third of the rows of each head."""
+    if part is None:
+        return tensor
+    kind, k = part
+    if kind == "row":
+        return tensor[k]
+    if kind == "columns":
+        width = tensor.shape[-1] // 3
+        return tensor[..., k * width : (k + 1) * width]
+    return tensor.reshape(num_heads, 3, -1, tensor.shape[-1])[:, k].reshape(-1, tensor.shape[-1])
+
+
+def join(pieces, num_heads):
+    """The published tensor of our parts, {part: array}: the inverse of take."""
+    if None in pieces:
+        return pieces[None]
+    kind = next(iter(pieces))[0]
+    arrays = [pieces[part] for part in sorted(pieces)]
+    if kind == "row":
+        return arrays[0][None]
+    if kind == "columns":
+        return joined(arrays, -1)
+    d = arrays[0].shape[-1]
+    return joined([a.reshape(num_heads, 1, -1, d) for a in arrays], 1).reshape(-1, d)
