@@ -1,7 +1,9 @@
 """Every published family against transformers: logits, attention, loss, every gradient, and generated ids."""
 
 import json
+import re
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -188,9 +190,11 @@ HEADS = {
     "distilbert": (hf.DistilBertForSequenceClassification, hf.DistilBertForTokenClassification, hf.DistilBertModel),
     "deberta": (hf.DebertaForSequenceClassification, hf.DebertaForTokenClassification, hf.DebertaModel),
     "deberta-v2": (hf.DebertaV2ForSequenceClassification, hf.DebertaV2ForTokenClassification, hf.DebertaV2Model),
-    "gpt2": (hf.GPT2Model,),
-    "llama": (hf.LlamaModel,),
-    "mistral": (hf.MistralModel,),
+    "gpt2": (hf.GPT2ForSequenceClassification, hf.GPT2ForTokenClassification, hf.GPT2Model),
+    "llama": (hf.LlamaForSequenceClassification, hf.LlamaForTokenClassification, hf.LlamaModel),
+    "mistral": (hf.MistralForSequenceClassification, hf.MistralForTokenClassification, hf.MistralModel),
+    "t5": (hf.T5EncoderModel,),
+    "mt5": (hf.MT5EncoderModel,),
 }
 
 
@@ -198,7 +202,8 @@ HEADS = {
 def test_classifiers_and_bare_models(name, kind, tmp_path):
     _, config, arguments, _ = CASES[name]
     torch.manual_seed(0)
-    peer = kind._from_config(config(**arguments, num_labels=5), attn_implementation="eager").eval()
+    arguments = arguments | {"pad_token_id": arguments.get("pad_token_id", 0), "num_labels": 5}
+    peer = kind._from_config(config(**arguments), attn_implementation="eager").eval()
     with torch.no_grad():
         for p in peer.parameters():
             p.add_(0.1 * torch.randn(p.shape))
@@ -210,6 +215,7 @@ def test_classifiers_and_bare_models(name, kind, tmp_path):
             if hasattr(module, "inv_freq"):
                 module.inv_freq = module.compute_default_rope_parameters(module.config)[0]
         batch, _ = hugging.inputs(peer)
+        batch.pop("decoder_input_ids", None)
         out = peer(**as_torch(batch))
     theirs = (out.logits if "logits" in out else out.last_hidden_state).detach().numpy()
     ours = model(**batch)
@@ -241,6 +247,22 @@ def test_a_hundred_steps_follow_transformers(folders):
                 model.backward(criterion.backward(saved_loss), saved)
                 optimizer.step()
                 assert abs(loss - expected.item()) < 1e-6, (name, step)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "bart", "t5"])
+def test_an_output_matrix_of_its_own_wins_over_a_tied_one(folders, name, tmp_path):
+    shutil.copytree(folders(name), tmp_path / "copy")
+    tensors = safetensors.torch.load_file(tmp_path / "copy" / "model.safetensors")
+    tables = {"gpt2": "transformer.wte.weight", "llama": "model.embed_tokens.weight"}
+    table = tensors[tables.get(name, "model.shared.weight" if name == "bart" else "shared.weight")]
+    for head, tied in ((table.clone(), True), (table + 1, False)):
+        tensors["lm_head.weight"] = head
+        safetensors.torch.save_file(tensors, tmp_path / "copy" / "model.safetensors")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore" if tied else "error")
+            model = minixfmr.load_pretrained(tmp_path / "copy")
+        assert model.config.tie_word_embeddings == tied
+        np.testing.assert_array_equal(model.head.output.weight.data, head.numpy())
 
 
 def test_shards_and_sixteen_bits(folders, tmp_path):
@@ -277,6 +299,7 @@ class TestBadFolders:
         safetensors.torch.save_file(tensors, folder / "model.safetensors")
         with pytest.raises(minixfmr.CheckpointError) as info:
             minixfmr.load_pretrained(folder)
+        assert re.search("expected: [0-9]+ arrays, such as bert.embeddings.LayerNorm.bias", str(info.value))
         assert "missing: cls.predictions.bias" in str(info.value)
         assert "unexpected: bert.surprise.weight" in str(info.value)
 
@@ -297,6 +320,13 @@ class TestBadFolders:
     def test_architectures(self, folder):
         self.edit(folder, architectures=["BertForNextSentencePrediction"])
         with pytest.raises(minixfmr.CheckpointError, match="is not known; known are BertForMaskedLM, BertForSequence"):
+            minixfmr.load_pretrained(folder)
+
+    def test_what_a_model_has_no_use_for_is_named(self, folder):
+        tensors = safetensors.torch.load_file(folder / "model.safetensors")
+        tensors["cls.seq_relationship.bias"] = torch.zeros(2)
+        safetensors.torch.save_file(tensors, folder / "model.safetensors")
+        with pytest.warns(UserWarning, match="left out, as this model has no use for them: cls.seq_relationship.bias"):
             minixfmr.load_pretrained(folder)
 
     def test_files(self, folder, tmp_path):

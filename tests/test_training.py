@@ -164,7 +164,7 @@ class TestData:
         batch = data.batch([0, 1])
         np.testing.assert_array_equal(batch["input_ids"], [[5, 6, 2], [7, 2, 0]])
         np.testing.assert_array_equal(batch["attention_mask"], [[1, 1, 1], [1, 1, 0]])
-        np.testing.assert_array_equal(batch["decoder_input_ids"], [[1, 8, 0, 0], [1, 9, 10, 11]])
+        np.testing.assert_array_equal(batch["decoder_input_ids"], [[1, 8, 2, 0], [1, 9, 10, 11]])
         np.testing.assert_array_equal(batch["labels"], [[8, 2, -100, -100], [9, 10, 11, 2]])
 
     def test_order_depends_on_seed_and_epoch_alone(self):

@@ -90,7 +90,7 @@ class Config:
     head: str = "auto"  # "auto" is "masked_lm" for EncoderOnly, "causal_lm" for DecoderOnly; see models/heads.py
     head_activation: str = "gelu"
     num_labels: int = 2  # of classification heads
-    pooling: str = "first"  # a sentence is its first token, or the "mean" of its tokens
+    pooling: str = "first"  # a sequence is its first token, its "last", or the "mean" of its tokens
 
     def __post_init__(self):
         for field in fields(self):
@@ -109,7 +109,7 @@ class Config:
         for name in ("activation", "head_activation", "convolution_activation"):
             self._one_of(name, tuple(ACTIVATIONS))
         self._one_of("head", HEADS)
-        self._one_of("pooling", ("first", "mean"))
+        self._one_of("pooling", ("first", "last", "mean"))
         self._one_of("dtype", ("float32", "float64"))
         for name in ("head_dim", "num_key_value_heads", "sliding_window", "decoder_num_heads", "decoder_d_ff"):
             value = getattr(self, name)

@@ -7,7 +7,7 @@ from ..backend import random_generator, to_device, xp
 from ..module import Module, Parameter
 from .blocks import Encoder
 from .config import ConfigError
-from .heads import LanguageModelHead
+from .heads import LanguageModelHead, PooledClassifier, TokenClassifier
 from .inputs import InputEmbedding, check_inputs
 from .masks import causal_mask, padding_mask
 
@@ -30,7 +30,8 @@ class PromptState:
 class DecoderOnly(Module):
     """Predicts the token that follows each token: the blocks of an encoder under a look-ahead mask.
 
-    config.head: "causal_lm" (the default), or "none" for the vectors.
+    config.head: "causal_lm" (the default), "sequence_classification" (for which pooling = "last" makes sense),
+    "token_classification", or "none": the vectors.
     """
 
     def __init__(self, config, seed=0):
@@ -46,11 +47,16 @@ class DecoderOnly(Module):
                 values = rng.normal(0, config.d_model**-0.5, (config.vocab_size, config.d_model))
                 table = Parameter(to_device(values, config.dtype))
             self.head = LanguageModelHead(config, table)
+        elif config.head == "sequence_classification":
+            self.head = PooledClassifier(config, rng)
+        elif config.head == "token_classification":
+            self.head = TokenClassifier(config, rng)
         elif config.head != "none":
-            raise ConfigError(f"DecoderOnly has no head {config.head!r}: choose causal_lm or none, or use EncoderOnly")
+            raise ConfigError(f"DecoderOnly has no head {config.head!r}, which looks both ways: use EncoderOnly")
 
     def forward(self, input_ids, attention_mask=None, position_ids=None, mask=None, rng=None):
-        """input_ids: (B, T) integers → logits of the token after each, (B, T, V), or with head "none" (B, T, d)
+        """input_ids: (B, T) integers → by head: logits of the token after each, (B, T, V), or (B, num_labels),
+        (B, T, num_labels), (B, T, d)
 
         attention_mask: (B, T), 1 where there is a real token; None: everywhere
         position_ids: (B, T), in place of 0, 1, 2 ...   mask: in place of the look-ahead mask, such as prefix_mask
@@ -65,7 +71,7 @@ class DecoderOnly(Module):
         y, saved_decoder = self.decoder.forward(x, mask, rng)  # (B, T, d)
         if self.head is None:
             return y, (saved_embedding, saved_decoder, None)
-        logits, saved_head = self.head.forward(y)
+        logits, saved_head = self.head.forward(y, attention_mask)
         return logits, (saved_embedding, saved_decoder, saved_head)
 
     def backward(self, dlogits, saved):
@@ -82,6 +88,8 @@ class DecoderOnly(Module):
 
     def start(self, input_ids, attention_mask=None):
         """(the ids to go on from: the prompts themselves, the state that step needs)"""
+        if not isinstance(self.head, LanguageModelHead):
+            raise ConfigError(f"a model with head {self.config.head!r} writes nothing: its head must be causal_lm")
         check_inputs(input_ids, attention_mask)
         mask = None if attention_mask is None else to_device(attention_mask) != 0
         return input_ids, PromptState(self.decoder.new_caches(), mask)

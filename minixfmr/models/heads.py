@@ -34,19 +34,21 @@ class MaskedLMHead(Module):
 
 
 def pool(x, attention_mask=None, pooling="first"):
-    """One vector a sequence: that of its first token, or the mean over its real ones.
+    """One vector a sequence: that of its first token, of its last real one, or the mean over all real ones.
 
     s = Σₜ x[t] · weight[t]
 
     x: (B, T, d)    attention_mask: (B, T) or None    →    s: (B, d)
     """
     B, T, _ = x.shape
-    if pooling == "first":
-        weights = xp.zeros((B, T, 1), x.dtype)
-        weights[:, 0] = 1
+    real = xp.ones((B, T), bool) if attention_mask is None else to_device(attention_mask) != 0
+    if pooling == "mean":
+        weights = real / xp.maximum(real.sum(axis=1, keepdims=True), 1)  # (B, T)
     else:
-        real = xp.ones((B, T), bool) if attention_mask is None else to_device(attention_mask) != 0
-        weights = (real / xp.maximum(real.sum(axis=1, keepdims=True), 1)).astype(x.dtype)[:, :, None]
+        t = xp.arange(T)
+        chosen = 0 if pooling == "first" else (t * real).max(axis=1, keepdims=True)  # (B, 1)
+        weights = (t == chosen) * xp.ones((B, 1))  # (B, T)
+    weights = weights.astype(x.dtype)[:, :, None]
     return (x * weights).sum(axis=1), weights
 
 
@@ -55,8 +57,26 @@ def pool_backward(ds, weights):
     return ds[:, None, :] * weights
 
 
+class PooledClassifier(Module):
+    """What kind of sequence is this?   z = pool(x) W, the head of decoder-only models."""
+
+    def __init__(self, config, rng=0):
+        self.pooling = config.pooling
+        self.output = Linear(config.d_model, config.num_labels, bias=False, rng=rng, dtype=config.dtype)
+
+    def forward(self, x, attention_mask=None):
+        """x: (B, T, d) → logits (B, num_labels)"""
+        s, saved_pool = pool(x, attention_mask, self.pooling)  # (B, d)
+        logits, saved_output = self.output.forward(s)
+        return logits, (saved_pool, saved_output)
+
+    def backward(self, dlogits, saved):
+        saved_pool, saved_output = saved
+        return pool_backward(self.output.backward(dlogits, saved_output), saved_pool)  # (B, T, d)
+
+
 class SequenceClassifier(Module):
-    """What kind of sequence is this?   z = activation(pool(x) W + b) W₂ + c."""
+    """What kind of sequence is this?   z = activation(pool(x) W + b) W₂ + c, the head of encoders."""
 
     def __init__(self, config, rng=0):
         rng = random_generator(rng)
@@ -103,7 +123,7 @@ class LanguageModelHead(Module):
         self.scale = config.d_model**-0.5 if config.scale_output else 1.0
         self.bias = Buffer(xp.zeros(len(table.data), config.dtype)) if config.logits_bias else None
 
-    def forward(self, x):
+    def forward(self, x, attention_mask=None):
         """x: (..., d) → logits (..., V)"""
         logits, saved = self.output.forward(x if self.scale == 1 else x * self.scale)
         return (logits if self.bias is None else logits + self.bias.data), saved

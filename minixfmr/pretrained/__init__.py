@@ -4,6 +4,7 @@ Each family has a small file that says how its configuration and its names trans
 """
 
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ FAMILIES: dict[str, Any] = {kind: family for family in (bert, deberta, gpt2, lla
 def build(config: dict, dtype: str = "float32", seed: int = 0, stored: Any = None) -> Any:
     """A new model of a Hugging Face configuration, a dictionary as in config.json, with random weights.
 
-    stored: the names of the arrays in its file, which tell a tied output matrix from a separate one; None: as config
-    says. Raises CheckpointError for a model type or an architecture that is not known.
+    stored: {name: array} of its file, where there is one, to tell a tied output matrix from a separate one.
+    Raises CheckpointError for a model type or an architecture that is not known.
     """
     kind = config.get("model_type")
     if kind not in FAMILIES:
@@ -46,19 +47,22 @@ def load_pretrained(directory: str | Path, dtype: str = "float32") -> Any:
     """
     folder = Path(directory)
     config, tensors = read_json(folder / "config.json"), read_tensors(folder)
-    model = build(config, dtype, stored=set(tensors))
+    model = build(config, dtype, stored=tensors)
     model.generation = read_json(folder / "generation_config.json", missing=dict(config))
     family, places = _places(model)
     expected = {theirs for theirs, _ in places.values()}
     ignored = re.compile("|".join(family.IGNORED) or "(?!)")
     missing = sorted(expected - set(tensors))
-    unexpected = sorted(name for name in set(tensors) - expected if not ignored.fullmatch(name))
+    extra = sorted(set(tensors) - expected)
+    unexpected = [name for name in extra if not ignored.fullmatch(name)]
     if missing or unexpected:
         raise CheckpointError(
             f"{folder} does not hold what a {type(model).__name__} of its config needs:\n"
-            f"  expected: {len(expected)} arrays\n  missing: {', '.join(missing) or 'none'}\n"
-            f"  unexpected: {', '.join(unexpected) or 'none'}"
+            f"  expected: {len(expected)} arrays, such as {', '.join(sorted(expected)[:3])}\n"
+            f"  missing: {', '.join(missing) or 'none'}\n  unexpected: {', '.join(unexpected) or 'none'}"
         )
+    if extra:
+        warnings.warn(f"{folder}: left out, as this model has no use for them: {', '.join(extra)}", stacklevel=2)
     flip, heads = transposed(model, family.AS_THEY_ARE), model.config.num_heads
     state = {}
     for name, (theirs, part) in places.items():

@@ -2,9 +2,10 @@
 
 from ..models import EncoderDecoder
 from .bert import ACTIVATIONS
+from .folder import is_tied
 
 KINDS = ("bart", "pegasus", "m2m_100", "marian")
-AS_THEY_ARE = False
+AS_THEY_ARE = ()
 IGNORED = (
     r"lm_head\.weight",  # tied copies, and tables that follow from a formula
     r"model\.(encoder|decoder)\.embed_tokens\.weight",
@@ -30,8 +31,10 @@ def fields(hf, head, stored=None):
     }
     activation = hf.get("activation_function", "relu" if kind == "m2m_100" else "gelu")
     shared = hf.get("share_encoder_decoder_embeddings", True)
+    table = "model.shared.weight" if shared else "model.decoder.embed_tokens.weight"
     return {
         "vocab_size": hf["vocab_size"],
+        "tie_word_embeddings": is_tied(True, stored, "lm_head.weight", table),
         "decoder_vocab_size": None if shared else hf.get("decoder_vocab_size"),
         "share_encoder_decoder_embeddings": shared,
         "d_model": hf["d_model"],
@@ -65,6 +68,7 @@ def names(hf, config):
     rules = {
         "source.tokens": "model.shared" if config.share_encoder_decoder_embeddings else "model.encoder.embed_tokens",
         "target.tokens": "model.decoder.embed_tokens",
+        "head.output": "lm_head",
         "head.bias": ("final_logits_bias", ("row", 0)),
     }
     attention = {"query": "q_proj", "key": "k_proj", "value": "v_proj", "output": "out_proj"}

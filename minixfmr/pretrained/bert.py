@@ -3,7 +3,7 @@
 from ..models import EncoderOnly
 
 KINDS = ("bert", "roberta", "distilbert")
-AS_THEY_ARE = False
+AS_THEY_ARE = ()
 IGNORED = (  # beside the model proper: the pooler of a bare encoder, next-sentence prediction, tied copies
     r"(\w+\.)?pooler\.dense\.\w+",
     r"cls\.seq_relationship\.\w+",

@@ -5,7 +5,7 @@ from ..models import EncoderOnly
 from .bert import ACTIVATIONS, bert_block, bert_heads, block_names, embedding_names, num_labels
 
 KINDS = ("deberta", "deberta-v2")
-AS_THEY_ARE = False
+AS_THEY_ARE = ()
 IGNORED = (r"cls\.predictions\.decoder\.\w+", r"mask_predictions\..*", r"pooler\.dense\.\w+")
 
 

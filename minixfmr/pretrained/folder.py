@@ -80,14 +80,23 @@ def find(rules, name):
     raise CheckpointError(f"no published name is known for {name}")
 
 
-def transposed(model, as_they_are=False, prefix=""):
-    """The names of our arrays whose axes come in the opposite order there: matrices are (out, in)."""
+def transposed(model, as_they_are=(), prefix=""):
+    """The names of our arrays whose axes come in the opposite order there, where matrices are (out, in).
+
+    as_they_are: starts of names that are excepted
+    """
     names = set()
     for name, child in model.named_children():
-        if isinstance(child, Convolution) or (isinstance(child, Linear) and not as_they_are):
-            names.add(f"{prefix}{name}.weight")
-        names |= transposed(child, as_they_are, f"{prefix}{name}.")
+        full = prefix + name
+        if isinstance(child, Linear | Convolution) and not full.startswith(as_they_are):
+            names.add(f"{full}.weight")
+        names |= transposed(child, as_they_are, f"{full}.")
     return names
+
+
+def is_tied(flag, stored, head, table):
+    """Whether the output matrix is the token table: as the config says, unless the file holds two that differ."""
+    return flag and (stored is None or head not in stored or bool((stored[head] == stored[table]).all()))
 
 
 def take(tensor, part, num_heads):

@@ -2,16 +2,25 @@
 
 from ..checkpoint import CheckpointError
 from ..models import DecoderOnly
-from .bert import ACTIVATIONS
+from .bert import ACTIVATIONS, num_labels
+from .folder import is_tied
 
 KINDS = ("gpt2",)
-AS_THEY_ARE = True  # its matrices are (in, out), as ours
+AS_THEY_ARE = ("decoder.",)  # the matrices of its blocks are (in, out), as ours
 IGNORED = (r"lm_head\.weight", r"(transformer\.)?h\.\d+\.attn\.(masked_)?bias")  # the tied table; masks of old files
+
+
+HEADS = {"sequence_classification": "score", "token_classification": "classifier"}
 
 
 def architectures(kind):
     """{architecture: (class, head)}"""
-    return {"GPT2LMHeadModel": (DecoderOnly, "causal_lm"), "GPT2Model": (DecoderOnly, "none")}
+    return {
+        "GPT2LMHeadModel": (DecoderOnly, "causal_lm"),
+        "GPT2ForSequenceClassification": (DecoderOnly, "sequence_classification"),
+        "GPT2ForTokenClassification": (DecoderOnly, "token_classification"),
+        "GPT2Model": (DecoderOnly, "none"),
+    }
 
 
 def fields(hf, head, stored=None):
@@ -22,6 +31,9 @@ def fields(hf, head, stored=None):
     activation = hf.get("activation_function", "gelu_new")
     return {
         "head": head,
+        "pooling": "last",
+        "num_labels": num_labels(hf),
+        "tie_word_embeddings": is_tied(True, stored, "lm_head.weight", "transformer.wte.weight"),
         "vocab_size": hf["vocab_size"],
         "d_model": hf["n_embd"],
         "num_heads": hf["n_head"],
@@ -53,6 +65,7 @@ def names(hf, config):
         "embedding.tokens": f"{root}wte",
         "embedding.positions": f"{root}wpe",
         "decoder.norm": f"{root}ln_f",
+        "head.output": HEADS.get(config.head, "lm_head"),
         f"{ours}self_attention.layer.output": f"{layer}attn.c_proj",
         f"{ours}self_attention.norm": f"{layer}ln_1",
         f"{ours}feed_forward.layer.hidden": f"{layer}mlp.c_fc",

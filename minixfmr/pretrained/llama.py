@@ -2,17 +2,26 @@
 
 from ..checkpoint import CheckpointError
 from ..models import DecoderOnly
-from .bert import ACTIVATIONS
+from .bert import ACTIVATIONS, num_labels
+from .folder import is_tied
 
 KINDS = ("llama", "mistral")
-AS_THEY_ARE = False
-IGNORED = (r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq",)  # tables of old files
+AS_THEY_ARE = ()
+IGNORED = (
+    r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq",
+    r"lm_head\.weight",
+)  # tables of old files, tied copies
 
 
 def architectures(kind):
     """{architecture: (class, head)}"""
     name = kind.capitalize()
-    return {f"{name}ForCausalLM": (DecoderOnly, "causal_lm"), f"{name}Model": (DecoderOnly, "none")}
+    return {
+        f"{name}ForCausalLM": (DecoderOnly, "causal_lm"),
+        f"{name}ForSequenceClassification": (DecoderOnly, "sequence_classification"),
+        f"{name}ForTokenClassification": (DecoderOnly, "token_classification"),
+        f"{name}Model": (DecoderOnly, "none"),
+    }
 
 
 def fields(hf, head, stored=None):
@@ -25,6 +34,8 @@ def fields(hf, head, stored=None):
     eos, activation = hf.get("eos_token_id", 2), hf.get("hidden_act", "silu")
     return {
         "head": head,
+        "pooling": "last",
+        "num_labels": num_labels(hf),
         "vocab_size": hf["vocab_size"],
         "d_model": hf["hidden_size"],
         "num_heads": hf["num_attention_heads"],
@@ -46,7 +57,7 @@ def fields(hf, head, stored=None):
         "attention_bias": attention_bias,
         "feed_forward_bias": mlp_bias,
         "scale_embeddings": False,
-        "tie_word_embeddings": tied if stored is None else "lm_head.weight" not in stored,
+        "tie_word_embeddings": is_tied(tied, stored, "lm_head.weight", "model.embed_tokens.weight"),
         "padding_gradient": hf.get("pad_token_id") is None,
         "dropout": 0.0,
         "attention_dropout": hf.get("attention_dropout", 0.0),
@@ -65,7 +76,7 @@ def names(hf, config):
     return {
         "embedding.tokens": f"{root}embed_tokens",
         "decoder.norm": f"{root}norm",
-        "head.output": "lm_head",
+        "head.output": "lm_head" if config.head in ("auto", "causal_lm") else "score",
         f"{ours}self_attention.norm": f"{layer}input_layernorm",
         f"{ours}feed_forward.norm": f"{layer}post_attention_layernorm",
         **{f"{ours}self_attention.layer.{a}": f"{layer}self_attn.{b}" for a, b in attention.items()},

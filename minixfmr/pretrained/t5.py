@@ -1,12 +1,14 @@
 """T5, T5 v1.1 (FLAN) and mT5."""
 
-from ..models import EncoderDecoder
+from ..models import EncoderDecoder, EncoderOnly
 from .bert import ACTIVATIONS
+from .folder import is_tied
 
 KINDS = ("t5", "mt5")
-AS_THEY_ARE = False
+AS_THEY_ARE = ()
 IGNORED = (
     r"(encoder|decoder)\.embed_tokens\.weight",  # tied copies
+    r"lm_head\.weight",
     r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",  # stored by old files, never used
 )
 
@@ -14,7 +16,7 @@ IGNORED = (
 def architectures(kind):
     """{architecture: (class, head)}"""
     name = {"t5": "T5", "mt5": "MT5"}[kind]
-    return {f"{name}ForConditionalGeneration": (EncoderDecoder, "auto")}
+    return {f"{name}ForConditionalGeneration": (EncoderDecoder, "auto"), f"{name}EncoderModel": (EncoderOnly, "none")}
 
 
 def fields(hf, head, stored=None):
@@ -46,7 +48,8 @@ def fields(hf, head, stored=None):
         "feed_forward_bias": False,
         "attention_scale": 1.0,
         "scale_embeddings": False,
-        "tie_word_embeddings": tied if stored is None else "lm_head.weight" not in stored,
+        "head": head,
+        "tie_word_embeddings": is_tied(True, stored, "lm_head.weight", "shared.weight"),  # whatever its file says
         "scale_output": scaled,
         "dropout": hf.get("dropout_rate", 0.1),
         "attention_dropout": hf.get("dropout_rate", 0.1),
@@ -59,7 +62,7 @@ def fields(hf, head, stored=None):
 
 def names(hf, config):
     """{our name: their name}"""
-    rules = {"source.tokens": "shared", "head.output": "lm_head"}
+    rules = {"source.tokens": "shared", "embedding.tokens": "shared", "head.output": "lm_head"}
     letters = {"query": "q", "key": "k", "value": "v", "output": "o"}
     hidden = {"gate": "wi_0", "hidden": "wi_1"} if config.gated_feed_forward else {"hidden": "wi"}
     sides = {"encoder": ("SelfAttention",), "decoder": ("SelfAttention", "EncDecAttention")}

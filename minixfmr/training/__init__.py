@@ -3,6 +3,17 @@
 from .data import TranslationData, pad, token_batches
 from .loop import Progress, StepResult, Trainer, TrainingDiverged, evaluate
 from .losses import CrossEntropy, cross_entropy, cross_entropy_backward
+from .objectives import (
+    gap_sentences,
+    masked_lm,
+    next_token,
+    prefix_lm,
+    sentence_permutation,
+    shift_right,
+    span_corruption,
+    text_infilling,
+    token_deletion,
+)
 from .optimizers import AdamW, adamw_update, clip_grad_norm
 from .parallel import ParallelGradients
 from .schedules import constant, cosine, inverse_sqrt, noam
@@ -23,8 +34,17 @@ __all__ = [
     "cross_entropy",
     "cross_entropy_backward",
     "evaluate",
+    "gap_sentences",
     "inverse_sqrt",
+    "masked_lm",
+    "next_token",
     "noam",
     "pad",
+    "prefix_lm",
+    "sentence_permutation",
+    "shift_right",
+    "span_corruption",
+    "text_infilling",
     "token_batches",
+    "token_deletion",
 ]

@@ -1,6 +1,7 @@
 """From lists of token ids to padded batches, in an order that a seed decides."""
 
 from ..backend import random_generator, to_numpy
+from .objectives import shift_right
 
 
 def pad(sequences, pad_id):
@@ -61,11 +62,11 @@ class TranslationData:
         """Those pairs as the keyword arguments of EncoderDecoder.forward, and "labels"; padding counts for nothing."""
         c = self.config
         source = [[*self.sources[i], c.eos_token_id] for i in indices]
-        labels = [[*self.targets[i], c.eos_token_id] for i in indices]
+        labels = pad([[*self.targets[i], c.eos_token_id] for i in indices], -100)  # (B, T)
         input_ids = pad(source, c.pad_token_id)  # (B, S)
         return {
             "input_ids": input_ids,
             "attention_mask": pad([[1] * len(s) for s in source], 0),
-            "decoder_input_ids": pad([[c.decoder_start_token_id, *t[:-1]] for t in labels], c.pad_token_id),  # (B, T)
-            "labels": pad(labels, -100),
+            "decoder_input_ids": shift_right(labels, c.decoder_start_token_id, c.pad_token_id),  # (B, T)
+            "labels": labels,
         }
