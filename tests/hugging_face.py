@@ -239,22 +239,27 @@ def make(name, folder, seed=0):
 def reference(name, folder):
     """The model in the folder, in float64 throughout. Run it within float64_everywhere."""
     model = CASES[name][0].from_pretrained(folder, attn_implementation="eager").eval().double()
-    with float64_everywhere(), torch.no_grad():
-        for module in model.modules():
-            if hasattr(module, "inv_freq"):
-                rope = getattr(module, "rope_type", "default")
-                init = module.compute_default_rope_parameters
-                if rope != "default":
-                    init = hf.modeling_rope_utils.ROPE_INIT_FUNCTIONS[rope]
-                inv_freq, module.attention_scaling = init(module.config)
-                module.inv_freq = inv_freq
-                module.original_inv_freq = inv_freq.clone()
-            elif type(module).__name__ == "MarianSinusoidalPositionalEmbedding":
-                module.weight.copy_(module.create_weight())
-            elif type(module).__name__ == "M2M100SinusoidalPositionalEmbedding":
-                rows = module.num_positions + module.offset
-                module.weights.copy_(module.get_embedding(rows, module.embedding_dim, module.padding_idx))
+    with float64_everywhere():
+        rebuild_tables(model)
     return model
+
+
+@torch.no_grad()
+def rebuild_tables(model):
+    """Compute anew, in float64, the tables that transformers made in float32. Run it within float64_everywhere."""
+    for module in model.modules():
+        if hasattr(module, "inv_freq"):
+            rope = getattr(module, "rope_type", "default")
+            init = module.compute_default_rope_parameters
+            if rope != "default":
+                init = hf.modeling_rope_utils.ROPE_INIT_FUNCTIONS[rope]
+            module.inv_freq, module.attention_scaling = init(module.config)
+            module.original_inv_freq = module.inv_freq.clone()
+        elif type(module).__name__ == "MarianSinusoidalPositionalEmbedding":
+            module.weight.copy_(module.create_weight())
+        elif type(module).__name__ == "M2M100SinusoidalPositionalEmbedding":
+            rows = module.num_positions + module.offset
+            module.weights.copy_(module.get_embedding(rows, module.embedding_dim, module.padding_idx))
 
 
 def inputs(model, seed=0, side="right", lengths=(9, 5, 3)):

@@ -20,6 +20,7 @@ import minixfmr
 from minixfmr.generation import sampling_probabilities
 from minixfmr.pretrained import _places, build
 from minixfmr.pretrained.folder import take, transposed
+from minixfmr.training import shift_right
 
 pytestmark = pytest.mark.parity
 GENERATING = [name for name, case in CASES.items() if "MaskedLM" not in case[0].__name__]
@@ -193,8 +194,12 @@ HEADS = {
     "gpt2": (hf.GPT2ForSequenceClassification, hf.GPT2ForTokenClassification, hf.GPT2Model),
     "llama": (hf.LlamaForSequenceClassification, hf.LlamaForTokenClassification, hf.LlamaModel),
     "mistral": (hf.MistralForSequenceClassification, hf.MistralForTokenClassification, hf.MistralModel),
-    "t5": (hf.T5EncoderModel,),
-    "mt5": (hf.MT5EncoderModel,),
+    "t5": (hf.T5ForSequenceClassification, hf.T5ForTokenClassification, hf.T5Model, hf.T5EncoderModel),
+    "mt5": (hf.MT5ForSequenceClassification, hf.MT5ForTokenClassification, hf.MT5Model, hf.MT5EncoderModel),
+    "bart": (hf.BartForSequenceClassification, hf.BartModel),
+    "pegasus": (hf.PegasusModel,),
+    "m2m100": (hf.M2M100Model,),
+    "marian": (hf.MarianModel,),
 }
 
 
@@ -211,15 +216,19 @@ def test_classifiers_and_bare_models(name, kind, tmp_path):
     model = minixfmr.load_pretrained(tmp_path, dtype="float64")
     with float64_everywhere():
         peer = peer.double()
-        for module in peer.modules():
-            if hasattr(module, "inv_freq"):
-                module.inv_freq = module.compute_default_rope_parameters(module.config)[0]
+        hugging.rebuild_tables(peer)
         batch, _ = hugging.inputs(peer)
-        batch.pop("decoder_input_ids", None)
+        if kind.__name__.endswith("SequenceClassification") and peer.config.is_encoder_decoder:
+            batch["input_ids"][np.arange(3), batch["attention_mask"].sum(1) - 1] = peer.config.eos_token_id
+            c = peer.config
+            batch["decoder_input_ids"] = shift_right(batch["input_ids"], c.decoder_start_token_id, c.pad_token_id)
+        elif not isinstance(model, minixfmr.EncoderDecoder):
+            batch.pop("decoder_input_ids", None)
         out = peer(**as_torch(batch))
     theirs = (out.logits if "logits" in out else out.last_hidden_state).detach().numpy()
     ours = model(**batch)
-    real = batch["attention_mask"] == 1 if theirs.ndim == 3 else slice(None)
+    pairs = isinstance(model, minixfmr.EncoderDecoder)
+    real = batch["attention_mask"] == 1 if theirs.ndim == 3 and not pairs else slice(None)
     assert ours.shape == theirs.shape
     assert np.abs(ours - theirs)[real].max() <= 1e-9 * np.abs(theirs).max()
 

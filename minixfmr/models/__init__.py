@@ -8,29 +8,3 @@ from .encoder_only import EncoderOnly
 from .heads import LanguageModelHead, MaskedLMHead, SequenceClassifier, TokenClassifier, pool
 from .inputs import InputEmbedding
 from .masks import causal_mask, padding_mask, prefix_mask, sliding_window_mask
-
-__all__ = [
-    "Config",
-    "ConfigError",
-    "Decoder",
-    "DecoderBlock",
-    "DecoderOnly",
-    "DecodingState",
-    "Encoder",
-    "EncoderBlock",
-    "EncoderDecoder",
-    "EncoderOnly",
-    "InputEmbedding",
-    "LanguageModelHead",
-    "MaskedLMHead",
-    "PostNorm",
-    "PreNorm",
-    "PromptState",
-    "SequenceClassifier",
-    "TokenClassifier",
-    "causal_mask",
-    "padding_mask",
-    "pool",
-    "prefix_mask",
-    "sliding_window_mask",
-]

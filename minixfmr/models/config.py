@@ -14,7 +14,7 @@ POSITIONS = (
     "none",
 )
 RELATIVE_POSITIONS = ("none", "rotary", "buckets", "disentangled")
-HEADS = ("auto", "none", "masked_lm", "causal_lm", "sequence_classification", "token_classification")
+HEADS = ("auto", "none", "masked_lm", "causal_lm", "seq2seq_lm", "sequence_classification", "token_classification")
 
 
 class ConfigError(ValueError):
@@ -85,9 +85,9 @@ class Config:
     scale_output: bool = False  # final vectors times 1/√d before the output layer (T5 with tied embeddings)
     logits_bias: bool = False  # a constant added to the logits, stored but not trained (BART, Marian)
 
-    # --- heads of EncoderOnly, and of DecoderOnly
+    # --- what the vectors are used for
 
-    head: str = "auto"  # "auto" is "masked_lm" for EncoderOnly, "causal_lm" for DecoderOnly; see models/heads.py
+    head: str = "auto"  # "masked_lm" for EncoderOnly, "causal_lm" for DecoderOnly, "seq2seq_lm" for EncoderDecoder
     head_activation: str = "gelu"
     num_labels: int = 2  # of classification heads
     pooling: str = "first"  # a sequence is its first token, its "last", or the "mean" of its tokens

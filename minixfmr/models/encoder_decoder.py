@@ -6,7 +6,8 @@ from typing import Any
 from ..backend import random_generator, to_device, to_numpy
 from ..module import Module, Parameter
 from .blocks import Decoder, Encoder
-from .heads import LanguageModelHead
+from .config import ConfigError
+from .heads import LanguageModelHead, SequenceClassifier
 from .inputs import InputEmbedding, check_inputs
 from .masks import causal_mask, padding_mask
 
@@ -45,17 +46,25 @@ class EncoderDecoder(Module):
         self.target = InputEmbedding(config, config.target_vocab_size, shared, rng=rng)
         self.encoder = Encoder(config, rng)
         self.decoder = Decoder(config, rng)
-        if config.tie_word_embeddings:
+        self.head: Any = None
+        if config.head in ("auto", "seq2seq_lm"):
             table = self.target.tokens.weight
-        else:
-            shape = (config.target_vocab_size, config.d_model)
-            table = Parameter(to_device(rng.normal(0, config.d_model**-0.5, shape), config.dtype))
-        self.head = LanguageModelHead(config, table)
+            if not config.tie_word_embeddings:
+                shape = (config.target_vocab_size, config.d_model)
+                table = Parameter(to_device(rng.normal(0, config.d_model**-0.5, shape), config.dtype))
+            self.head = LanguageModelHead(config, table)
+        elif config.head == "sequence_classification":
+            self.head = SequenceClassifier(config, rng)
+        elif config.head != "none":
+            raise ConfigError(
+                f"EncoderDecoder has no head {config.head!r}: choose seq2seq_lm or sequence_classification"
+            )
 
     def forward(self, input_ids, decoder_input_ids, attention_mask=None, decoder_attention_mask=None, rng=None):
         """Predict, at each target position, the token that follows (teacher forcing: the true ones before are given).
 
         input_ids: (B, S), decoder_input_ids: (B, T), integers → logits: (B, T, V)
+        With head "sequence_classification" → (B, num_labels), with "none" → (B, T, d)
         attention_mask: (B, S), decoder_attention_mask: (B, T): 1 where there is a real token; None: everywhere
         rng: a generator for dropout while training; None in evaluation
         Raises TypeError or ValueError for ids, masks or shapes that do not fit.
@@ -67,13 +76,17 @@ class EncoderDecoder(Module):
         memory, memory_mask, saved_encoder = self._encode(input_ids, attention_mask, rng, B)
         x, saved_target = self.target.forward(decoder_input_ids, rng)  # (B, T, d)
         y, saved_decoder = self.decoder.forward(x, memory, mask, memory_mask, rng)
-        logits, saved_head = self.head.forward(y)  # (B, T, V)
+        if self.head is None:
+            return y, (saved_encoder, saved_target, saved_decoder, None)
+        # where a classifier pools; its decoder reads the source once more, shifted right (Lewis et al. 2020, section 3.1)
+        ends = to_device(input_ids) == self.config.eos_token_id  # (B, S)
+        logits, saved_head = self.head.forward(y, ends)  # (B, T, V)
         return logits, (saved_encoder, saved_target, saved_decoder, saved_head)
 
     def backward(self, dlogits, saved):
         """dlogits: (B, T, V). Adds to every parameter's gradient; the inputs are integers, so returns None."""
         (saved_source, saved_stack), saved_target, saved_decoder, saved_head = saved
-        dy = self.head.backward(dlogits, saved_head)  # (B, T, d)
+        dy = dlogits if self.head is None else self.head.backward(dlogits, saved_head)  # (B, T, d)
         dx, dmemory = self.decoder.backward(dy, saved_decoder)
         self.target.backward(dx, saved_target)
         self.source.backward(self.encoder.backward(dmemory, saved_stack), saved_source)
@@ -90,6 +103,8 @@ class EncoderDecoder(Module):
     def start(self, input_ids, attention_mask=None):
         """Encode the source once. → (the ids to go on from: the start token of each sequence, the state that step
         needs: the memory, and empty key/value caches)"""
+        if not isinstance(self.head, LanguageModelHead):
+            raise ConfigError(f"a model with head {self.config.head!r} writes nothing: its head must be seq2seq_lm")
         memory, memory_mask, _ = self._encode(input_ids, attention_mask)
         ids = to_numpy([[self.config.decoder_start_token_id]] * len(memory))  # (B, 1)
         return ids, DecodingState(memory, memory_mask, self.decoder.new_caches())

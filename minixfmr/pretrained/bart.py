@@ -1,15 +1,15 @@
 """BART, PEGASUS, M2M100 (NLLB) and Marian: the original Transformer's nearest descendants."""
 
 from ..models import EncoderDecoder
-from .bert import ACTIVATIONS
+from .bert import ACTIVATIONS, num_labels
 from .folder import is_tied
 
 KINDS = ("bart", "pegasus", "m2m_100", "marian")
 AS_THEY_ARE = ()
 IGNORED = (
     r"lm_head\.weight",  # tied copies, and tables that follow from a formula
-    r"model\.(encoder|decoder)\.embed_tokens\.weight",
-    r"model\.(encoder|decoder)\.embed_positions\.weights?",
+    r"(model\.)?(encoder|decoder)\.embed_tokens\.weight",
+    r"(model\.)?(encoder|decoder)\.embed_positions\.weights?",
 )
 
 
@@ -17,7 +17,10 @@ def architectures(kind):
     """{architecture: (class, head)}"""
     name = {"bart": "Bart", "pegasus": "Pegasus", "m2m_100": "M2M100", "marian": "Marian"}[kind]
     suffix = "MTModel" if kind == "marian" else "ForConditionalGeneration"
-    return {f"{name}{suffix}": (EncoderDecoder, "auto")}
+    known = {f"{name}{suffix}": (EncoderDecoder, "seq2seq_lm"), f"{name}Model": (EncoderDecoder, "none")}
+    if kind == "bart":
+        known["BartForSequenceClassification"] = (EncoderDecoder, "sequence_classification")
+    return known
 
 
 def fields(hf, head, stored=None):
@@ -33,6 +36,10 @@ def fields(hf, head, stored=None):
     shared = hf.get("share_encoder_decoder_embeddings", True)
     table = "model.shared.weight" if shared else "model.decoder.embed_tokens.weight"
     return {
+        "head": head,
+        "head_activation": "tanh",
+        "num_labels": num_labels(hf),
+        "pooling": "last",
         "vocab_size": hf["vocab_size"],
         "tie_word_embeddings": is_tied(True, stored, "lm_head.weight", table),
         "decoder_vocab_size": None if shared else hf.get("decoder_vocab_size"),
@@ -65,19 +72,21 @@ def fields(hf, head, stored=None):
 
 def names(hf, config):
     """{our name: their name}"""
+    root = "" if config.head == "none" else "model."
     rules = {
-        "source.tokens": "model.shared" if config.share_encoder_decoder_embeddings else "model.encoder.embed_tokens",
-        "target.tokens": "model.decoder.embed_tokens",
-        "head.output": "lm_head",
+        "source.tokens": f"{root}shared" if config.share_encoder_decoder_embeddings else f"{root}encoder.embed_tokens",
+        "target.tokens": f"{root}decoder.embed_tokens",
+        "head.dense": "classification_head.dense",
+        "head.output": "lm_head" if config.head == "seq2seq_lm" else "classification_head.out_proj",
         "head.bias": ("final_logits_bias", ("row", 0)),
     }
     attention = {"query": "q_proj", "key": "k_proj", "value": "v_proj", "output": "out_proj"}
     for inputs, side in (("source", "encoder"), ("target", "decoder")):
-        rules[f"{inputs}.positions.weight"] = f"model.{side}.embed_positions.weight"
-        rules[f"{inputs}.positions.table"] = f"model.{side}.embed_positions.weight"
-        rules[f"{inputs}.norm"] = f"model.{side}.layernorm_embedding"
-        rules[f"{side}.norm"] = f"model.{side}.layer_norm"
-        ours, layer = f"{side}.blocks.{{i}}.", f"model.{side}.layers.{{i}}."
+        rules[f"{inputs}.positions.weight"] = f"{root}{side}.embed_positions.weight"
+        rules[f"{inputs}.positions.table"] = f"{root}{side}.embed_positions.weight"
+        rules[f"{inputs}.norm"] = f"{root}{side}.layernorm_embedding"
+        rules[f"{side}.norm"] = f"{root}{side}.layer_norm"
+        ours, layer = f"{side}.blocks.{{i}}.", f"{root}{side}.layers.{{i}}."
         for name, theirs in (("self_attention", "self_attn"), ("cross_attention", "encoder_attn")):
             rules[f"{ours}{name}.norm"] = f"{layer}{theirs}_layer_norm"
             rules |= {f"{ours}{name}.layer.{a}": f"{layer}{theirs}.{b}" for a, b in attention.items()}

@@ -1,22 +1,28 @@
 """T5, T5 v1.1 (FLAN) and mT5."""
 
 from ..models import EncoderDecoder, EncoderOnly
-from .bert import ACTIVATIONS
+from .bert import ACTIVATIONS, num_labels
 from .folder import is_tied
 
 KINDS = ("t5", "mt5")
 AS_THEY_ARE = ()
 IGNORED = (
-    r"(encoder|decoder)\.embed_tokens\.weight",  # tied copies
-    r"lm_head\.weight",
-    r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",  # stored by old files, never used
+    r"lm_head\.weight",  # tied copies
+    r"(transformer\.)?(encoder|decoder)\.embed_tokens\.weight",
+    r"(transformer\.)?decoder\..*\.EncDecAttention\.relative_attention_bias\.weight",  # in old files, never used
 )
 
 
 def architectures(kind):
     """{architecture: (class, head)}"""
     name = {"t5": "T5", "mt5": "MT5"}[kind]
-    return {f"{name}ForConditionalGeneration": (EncoderDecoder, "auto"), f"{name}EncoderModel": (EncoderOnly, "none")}
+    return {
+        f"{name}ForConditionalGeneration": (EncoderDecoder, "seq2seq_lm"),
+        f"{name}ForSequenceClassification": (EncoderDecoder, "sequence_classification"),
+        f"{name}ForTokenClassification": (EncoderOnly, "token_classification"),
+        f"{name}Model": (EncoderDecoder, "none"),
+        f"{name}EncoderModel": (EncoderOnly, "none"),
+    }
 
 
 def fields(hf, head, stored=None):
@@ -49,6 +55,9 @@ def fields(hf, head, stored=None):
         "attention_scale": 1.0,
         "scale_embeddings": False,
         "head": head,
+        "head_activation": "tanh",
+        "num_labels": num_labels(hf),
+        "pooling": "last",
         "tie_word_embeddings": is_tied(True, stored, "lm_head.weight", "shared.weight"),  # whatever its file says
         "scale_output": scaled,
         "dropout": hf.get("dropout_rate", 0.1),
@@ -62,15 +71,23 @@ def fields(hf, head, stored=None):
 
 def names(hf, config):
     """{our name: their name}"""
-    rules = {"source.tokens": "shared", "embedding.tokens": "shared", "head.output": "lm_head"}
+    classifier = config.head in ("sequence_classification", "token_classification")
+    root = "transformer." if classifier else ""
+    outputs = {"seq2seq_lm": "lm_head", "sequence_classification": "classification_head.out_proj"}
+    rules = {
+        "source.tokens": f"{root}shared",
+        "embedding.tokens": f"{root}shared",
+        "head.dense": "classification_head.dense",
+        "head.output": outputs.get(config.head, "classifier"),
+    }
     letters = {"query": "q", "key": "k", "value": "v", "output": "o"}
     hidden = {"gate": "wi_0", "hidden": "wi_1"} if config.gated_feed_forward else {"hidden": "wi"}
     sides = {"encoder": ("SelfAttention",), "decoder": ("SelfAttention", "EncDecAttention")}
     for side, attentions in sides.items():
-        rules[f"{side}.norm"] = f"{side}.final_layer_norm"
-        first = f"{side}.block.0.layer.0.SelfAttention"
+        rules[f"{side}.norm"] = f"{root}{side}.final_layer_norm"
+        first = f"{root}{side}.block.0.layer.0.SelfAttention"
         rules[f"{side}.relative_positions"] = f"{first}.relative_attention_bias"
-        ours, block = f"{side}.blocks.{{i}}.", f"{side}.block.{{i}}.layer."
+        ours, block = f"{side}.blocks.{{i}}.", f"{root}{side}.block.{{i}}.layer."
         for n, (attention, name) in enumerate(zip(attentions, ("self_attention", "cross_attention"), strict=False)):
             rules[f"{ours}{name}.norm"] = f"{block}{n}.layer_norm"
             rules |= {f"{ours}{name}.layer.{a}": f"{block}{n}.{attention}.{b}" for a, b in letters.items()}

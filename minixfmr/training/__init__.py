@@ -17,34 +17,3 @@ from .objectives import (
 from .optimizers import AdamW, adamw_update, clip_grad_norm
 from .parallel import ParallelGradients
 from .schedules import constant, cosine, inverse_sqrt, noam
-
-__all__ = [
-    "AdamW",
-    "CrossEntropy",
-    "ParallelGradients",
-    "Progress",
-    "StepResult",
-    "Trainer",
-    "TrainingDiverged",
-    "TranslationData",
-    "adamw_update",
-    "clip_grad_norm",
-    "constant",
-    "cosine",
-    "cross_entropy",
-    "cross_entropy_backward",
-    "evaluate",
-    "gap_sentences",
-    "inverse_sqrt",
-    "masked_lm",
-    "next_token",
-    "noam",
-    "pad",
-    "prefix_lm",
-    "sentence_permutation",
-    "shift_right",
-    "span_corruption",
-    "text_infilling",
-    "token_batches",
-    "token_deletion",
-]
