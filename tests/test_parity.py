@@ -42,7 +42,7 @@ class Twin(torch.nn.Module):
             batch_first=True,
             norm_first=c.norm_order == "pre",
         )
-        if c.norm_order == "post":  # PyTorch adds a norm after the last block, which the paper's order does not have
+        if not c.has_final_norm:  # PyTorch adds a norm after the last block, which the paper's order does not have
             self.transformer.encoder.norm = self.transformer.decoder.norm = None
         self.table = as_torch(layers.sinusoidal_table(c.max_position_embeddings, d))
 
@@ -118,6 +118,7 @@ configs = pytest.mark.parametrize(
     [
         {"norm_order": "post"},
         {"norm_order": "pre"},
+        {"norm_order": "post", "final_norm": True},
         {"norm_order": "post", "activation": "gelu", "num_encoder_layers": 1, "num_decoder_layers": 3},
         {"norm_order": "pre", "tie_word_embeddings": False, "layer_norm_eps": 1e-2},
         {

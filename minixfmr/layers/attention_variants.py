@@ -66,6 +66,7 @@ class VariantAttention(MultiHeadAttention):
         return y, (*saved, times, turns, saved_bias)
 
     def attend_backward(self, dheads, saved):
+        """dheads: (B, H, Tq, dh) → dL/dq (B, H, Tq, dh), dL/dk, dL/dv (B, Hk, Tk, dh)"""
         *saved, times, turns, saved_bias = saved
         dq, dk, dv, dbias = attention_backward(dheads, saved)
         if self.score_bias is not None:

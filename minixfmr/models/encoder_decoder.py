@@ -78,7 +78,7 @@ class EncoderDecoder(Module):
         y, saved_decoder = self.decoder.forward(x, memory, mask, memory_mask, rng)
         if self.head is None:
             return y, (saved_encoder, saved_target, saved_decoder, None)
-        # where a classifier pools; its decoder reads the source once more, shifted right (Lewis et al. 2020, section 3.1)
+        # where a classifier pools: its decoder reads the source once more, shifted right (Lewis et al. 2020, fig. 3a)
         ends = to_device(input_ids) == self.config.eos_token_id  # (B, S)
         logits, saved_head = self.head.forward(y, ends)  # (B, T, V)
         return logits, (saved_encoder, saved_target, saved_decoder, saved_head)
