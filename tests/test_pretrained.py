@@ -274,6 +274,38 @@ def test_an_output_matrix_of_its_own_wins_over_a_tied_one(folders, name, tmp_pat
         np.testing.assert_array_equal(model.head.output.weight.data, head.numpy())
 
 
+OLD = {
+    "bert": lambda name: name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+        "LayerNorm.bias", "LayerNorm.beta"
+    ),
+    "gpt2": lambda name: name.removeprefix("transformer."),
+    "bart": lambda name: name.removeprefix("model."),
+}
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_files_as_they_were_written_long_ago(folders, name, tmp_path):
+    """Other names for norms, no prefix, mask buffers, and no bias of the logits."""
+    shutil.copytree(folders(name), tmp_path / "copy")
+    tensors = safetensors.torch.load_file(tmp_path / "copy" / "model.safetensors")
+    bias = tensors.pop("final_logits_bias", None)
+    old = {OLD[name](key): tensor for key, tensor in tensors.items()}
+    assert old.keys() != tensors.keys()
+    if name == "gpt2":
+        old["h.0.attn.bias"] = torch.ones(1, 1, 40, 40)
+        old["lm_head.weight"] = old["wte.weight"].clone()
+    old["embeddings.position_ids"] = torch.arange(40)[None]
+    safetensors.torch.save_file(old, tmp_path / "copy" / "model.safetensors")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = minixfmr.load_pretrained(tmp_path / "copy")
+    expected = minixfmr.load_pretrained(folders(name)).state_dict()
+    if bias is not None:
+        expected["head.bias"][:] = 0
+    for key, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, expected[key], err_msg=key)
+
+
 def test_shards_and_sixteen_bits(folders, tmp_path):
     peer = hf.LlamaForCausalLM.from_pretrained(folders("llama"))
     peer.save_pretrained(tmp_path / "shards", max_shard_size="10KB")

@@ -11,8 +11,9 @@ from typing import Any
 from ..backend import to_numpy
 from ..checkpoint import CheckpointError
 from ..models import Config
+from ..module import Buffer
 from . import bart, bert, deberta, gpt2, llama, t5
-from .folder import find, join, read_json, read_tensors, take, transposed, write_folder
+from .folder import current_names, find, join, read_json, read_tensors, take, transposed, write_folder
 
 FAMILIES: dict[str, Any] = {kind: family for family in (bert, deberta, gpt2, llama, t5, bart) for kind in family.KINDS}
 
@@ -51,8 +52,11 @@ def load_pretrained(directory: str | Path, dtype: str = "float32") -> Any:
     model.generation = read_json(folder / "generation_config.json", missing=dict(config))
     family, places = _places(model)
     expected = {theirs for theirs, _ in places.values()}
+    tensors = current_names(tensors, expected)
+    buffers = {name for name, array in model.named_arrays() if isinstance(array, Buffer)}
+    optional = {places[name][0] for name in buffers}  # old files lack them; what they start with is then right
     ignored = re.compile("|".join(family.IGNORED) or "(?!)")
-    missing = sorted(expected - set(tensors))
+    missing = sorted(expected - optional - set(tensors))
     extra = sorted(set(tensors) - expected)
     unexpected = [name for name in extra if not ignored.fullmatch(name)]
     if missing or unexpected:
@@ -63,9 +67,14 @@ def load_pretrained(directory: str | Path, dtype: str = "float32") -> Any:
         )
     if extra:
         warnings.warn(f"{folder}: left out, as this model has no use for them: {', '.join(extra)}", stacklevel=2)
+    if optional - set(tensors):
+        kept = ", ".join(sorted(optional - set(tensors)))
+        warnings.warn(f"{folder}: not in the file, so left as they start: {kept}", stacklevel=2)
     flip, heads = transposed(model, family.AS_THEY_ARE), model.config.num_heads
-    state = {}
+    state = {name: array.data for name, array in model.named_arrays() if name in buffers}
     for name, (theirs, part) in places.items():
+        if theirs not in tensors:
+            continue
         array = take(tensors[theirs], part, heads)
         state[name] = array.T if name in flip else array
     try:

@@ -94,9 +94,26 @@ def transposed(model, as_they_are=(), prefix=""):
     return names
 
 
+PREFIXES = ("bert.", "roberta.", "distilbert.", "deberta.", "transformer.", "model.")
+
+
+def current_names(tensors, expected):
+    """{name as written today: array}: old files say gamma and beta for a norm's weight and bias, and may lack the prefix
+    of the model inside a model with a head."""
+    renamed = {}
+    for name, array in tensors.items():
+        name = re.sub(r"(?<=LayerNorm\.)gamma$", "weight", re.sub(r"(?<=LayerNorm\.)beta$", "bias", name))
+        candidates = [name, *(prefix + name for prefix in PREFIXES)]
+        renamed[next((candidate for candidate in candidates if candidate in expected), name)] = array
+    return renamed
+
+
 def is_tied(flag, stored, head, table):
     """Whether the output matrix is the token table: as the config says, unless the file holds two that differ."""
-    return flag and (stored is None or head not in stored or bool((stored[head] == stored[table]).all()))
+    if not flag or stored is None or head not in stored:
+        return flag
+    own = stored[table] if table in stored else stored[table.partition(".")[2]]  # old files lack the prefix
+    return own.shape == stored[head].shape and bool((own == stored[head]).all())
 
 
 def take(tensor, part, num_heads):
