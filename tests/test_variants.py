@@ -17,7 +17,6 @@ from minixfmr.backend import random_generator
 from minixfmr.layers.relative import log_distances
 from minixfmr.models import causal_mask, padding_mask, pool, prefix_mask, sliding_window_mask
 from minixfmr.models.heads import pool_backward
-from minixfmr.models.parts import ConvolutionBranch
 
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.integers(1, 4)
@@ -153,12 +152,13 @@ def test_convolution(seed, B, T, width):
         layers.Convolution(3, 3, 4)
 
 
-def test_convolution_branch(rng):
-    branch = ConvolutionBranch(small_config(convolution=3, convolution_activation="tanh"), random_generator(0))
-    real = np.array([[1, 1, 1, 1], [1, 1, 0, 0]])[:, :, None].astype(float)
-    e, x = rng.standard_normal((2, 4, 8)), rng.standard_normal((2, 4, 8))
-    assert_ok(gradcheck(branch, e, x))
-    assert not branch(e, x, real)[1, 2:].any()
+def test_convolution_block(rng):
+    config = small_config(convolution=3, convolution_activation="tanh", layer_norm_eps=1e-3)
+    block, x = minixfmr.models.ConvolutionBlock(config), rng.standard_normal((2, 4, 8))
+    mask = padding_mask(np.array([[1, 1, 1, 1], [1, 1, 0, 0]]))
+    assert_ok(gradcheck(block, x, max_entries=16))
+    assert_ok(gradcheck(block, x, max_entries=16, mask=mask))
+    assert not block(x, mask)[1, 2:].any()
 
 
 def test_window_and_prefix_masks():

@@ -1,6 +1,6 @@
 """The architectures."""
 
-from .blocks import Decoder, DecoderBlock, Encoder, EncoderBlock, PostNorm, PreNorm
+from .blocks import ConvolutionBlock, Decoder, DecoderBlock, Encoder, EncoderBlock, PostNorm, PreNorm
 from .config import Config, ConfigError
 from .decoder_only import DecoderOnly, PromptState
 from .encoder_decoder import DecodingState, EncoderDecoder

@@ -1,10 +1,10 @@
 """Blocks: sublayers in residual branches; and stacks of blocks, the encoder and the decoder."""
 
 from ..backend import random_generator, xp
-from ..layers import Dropout, KeyValueCache
+from ..layers import Activation, Convolution, Dropout, KeyValueCache
 from ..module import Module
 from .masks import sliding_window_mask
-from .parts import ConvolutionBranch, make_attention, make_feed_forward, make_norm, make_relative_positions
+from .parts import make_attention, make_feed_forward, make_norm, make_relative_positions
 
 
 class Residual(Module):
@@ -95,6 +95,36 @@ class EncoderBlock(Module):
         return self.self_attention.attention_weights(saved[0])
 
 
+class ConvolutionBlock(EncoderBlock):
+    """An encoder block that also looks at each token's neighbours:   y = norm(block(x) + activation(conv(x))), zero at
+    padding. The first block of DeBERTa v2 xlarge."""
+
+    def __init__(self, config, rng=0, positions=None):
+        rng = random_generator(rng)
+        super().__init__(config, rng, positions)
+        self.convolution = Convolution(config.d_model, config.d_model, config.convolution, rng=rng, dtype=config.dtype)
+        self.activation = Activation(config.convolution_activation)
+        self.norm = make_norm(config)
+
+    def forward(self, x, mask=None, rng=None, cache=None):
+        """x: (B, T, d) → (B, T, d)    mask: None or a padding_mask, (B, 1, 1, T)"""
+        b, saved_block = super().forward(x, mask, rng, cache)
+        c, saved_convolution = self.convolution.forward(x)
+        real = 1 if mask is None else mask[:, 0, 0, :, None]  # (B, T, 1)
+        a, saved_activation = self.activation.forward(c * real)
+        y, saved_norm = self.norm.forward(b + a)
+        return y * real, (saved_block, saved_convolution, saved_activation, saved_norm, real)
+
+    def backward(self, dy, saved):
+        saved_block, saved_convolution, saved_activation, saved_norm, real = saved
+        db = self.norm.backward(dy * real, saved_norm)
+        dc = self.activation.backward(db, saved_activation) * real
+        return self.convolution.backward(dc, saved_convolution) + super().backward(db, saved_block)
+
+    def attention_weights(self, saved):
+        return super().attention_weights(saved[0])
+
+
 class DecoderBlock(Module):
     """Self-attention over the target so far, cross-attention to the encoder's output, a feed-forward layer."""
 
@@ -132,12 +162,13 @@ class DecoderBlock(Module):
 class _Stack(Module):
     """Blocks one after the other, and the final norm that pre-norm blocks need."""
 
-    def __init__(self, make_block, num_blocks, config, rng, bidirectional):
+    def __init__(self, kinds, config, rng, bidirectional):
+        """kinds: the class of each block. bidirectional: whether relative positions are of both signs"""
         rng = random_generator(rng)
         self.relative_positions = make_relative_positions(config, rng, bidirectional)
-        self.blocks = [make_block(config, rng, self.relative_positions) for _ in range(num_blocks)]
+        self.blocks = [kind(config, rng, self.relative_positions) for kind in kinds]
         self.norm = make_norm(config) if config.has_final_norm else None
-        banded = [(i + 1) % config.window_every == 0 for i in range(num_blocks)]
+        banded = [(i + 1) % config.window_every == 0 for i in range(len(kinds))]
         self.windows = [config.sliding_window if b else None for b in banded]  # of each block; None: no window
 
     def _masks(self, mask, Tq, Tk):
@@ -160,35 +191,33 @@ class Encoder(_Stack):
     """EncoderBlocks: those of an encoder or, with a look-ahead mask, of a decoder-only model."""
 
     def __init__(self, config, rng=0, num_blocks=None, bidirectional=True):
-        rng = random_generator(rng)
         num_blocks = config.num_encoder_layers if num_blocks is None else num_blocks
-        super().__init__(EncoderBlock, num_blocks, config, rng, bidirectional)
-        self.branch = ConvolutionBranch(config, rng) if config.convolution else None
+        kinds = [EncoderBlock] * num_blocks
+        if config.convolution:
+            kinds[:1] = [ConvolutionBlock]
+        super().__init__(kinds, config, rng, bidirectional)
 
-    def forward(self, x, mask=None, rng=None, caches=None, real=None):
+    def forward(self, x, mask=None, rng=None, caches=None):
         """x: (B, T, d) → (B, T, d)    mask: broadcastable to (B, H, T, T)
 
-        caches: one KeyValueCache a block when generating, see new_caches. real: see ConvolutionBranch
+        caches: one KeyValueCache a block when generating, see new_caches
         """
-        embedded, saved_blocks, saved_branch = x, [], None
         seen = caches[0].length if caches else 0
+        caches = caches or [None] * len(self.blocks)
         masks = self._masks(mask, x.shape[1], seen + x.shape[1])
-        for i, (block, block_mask) in enumerate(zip(self.blocks, masks, strict=True)):
-            x, saved = block.forward(x, block_mask, rng, caches[i] if caches else None)
+        saved_blocks = []
+        for block, block_mask, cache in zip(self.blocks, masks, caches, strict=True):
+            x, saved = block.forward(x, block_mask, rng, cache)
             saved_blocks.append(saved)
-            if i == 0 and self.branch is not None:
-                x, saved_branch = self.branch.forward(embedded, x, real)
         y, saved_norm = self._final_norm(x)
-        return y, (saved_blocks, saved_norm, saved_branch)
+        return y, (saved_blocks, saved_norm)
 
     def backward(self, dy, saved):
-        saved_blocks, saved_norm, saved_branch = saved
-        dx, dembedded = self._final_norm_backward(dy, saved_norm), 0
-        for i in reversed(range(len(self.blocks))):
-            if i == 0 and self.branch is not None:
-                dembedded, dx = self.branch.backward(dx, saved_branch)
-            dx = self.blocks[i].backward(dx, saved_blocks[i])
-        return dx + dembedded
+        saved_blocks, saved_norm = saved
+        dx = self._final_norm_backward(dy, saved_norm)
+        for block, saved_block in zip(reversed(self.blocks), reversed(saved_blocks), strict=True):
+            dx = block.backward(dx, saved_block)
+        return dx
 
     def new_caches(self):
         """Empty caches for generating, one for each block."""
@@ -203,7 +232,8 @@ class Decoder(_Stack):
     """num_decoder_layers DecoderBlocks, all of which look at the same memory."""
 
     def __init__(self, config, rng=0):
-        super().__init__(DecoderBlock, config.num_decoder_layers, config.for_decoder(), rng, bidirectional=False)
+        kinds = [DecoderBlock] * config.num_decoder_layers
+        super().__init__(kinds, config.for_decoder(), rng, bidirectional=False)
 
     def forward(self, x, memory, mask=None, memory_mask=None, rng=None, caches=None):
         """x: (B, T, d)    memory: (B, S, d)    →    (B, T, d)

@@ -76,5 +76,5 @@ class EncoderOnly(Module):
             mask = padding_mask(attention_mask)  # (B, 1, 1, T)
             real = mask[:, 0, 0, :, None].astype(self.config.dtype)  # (B, T, 1)
         x, saved_embedding = self.embedding.forward(input_ids, rng, token_type_ids=token_type_ids, real=real)
-        y, saved_encoder = self.encoder.forward(x, mask, rng, real=real)  # (B, T, d)
+        y, saved_encoder = self.encoder.forward(x, mask, rng)  # (B, T, d)
         return y, (saved_embedding, saved_encoder)

@@ -1,9 +1,7 @@
 """From a Config to the layers that it asks for."""
 
-from ..backend import random_generator, to_device, xp
+from ..backend import to_device
 from ..layers import (
-    Activation,
-    Convolution,
     DisentangledBias,
     FeedForward,
     GatedFeedForward,
@@ -102,28 +100,3 @@ class RelativeTable(Module):
             buckets=config.relative_buckets,
             max_distance=config.relative_max_distance,
         )
-
-
-class ConvolutionBranch(Module):
-    """y = norm(x + activation(conv(e))), zero at padding: beside the first block of DeBERTa v2 xlarge."""
-
-    def __init__(self, config, rng):
-        d = config.d_model
-        self.convolution = Convolution(d, d, config.convolution, rng=random_generator(rng), dtype=config.dtype)
-        self.activation = Activation(config.convolution_activation)
-        self.norm = make_norm(config)
-
-    def forward(self, e, x, real=None):
-        """e, the stack's input, and x, the block's output: (B, T, d)    real: (B, T, 1), 0 at padding → (B, T, d)"""
-        real = xp.ones((1, 1, 1), x.dtype) if real is None else real
-        c, saved_convolution = self.convolution.forward(e)
-        a, saved_activation = self.activation.forward(c * real)
-        y, saved_norm = self.norm.forward(x + a)
-        return y * real, (saved_convolution, saved_activation, saved_norm, real)
-
-    def backward(self, dy, saved):
-        """(de, dx)"""
-        saved_convolution, saved_activation, saved_norm, real = saved
-        dx = self.norm.backward(dy * real, saved_norm)
-        dc = self.activation.backward(dx, saved_activation) * real
-        return self.convolution.backward(dc, saved_convolution), dx

@@ -100,8 +100,8 @@ def names(hf, config):
         | {
             "encoder.relative_positions": f"{root}encoder.rel_embeddings",
             "encoder.relative_positions.norm": f"{root}encoder.LayerNorm",
-            "encoder.branch.convolution": f"{root}encoder.conv.conv",
-            "encoder.branch.norm": f"{root}encoder.conv.LayerNorm",
+            "encoder.blocks.{i}.convolution": f"{root}encoder.conv.conv",
+            "encoder.blocks.{i}.norm": f"{root}encoder.conv.LayerNorm",
             f"{ours}score_bias.to_key": attention + to_key,
             f"{ours}score_bias.to_query": attention + to_query,
         }

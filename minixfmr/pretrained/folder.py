@@ -98,8 +98,8 @@ PREFIXES = ("bert.", "roberta.", "distilbert.", "deberta.", "transformer.", "mod
 
 
 def current_names(tensors, expected):
-    """{name as written today: array}: old files say gamma and beta for a norm's weight and bias, and may lack the prefix
-    of the model inside a model with a head."""
+    """{name as written today: array}. Old files say gamma and beta for a norm's weight and bias, and may lack the
+    prefix that a model has inside a model with a head."""
     renamed = {}
     for name, array in tensors.items():
         name = re.sub(r"(?<=LayerNorm\.)gamma$", "weight", re.sub(r"(?<=LayerNorm\.)beta$", "bias", name))
