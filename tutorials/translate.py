@@ -26,6 +26,7 @@ import minixfmr
 from minixfmr.checkpoint import write_file
 from minixfmr.training import cosine, pad, token_batches
 
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 DEFAULTS = {
     "name": ("numbers", "the run's folder, runs/NAME"),
     "pairs": (None, "file with source TAB target on each line"),
@@ -53,7 +54,7 @@ DEFAULTS = {
     "lr": (3e-3, "peak learning rate"),
     "warmup": (400, "steps to reach it"),
     "seed": (0, "of everything random"),
-    "threads": (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(), "worker threads"),
+    "threads": (min(4, CORES), "worker threads (more than a few only queue for Python's lock)"),
     "save_every": (200, "steps between two checkpoints; each epoch ends with one too"),
 }
 PATHS = ("pairs", "source", "target", "valid_source", "valid_target", "test_source", "test_target")
