@@ -100,15 +100,16 @@ class _Task:
         if unknown:
             raise TypeError(f"generate has no argument {', '.join(unknown)}; its rules are {', '.join(RULES)}")
         settings, config = getattr(model, "generation", {}), model.config
-        self.rules = {name: rules.get(name, settings.get(name, none)) for name, none in RULES.items()}
+        given = {name: value for name, value in (settings | rules).items() if value is not None}
+        self.rules = {name: given.get(name, none) for name, none in RULES.items()}
         penalty = self.rules["repetition_penalty"]
         _require("repetition_penalty", penalty, penalty > 0, "greater than 0")
         asked = (eos_token_id, settings.get("eos_token_id"), config.eos_token_id)
         eos: Any = next((e for e in asked if e is not None), [])
         self.eos = list(eos) if isinstance(eos, list | tuple) else [eos]
-        pad = settings.get("pad_token_id") if settings else config.pad_token_id
+        self.published = hasattr(model, "published")
+        pad = settings.get("pad_token_id") if self.published else config.pad_token_id
         self.pad = pad if pad is not None else self.eos[0] if self.eos else config.pad_token_id
-        self.published = bool(settings)
         if self.published and isinstance(model, DecoderOnly) and attention_mask is None and pad is not None:
             padded = (input_ids == pad).any() and pad not in self.eos  # as Hugging Face infers it
             attention_mask = (input_ids != pad).astype(int) if padded else None

@@ -181,6 +181,7 @@ def test_saved_again_it_is_the_same_model_in_transformers(folders, name, tmp_pat
     with torch.no_grad():
         a, b = (m(**as_torch(batch)).logits for m in (one, two))
     assert torch.equal(a, b)
+    assert (tmp_path / "generation_config.json").exists() == one.can_generate()
     if one.can_generate():
         assert one.generation_config.to_diff_dict() == two.generation_config.to_diff_dict()
 
@@ -306,6 +307,25 @@ def test_files_as_they_were_written_long_ago(folders, name, tmp_path):
         np.testing.assert_array_equal(array, expected[key], err_msg=key)
 
 
+def test_an_older_folder_keeps_its_rules_in_its_config(folders, tmp_path):
+    """And a rule that is null asks for nothing."""
+    shutil.copytree(folders("bart cnn"), tmp_path / "copy")
+    config = json.loads((tmp_path / "copy" / "config.json").read_text())
+    rules = json.loads((tmp_path / "copy" / "generation_config.json").read_text())
+    (tmp_path / "copy" / "generation_config.json").unlink()
+    moved = {key: rules[key] for key in ("forced_bos_token_id", "min_length", "no_repeat_ngram_size")}
+    (tmp_path / "copy" / "config.json").write_text(json.dumps(config | moved | {"repetition_penalty": None}))
+    ids = np.arange(10, 16)[None]
+    one, two = (
+        minixfmr.generate(minixfmr.load_pretrained(folder), ids, max_new_tokens=9)
+        for folder in (folders("bart cnn"), tmp_path / "copy")
+    )
+    np.testing.assert_array_equal(one, two)
+    model = minixfmr.load_pretrained(folders("bart cnn"))
+    model.generation |= {"repetition_penalty": None, "min_new_tokens": None}
+    np.testing.assert_array_equal(minixfmr.generate(model, ids, max_new_tokens=9), one)
+
+
 def test_shards_and_sixteen_bits(folders, tmp_path):
     peer = hf.LlamaForCausalLM.from_pretrained(folders("llama"))
     peer.save_pretrained(tmp_path / "shards", max_shard_size="10KB")
@@ -390,6 +410,7 @@ def test_a_new_model_of_a_published_kind_opens_in_transformers(tmp_path):
     config = hf.GPT2Config(**hugging.GPT2, bos_token_id=3, eos_token_id=3, architectures=["GPT2LMHeadModel"]).to_dict()
     model = build(config, seed=4)
     minixfmr.save_pretrained(model, tmp_path)
+    assert json.loads((tmp_path / "generation_config.json").read_text()) == {"bos_token_id": 3, "eos_token_id": 3}
     peer = hf.GPT2LMHeadModel.from_pretrained(tmp_path).eval()
     ids = np.arange(10)[None]
     with torch.no_grad():

@@ -35,7 +35,7 @@ def attention(query, key, value, mask=None, p=0.0, rng=None, bias=None, scale=No
     w *= 1 / total if mask is None else visible.any(axis=-2, keepdims=True) / total
     dropped, saved_dropout = dropout(w, p, rng)
     y = dropped.swapaxes(-1, -2) @ value  # (B, H, Tq, dh)
-    return y, (query, key, value, w, dropped, saved_dropout, scale)  # w: softmax;  dropped: for dvalue
+    return y, (query, key, value, w, dropped, saved_dropout, scale)  # for dK, dQ, dW;  w: softmax
 
 
 def attention_backward(dy, saved):

@@ -12,10 +12,12 @@ from ..backend import to_numpy
 from ..checkpoint import CheckpointError
 from ..models import Config
 from ..module import Buffer
+from ..token_rules import RULES
 from . import bart, bert, deberta, gpt2, llama, t5
 from .folder import current_names, find, join, read_json, read_tensors, take, transposed, write_folder
 
 FAMILIES: dict[str, Any] = {kind: family for family in (bert, deberta, gpt2, llama, t5, bart) for kind in family.KINDS}
+GENERATION = (*RULES, "bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
 
 
 def build(config: dict, dtype: str = "float32", seed: int = 0, stored: Any = None) -> Any:
@@ -35,7 +37,10 @@ def build(config: dict, dtype: str = "float32", seed: int = 0, stored: Any = Non
         raise CheckpointError(f"architecture {architecture!r} of model_type {kind!r} is not known; known are {known}")
     model_class, head = architectures[architecture]
     model = model_class(Config(**family.fields(config, head, stored), dtype=dtype), seed)
-    model.published, model.generation = config, dict(config)
+    model.published = config
+    # older folders keep what generation needs to know among the rest
+    writes = head in ("causal_lm", "seq2seq_lm")
+    model.generation = {key: config[key] for key in GENERATION if writes and config.get(key) is not None}
     return model
 
 
@@ -49,7 +54,7 @@ def load_pretrained(directory: str | Path, dtype: str = "float32") -> Any:
     folder = Path(directory)
     config, tensors = read_json(folder / "config.json"), read_tensors(folder)
     model = build(config, dtype, stored=tensors)
-    model.generation = read_json(folder / "generation_config.json", missing=dict(config))
+    model.generation = read_json(folder / "generation_config.json", missing=model.generation)
     family, places = _places(model)
     expected = {theirs for theirs, _ in places.values()}
     tensors = current_names(tensors, expected)
