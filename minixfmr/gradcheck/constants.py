@@ -1,0 +1,110 @@
+"""The numbers by which gradients are wrong most often, with their names."""
+
+import math
+from typing import Any
+
+import numpy
+
+from ..backend import to_numpy
+from .subject import LayerSubject, Subject, arrays_in, is_mask
+
+PLAIN = (2, 3, 4)
+COUNTS = ("batch", "positions", "entries", "labels")  # of these nobody takes the square root
+
+
+def constants_of(subject: Subject, dy: Any, y: Any, saved: Any) -> dict[str, float]:
+    """{name: number} of the sizes, counts and probabilities of a check."""
+    inputs = [(n, v) for n, v in subject.values.items() if n in subject.names]
+    shape = numpy.shape(y) or next((v.shape for _, v in inputs), ())
+    named: dict[str, float] = {}
+    if len(shape) >= 2:
+        named["batch size"] = shape[0]
+        named["number of positions"] = math.prod(shape[:-1])
+    if len(shape) >= 3:
+        named["length"] = shape[-2]
+    if len(shape) == 4:
+        named["number of heads"] = shape[1]
+        named["d_head"] = shape[-1]
+    if shape:
+        named["width"] = shape[-1]
+        named["number of entries"] = math.prod(shape)
+    labels = [(n, a) for n, a in subject.others.items() if a.dtype.kind in "iu" and not is_mask(n, a)]
+    numbers = _numbers(subject, saved)
+    if not numpy.shape(dy) and dy != 1:
+        named["dy, the upstream gradient"] = float(dy)
+    for _, array in labels:
+        count = int((to_numpy(array) != numbers.get("ignore_index", -100)).sum())
+        named["number of labels that count"] = count
+        named["number of labels"] = array.size
+        if 0 < count < array.size:
+            named["share of the labels that count"] = count / array.size
+    for name, number in numbers.items():
+        if number in named.values() or number <= 0:
+            continue
+        if isinstance(number, int) and "head" in name:
+            named["number of heads"] = number
+            if len(shape) >= 2 and shape[-1] % number == 0:
+                named["d_head"] = shape[-1] // number
+        elif isinstance(number, int):
+            named[name] = number
+        elif number < 1:
+            named |= {
+                name: number,
+                f"keep probability 1 - {name}": 1 - number,
+                f"{name} / (1 - {name})": number / (1 - number),
+            }
+        else:
+            named[name] = number
+    for name, array in inputs:
+        for axis, size in enumerate(array.shape):
+            if size not in named.values():
+                named[f"axis {axis} of {name}"] = size
+    return named
+
+
+def names_of(factor: float, constants: dict[str, float]) -> list[str]:
+    """What a factor could be: '√d_head = √8', and so on; empty if it is none of the constants."""
+    found = []
+    for name, n in constants.items():
+        whole = isinstance(n, int | numpy.integer)
+        if n in (0, 1):
+            continue
+        forms = {
+            name: (n, f"{n}" if whole else f"{n:.4g}"),
+            f"1/({name})": (1 / n, f"1/{n}" if whole else f"{1 / n:.4g}"),
+        }
+        if whole and n > 1 and not any(word in name for word in COUNTS):
+            forms |= {f"√{name}": (math.sqrt(n), f"√{n}"), f"1/√{name}": (1 / math.sqrt(n), f"1/√{n}")}
+            forms |= {f"(n - 1)/n with n = {name}": ((n - 1) / n, f"{n - 1}/{n}")}
+        for spelled, (value, digits) in forms.items():
+            if abs(factor - value) <= 1e-6 * abs(value):
+                found.append(f"{spelled.replace('(' + name + ')', name) if ' ' not in name else spelled} = {digits}")
+    for n in PLAIN if not found else ():
+        found += [text for text, value in ((f"{n}", n), (f"1/{n}", 1 / n)) if abs(factor - value) <= 1e-6 * value]
+    return found[:3]
+
+
+def _numbers(subject, saved):
+    """{name: int or float} among the arguments, the options, what forward saved and the attributes of a layer."""
+    named = dict(zip(subject.names, subject.arguments, strict=True)) | subject.options
+    named |= {f"saved[{i}]": n for i, n in enumerate(saved if isinstance(saved, tuple | list) else [])}
+    if isinstance(subject, LayerSubject):
+        named = dict(getattr(subject.layer, "__dict__", {})) | named
+    return {
+        name: n.item() if hasattr(n, "item") else n
+        for name, n in named.items()
+        if isinstance(n, int | float | numpy.integer | numpy.floating) and not isinstance(n, bool)
+    }
+
+
+def pool_of(subject: Subject, dy: Any, y: Any, saved: Any) -> dict[str, numpy.ndarray]:
+    """{name: array} of all that an explanation may use: inputs, masks, labels, what was saved, the output, dy."""
+    pool = {name: to_numpy(a) for name, a in [*subject.values.items(), *subject.others.items()]}
+    for label, a in arrays_in(saved):
+        pool.setdefault(label, to_numpy(a))
+    for name, a in getattr(getattr(subject, "layer", None), "__dict__", {}).items():
+        if hasattr(a, "dtype") and hasattr(a, "shape"):
+            pool.setdefault(f"self.{name}", to_numpy(a))
+    pool["the output"] = to_numpy(y)
+    pool["dy"] = to_numpy(dy)
+    return pool

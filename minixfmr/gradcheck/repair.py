@@ -1,0 +1,235 @@
+"""Find the line: change one expression of the student's backward at a time, run it, and see whether it passes."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy
+
+from ..backend import to_numpy
+from .constants import names_of
+from .instrument import Instrumented, Site, functions_behind
+from .remedies import Pool, Remedy, is_activation_of, remedies
+from .report import Explanation, GradcheckError
+from .subject import LayerSubject, Subject
+
+POWERS = {"squared": 2.0, "its square root": 0.5, "its inverse": -1.0, "cubed": 3.0}
+POWERS |= {"the inverse of its square": -2.0, "the inverse of its square root": -0.5}
+
+
+def repair(
+    subject: Subject, dy: Any, cases: list, analytic: dict, constants: dict, pool: Pool, end: float
+) -> Explanation | None:
+    """The first change of one expression that makes all wrong gradients pass, or the one that mends most of them.
+
+    cases: the wrong gradients    analytic: all of them, for those that pass now must still pass
+    pool: the arrays of the check, for what an expression may lack    → an Explanation with the line, or None
+    """
+    try:
+        code = Instrumented(functions_behind(subject.backward_code, getattr(subject, "layer", None)))
+    except (OSError, TypeError, SyntaxError, ValueError):  # no source: written at a prompt, or compiled
+        return None
+    right = {n: g for n, g in analytic.items() if n not in {case.name for case in cases} and g is not None}
+    best: Explanation | None = None
+    with _in_place_of_backward(subject, code):
+        trial = Trial(subject, dy, code, cases, analytic, constants, pool)
+        for k, site, remedy in trial.candidates():
+            if time.monotonic() > end:
+                return best
+            gradients = trial.run(k, remedy.apply)
+            if gradients is None:
+                continue
+            mended = tuple(c.name for c in cases if gradients[c.name] is not None and c.agrees(gradients[c.name]))
+            if mended and all(_unchanged(gradients[n], g) for n, g in right.items()):
+                if best is None or len(mended) > len(best.names):
+                    best = Explanation(mended, remedy.cause, f"{site}: {remedy.text}", site.line)
+                if len(mended) == len(cases):
+                    return best
+    return best
+
+
+class Trial:
+    """Runs of the instrumented backward, and what to try in them: small slips first, missing terms last."""
+
+    def __init__(
+        self, subject: Subject, dy: Any, code: Instrumented, cases: list, analytic: dict, constants: dict, pool: Pool
+    ):
+        self.subject, self.dy, self.code, self.cases = subject, dy, code, cases
+        self.analytic, self.constants, self.pool = analytic, constants, pool
+        self.forward_again = getattr(subject, "stateful", False)
+        _, self.saved = subject.forward()
+        code.recording = True
+        self.run(None, code.change)
+        code.recording = False
+
+    def run(self, k: int | None, change: Callable) -> dict[str, Any] | None:
+        """The gradients with one site changed; None where it cannot run."""
+        self.code.active, self.code.change = k, change
+        try:
+            with numpy.errstate(all="ignore"):
+                if self.forward_again:
+                    _, self.saved = self.subject.forward()
+                if isinstance(self.subject, LayerSubject):
+                    self.subject.zero_grad()
+                gradients = self.subject.backward(self.dy.copy(), self.saved)
+            return {name: None if g is None else to_numpy(g).copy() for name, g in gradients.items()}
+        except GradcheckError:
+            return None
+        finally:
+            self.code.active = None
+
+    def candidates(self) -> Iterator[tuple[int, Site, Remedy]]:
+        families = (_statements, _numbers, _swaps, _variables, self._factors, _powers, self._terms)
+        for family, (k, site) in itertools.product(families, enumerate(self.code.sites)):
+            if site.value is not None:
+                yield from ((k, site, remedy) for remedy in family(site))
+
+    def _factors(self, site):
+        """A constant: gradients are A + c·B in the factor c of an expression, so two runs tell A, B and then c."""
+        if not _is_real(site.value):
+            return
+        doubled = self.run(self.code.sites.index(site), lambda v, _: 2 * v)
+        for case in self.cases if doubled else ():
+            G, G2 = self.analytic[case.name], doubled[case.name]
+            if G is None or G2 is None or G.shape != case.shape or G2.shape != case.shape or case.evidence < 3:
+                continue
+            B = (G2 - G)[case.numeric.indices]
+            square = float((B * B).sum())
+            if square < 1e-24:
+                continue
+            c = 1 + float(((case.numeric.slopes - G[case.numeric.indices]) * B).sum()) / square
+            if not case.agrees(G + (c - 1) * (G2 - G)):
+                continue
+            if abs(c) < 1e-9:
+                yield Remedy("one term too many", "this must not be there", lambda v, _: 0 * v)
+            elif abs(c + 1) < 1e-6:
+                yield Remedy("sign", "it has the wrong sign", lambda v, _: -v)
+            else:
+                here = {n: s for n, s in site.scope.items() if isinstance(s, int | numpy.integer) and s > 1}
+                names, inverse = names_of(c, self.constants | here), names_of(1 / c, self.constants | here)
+                text = f"it lacks the factor {' or '.join(names) or f'{c:.6g}'}"
+                text += f", that is, it is {' or '.join(inverse)} times too large" if inverse and c < 1 else ""
+                mean = "mean(" in site.text and abs(c - round(c)) < 1e-6
+                yield Remedy("mean instead of sum" if mean else "factor", text, lambda v, _, c=c: c * v)
+            return
+
+    def _terms(self, site):
+        v = site.value
+        if isinstance(v, numpy.ndarray) and v.ndim and _is_real(v):
+            here = {name: a for name, a in site.scope.items() if isinstance(a, numpy.ndarray)}
+            for name, a in self.pool.items():
+                if not any(a.shape == h.shape and numpy.array_equal(a, h) for h in here.values()):
+                    here.setdefault(name, a)
+            for remedy in remedies(v, here):
+                yield Remedy(remedy.cause, remedy.text, lambda v, scope, r=remedy: r.apply(v, self.pool | scope))
+
+
+@contextmanager
+def _in_place_of_backward(subject: Subject, code: Instrumented) -> Iterator[None]:
+    """Let the subject call the copies; a layer gets them as methods of a class of its own."""
+    original = subject.backward_code
+    layer = subject.layer if isinstance(subject, LayerSubject) else None
+    if layer is None:
+        subject.backward_code = code.copies.get(original, original)
+    else:
+        kind = type(layer)
+        methods = {f.__name__: copy for f, copy in code.copies.items() if getattr(kind, f.__name__, None) is f}
+        layer.__class__ = type(kind.__name__, (kind,), methods)
+        subject.backward_code = layer.backward
+    try:
+        yield
+    finally:
+        subject.backward_code = original
+        if layer is not None:
+            layer.__class__ = kind
+
+
+# --- small slips ---
+
+
+def _statements(site):
+    if type(site.node).__name__ not in ("Assign", "AugAssign"):
+        return
+    if isinstance(site.value, numpy.ndarray) and site.value.dtype.kind in "iu":
+        text = (
+            "an index that occurs twice keeps its last value only, with += too; use numpy.add.at(array, index, value)"
+        )
+        yield Remedy("assigned instead of accumulated", text, lambda v, _: v)
+    else:
+        yield Remedy("overwritten", "this overwrites what was added before: write +=", lambda v, _: v)
+
+
+def _numbers(site):
+    if isinstance(site.value, int) and not isinstance(site.value, bool):
+        for other in range(-4, 5):
+            if other != site.value and site.in_call:
+                yield Remedy("wrong axis", f"the axis must be {other}", _always(other))
+            elif other != site.value:
+                twice = (site.value, other) == (2, 1)
+                text = "counts twice: this must be 1" if twice else f"the number must be {other}"
+                yield Remedy("doubled branch" if twice else "wrong number", text, _always(other))
+
+
+def _swaps(site):
+    """Results taken for each other: a, b = f(...) where b, a is what f returns."""
+    if type(site.node).__name__ == "Call" and isinstance(site.value, tuple):
+        shapes = [numpy.shape(part) if hasattr(part, "shape") else None for part in site.value]
+        for i, j in itertools.combinations(range(len(shapes)), 2):
+            if shapes[i] == shapes[j] is not None:
+                text = f"results {i} and {j} are taken for each other: exchange them"
+                yield Remedy("swapped", text, lambda v, _, i=i, j=j: _exchanged(v, i, j))
+
+
+def _variables(site):
+    """Another name belongs here: of an array of this shape, or of a cache like this one."""
+    v = site.value
+    if type(site.node).__name__ not in ("Name", "Attribute") or not isinstance(v, numpy.ndarray | tuple):
+        return
+    for name, other in site.scope.items():
+        if name == site.text or not _alike(v, other):
+            continue
+        output = isinstance(v, numpy.ndarray) and is_activation_of(v, other)
+        cause, remark = ("derivative at the output", ", the activation's input,") if output else ("wrong variable", "")
+        yield Remedy(cause, f"{name}{remark} belongs here, not {site.text}", _look_up(name))
+
+
+def _powers(site):
+    if _is_real(site.value) and numpy.size(site.value) and numpy.all(site.value > 0):
+        for word, power in POWERS.items():
+            yield Remedy("wrong power", f"what belongs here is {word}", lambda v, _, p=power: v**p)
+
+
+# --- helpers ---
+
+
+def _is_real(v):
+    kind = getattr(getattr(v, "dtype", None), "kind", "f" if isinstance(v, float) else "")
+    return kind == "f"
+
+
+def _alike(v, other):
+    if isinstance(v, tuple):
+        return isinstance(other, tuple) and len(v) == len(other) and other is not v
+    if not isinstance(other, numpy.ndarray) or other.shape != v.shape or other.dtype.kind != v.dtype.kind:
+        return False
+    return not numpy.array_equal(v, other)
+
+
+def _exchanged(values, i, j):
+    order = list(values)
+    order[i], order[j] = order[j], order[i]
+    return tuple(order)
+
+
+def _look_up(name):
+    return lambda v, scope: scope[name]
+
+
+def _always(value):
+    return lambda v, _: value
+
+
+def _unchanged(a, b):
+    return a is not None and a.shape == b.shape and numpy.allclose(a, b, rtol=1e-7, atol=1e-10 * abs(b).max(initial=0))

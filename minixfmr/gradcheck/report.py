@@ -1,0 +1,138 @@
+"""What a check found: a row for each gradient, a line for each property, and what went wrong where something did."""
+
+import textwrap
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy
+
+WIDTH = 100  # columns of the printed table
+
+
+class GradcheckError(ValueError):
+    """What was given cannot be checked; the message says in one sentence what, where and how to mend it."""
+
+
+@dataclass
+class Row:
+    """The check of one array: a parameter or an input."""
+
+    name: str
+    shape: tuple[int, ...]
+    relative_error: float  # the largest over the entries that were checked
+    where: tuple[int, ...]  # the index of that entry
+    analytic: float  # what backward says there
+    numeric: float  # what finite differences say there
+    ok: bool
+    checked: int = 0  # entries compared
+    kinks: int = 0  # entries left out: L has a kink there (ReLU at 0), so no derivative to compare with
+
+    @property
+    def verdict(self) -> str:
+        return "WRONG" if not self.ok else "ok" if self.checked else "kink"
+
+
+@dataclass
+class Property:
+    """Something that must hold and that no finite difference can see."""
+
+    name: str
+    ok: bool
+    remark: str = ""  # what was seen where it does not hold
+
+
+@dataclass
+class Explanation:
+    """A change that turns the analytic gradient into the numeric one: it was applied, and the gradients passed."""
+
+    names: tuple[str, ...]  # the gradients that it mends
+    cause: str  # one of the causes of remedies.py
+    sentence: str  # what is wrong, and the fix
+    line: int | None = None  # of the source, where it could be found
+
+    def __str__(self) -> str:
+        return f"{', '.join('d' + name for name in self.names)}: {self.sentence}"
+
+
+@dataclass
+class Report:
+    """The outcome of a check; print it for a table."""
+
+    tolerance: float
+    rows: list[Row] = field(default_factory=list)
+    properties: list[Property] = field(default_factory=list)
+    explanations: list[Explanation] = field(default_factory=list)
+    maps: dict[str, str] = field(default_factory=dict)  # {name: picture of the wrong entries}, where nothing explains
+
+    @property
+    def ok(self) -> bool:
+        return all(row.ok for row in self.rows) and all(p.ok for p in self.properties)
+
+    @property
+    def max_relative_error(self) -> float:
+        return max((row.relative_error for row in self.rows), default=0.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain dictionaries, lists and numbers, ready for JSON."""
+        rows = [asdict(row) | {"verdict": row.verdict} for row in self.rows]
+        for row in rows:  # JSON knows neither infinity nor NaN
+            for key in ("relative_error", "analytic", "numeric"):
+                row[key] = row[key] if numpy.isfinite(row[key]) else None
+        return {
+            "ok": self.ok,
+            "tolerance": self.tolerance,
+            "max_relative_error": self.max_relative_error if numpy.isfinite(self.max_relative_error) else None,
+            "rows": rows,
+            "properties": [asdict(p) for p in self.properties],
+            "explanations": [asdict(e) for e in self.explanations],
+            "maps": dict(self.maps),
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{'':6}{'gradient of':30} {'shape':13} {'error':>7} {'at':>14} {'analytic':>12} {'numeric':>12}"]
+        for r in self.rows:
+            shape, where = ("×".join(map(str, index)) for index in (r.shape, r.where))
+            lines.append(
+                f"{r.verdict:6}{_short(r.name, 30):30} {_short(shape, 13):13} {r.relative_error:7.0e} "
+                f"{_short(where, 14):>14} {r.analytic:12.4g} {r.numeric:12.4g}"
+            )
+        lines += _wrapped("ok    ", ", ".join(p.name for p in self.properties if p.ok))
+        for p in self.properties:
+            lines += [] if p.ok else _wrapped("WRONG ", f"{p.name}: {p.remark}")
+        lines += [line for e in self.explanations for line in _wrapped("  why ", str(e))]
+        for name, picture in self.maps.items():
+            lines += _wrapped("  why ", f"d{name}: no mistake known to the checker turns it into the numeric gradient.")
+            lines += textwrap.indent(picture, " " * 6).splitlines()
+        wrong = sum(not r.ok for r in self.rows) + sum(not p.ok for p in self.properties)
+        kinks = sum(r.kinks for r in self.rows)
+        verdict = f"{wrong} wrong" if wrong else "all gradients agree"
+        left_out = f"; {kinks} entries left out, at a kink" if kinks else ""
+        worst = f"largest relative error {self.max_relative_error:.1e}, allowed {self.tolerance:.0e}"
+        return "\n".join([*lines, f"{verdict}: {worst}{left_out}"])
+
+
+def wrong_entries(wrong: numpy.ndarray) -> str:
+    """A picture of a boolean array, True where an entry is wrong: '#' for it, '.' for a right one.
+
+    All axes but the last are folded into rows; long axes are folded into at most 16 rows and 64 columns of bins.
+    """
+    table = wrong.reshape(-1, wrong.shape[-1] if wrong.ndim else 1)
+    rows = numpy.array_split(table, min(16, len(table)))
+    columns = min(64, table.shape[1])
+    lines = []
+    for i, block in enumerate(rows):
+        cells = [part.any() for part in numpy.array_split(block, columns, axis=1)]
+        first = sum(map(len, rows[:i]))
+        label = f"{first}" if len(block) == 1 else f"{first}-{first + len(block) - 1}"
+        lines.append(f"row {label:>9} {''.join('#' if cell else '.' for cell in cells)}")
+    share = f"{int(wrong.sum())} of {wrong.size} entries wrong ('#')"
+    return "\n".join([f"{share}, rows over all axes but the last, columns over the last", *lines])
+
+
+def _short(text, width):
+    return text if len(text) <= width else "…" + text[1 - width :]
+
+
+def _wrapped(label, text):
+    lines = textwrap.wrap(text, WIDTH - len(label))
+    return [(label if i == 0 else " " * len(label)) + line for i, line in enumerate(lines)]
