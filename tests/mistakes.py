@@ -101,6 +101,13 @@ class Mistake:
     seen: str = ""  # where it was found
 
     @property
+    def accepted(self):
+        """Every cause that describes these wrong numbers: the cause itself, `also`, and what is a factor as well."""
+        same = {FACTOR} if self.cause in (MEAN, COUNT, NOT_RESCALED) else set()
+        same |= {MEAN} if self.factor in ("1/batch size", "1/length") else set()
+        return {self.cause, *self.also} | same
+
+    @property
     def pairs(self):
         return ((self.old, self.new),) if isinstance(self.old, str) else self.old
 
@@ -167,7 +174,7 @@ CROSS_ENTROPY = [
         seen=AKI,
     ),  # the label found by its value: wrong where logits tie
     m("cross_entropy", "dz = p - target", "dz = (p - target) * p * (1 - p)", OTHER),
-    m("cross_entropy", "dout * dz.reshape(shape)", "dz.reshape(shape)", OTHER),  # the upstream gradient is not 1
+    m("cross_entropy", "dout * dz.reshape(shape)", "dz.reshape(shape)", OTHER, also=(FACTOR,)),  # dout
     m(
         "cross_entropy",
         "log_p = shifted - log_total",
