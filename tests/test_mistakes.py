@@ -1,0 +1,206 @@
+"""The catalogue of planted mistakes is sound: the solutions are right, and each mistake really is one."""
+
+import copy
+from collections import Counter
+
+import mistakes
+import numpy as np
+import pytest
+from mistakes import MISTAKES, Mistake
+
+from minixfmr import gradcheck_function
+
+FUNCTIONS = sorted({m.file for m in MISTAKES if not m.file.startswith("classes.")})
+CLASSES = sorted({m.file for m in MISTAKES if m.file.startswith("classes.")})
+GRADIENT = [m for m in MISTAKES if m.cause in mistakes.GRADIENTS]
+PROPERTY = [m for m in MISTAKES if m.cause in mistakes.PROPERTIES]
+
+
+def label(m):
+    return f"{m.file}-{m.cause}" if isinstance(m, Mistake) else str(m)
+
+
+def is_float(x):
+    return isinstance(x, np.ndarray) and x.dtype.kind == "f"
+
+
+def flat(values):
+    """The float arrays among them, those in dictionaries too."""
+    for value in values:
+        if isinstance(value, dict):
+            yield from value.values()
+        elif is_float(value):
+            yield value
+
+
+def as_pair(module, file, arguments, rng):
+    """(forward, backward, arrays): plain functions of float arrays, for a file of functions or a class."""
+    if file.startswith("classes."):
+        name = file.split(".")[1]
+        layer = mistakes.CONSTRUCT[name](getattr(module, name), rng)
+        for value in layer.params.values():
+            value += 0.3 * rng.standard_normal(value.shape)
+        floats = [a for a in arguments if is_float(a)]
+
+        def forward(*arrays):
+            fresh = copy.deepcopy(layer)
+            fresh.params = dict(zip(layer.params, arrays[len(floats) :], strict=True))
+            return fresh.forward(*(arrays[:1] or arguments) if floats else arguments), fresh
+
+        def backward(dout, fresh):
+            dx = fresh.backward(dout)
+            return (*([dx] if floats else []), *fresh.grads.values())
+
+        return forward, backward, (*floats, *layer.params.values())
+
+    student_forward, student_backward = mistakes.functions(module, file)
+    arrays = tuple(flat(arguments))
+
+    def forward(*values):
+        values = iter(values)
+        filled = [
+            {name: next(values) for name in a} if isinstance(a, dict) else next(values) if is_float(a) else a
+            for a in copy.deepcopy(arguments)
+        ]
+        y, cache = student_forward(*filled)
+        return np.asarray(y), cache
+
+    def backward(dout, cache):
+        gradients = student_backward(dout, cache)
+        gradients = gradients if isinstance(gradients, tuple) else (gradients,)
+        order = [list(a) for a in arguments if isinstance(a, dict)]
+        return tuple(
+            part for g in gradients for part in ([g[name] for name in order[0]] if isinstance(g, dict) else [g])
+        )
+
+    return forward, backward, arrays
+
+
+def gradients_agree(forward, backward, arrays):
+    """Plain finite differences; an exception or a wrong shape is a wrong gradient."""
+    try:
+        count = 24 if len(arrays) > 5 else 120
+        report = gradcheck_function(forward, backward, *arrays, max_entries=count)
+        return report.ok and all(row.kinks < 10 for row in report.rows)
+    except (ValueError, TypeError, IndexError, AttributeError):
+        return False
+
+
+@pytest.fixture
+def check(tmp_path):
+    def run(mistake, file, variant=""):
+        rng = np.random.default_rng(3)
+        module = mistakes.load(mistake, tmp_path)
+        return gradients_agree(*as_pair(module, file, mistakes.inputs(file, rng, variant), rng))
+
+    return run
+
+
+@pytest.mark.parametrize("variant", ["", "square"])
+@pytest.mark.parametrize("file", FUNCTIONS + CLASSES)
+def test_the_solutions_are_right(check, file, variant):
+    assert check(file, file, variant)
+
+
+@pytest.mark.parametrize("mistake", GRADIENT, ids=label)
+def test_each_mistake_changes_a_gradient(check, mistake, tmp_path):
+    if mistake.cause == mistakes.OVERWRITTEN and mistake.file.startswith("classes."):
+        assert not (adds_up(mistake, tmp_path) and check(mistake, mistake.file, mistake.variant))
+    else:
+        assert not check(mistake, mistake.file, mistake.variant)
+
+
+def adds_up(mistake, folder):
+    """Whether backward, called twice, leaves twice the gradient."""
+    rng = np.random.default_rng(3)
+    module = mistakes.load(mistake, folder)
+    name = mistake.file.split(".")[1] if isinstance(mistake, Mistake) else mistake.split(".")[1]
+    layer = mistakes.CONSTRUCT[name](getattr(module, name), rng)
+    arguments = mistakes.inputs(f"classes.{name}", rng)
+    dout = np.ones_like(layer.forward(*arguments))
+    layer.backward(dout)
+    once = copy.deepcopy(layer.grads)
+    layer.backward(dout)
+    return all(np.allclose(layer.grads[key], 2 * once[key]) for key in once)
+
+
+@pytest.mark.parametrize("file", CLASSES)
+def test_the_classes_add_up(file, tmp_path):
+    assert adds_up(file, tmp_path)
+
+
+def violates(cause, module, file, arguments):
+    """Whether the file has the property's failing, each tested by itself and plainly."""
+    forward, backward = mistakes.functions(module, file)
+    arguments = copy.deepcopy(arguments)
+    before = copy.deepcopy(arguments)
+    with np.errstate(all="ignore"):
+        y, cache = forward(*arguments)
+        dout = np.random.default_rng(0).standard_normal(np.shape(y))
+        kept = np.copy(dout)
+        gradients = backward(dout, cache)
+    gradients = list(flat(gradients if isinstance(gradients, tuple) else (gradients,)))
+    if cause == mistakes.CHANGES_INPUT:
+        return not all(np.array_equal(a, b) for a, b in zip(flat(before), flat(arguments), strict=True))
+    if cause == mistakes.CHANGES_DY:
+        return not np.array_equal(dout, kept)
+    if cause == mistakes.NOT_DETERMINISTIC:
+        return not np.array_equal(y, forward(*copy.deepcopy(before))[0])
+    if cause == mistakes.DTYPE:
+        return any(g.dtype != np.float64 for g in gradients)
+    if cause == mistakes.NAN:
+        return not all(np.isfinite(a).all() for a in (y, *gradients))
+    if cause == mistakes.LOOK_AHEAD:  # the last position of what is attended to moves; earlier outputs must not
+        for i in (0, 1, 2) if file == "attention" else (0,):
+            moved = copy.deepcopy(before)
+            moved[i][..., -1, :] += 1
+            if not np.allclose(forward(*moved)[0][..., :-1, :], y[..., :-1, :]):
+                return True
+        return False
+    if cause == mistakes.PADDING:
+        memory_mask = before[-1]
+        moved = copy.deepcopy(before)
+        moved[1][~memory_mask] += 1
+        return not np.allclose(forward(*moved)[0], y)
+    raise ValueError(cause)
+
+
+@pytest.mark.parametrize("mistake", PROPERTY, ids=label)
+def test_each_mistake_breaks_its_property_and_the_solution_does_not(mistake, tmp_path):
+    arguments = mistakes.inputs(mistake.file, np.random.default_rng(3), mistake.variant)
+    assert violates(mistake.cause, mistakes.load(mistake, tmp_path), mistake.file, arguments)
+    assert not violates(mistake.cause, mistakes.load(mistake.file, tmp_path), mistake.file, arguments)
+
+
+@pytest.mark.parametrize("mistake", [m for m in GRADIENT if m.factor], ids=label)
+def test_a_named_factor_is_the_factor(mistake, tmp_path):
+    rng = np.random.default_rng(3)
+    arguments = mistakes.inputs(mistake.file, rng, mistake.variant)
+    state = copy.deepcopy(rng)
+    results = []
+    for version in (mistake, mistake.file):
+        pair = as_pair(mistakes.load(version, tmp_path), mistake.file, arguments, copy.deepcopy(state))
+        forward, backward, arrays = pair
+        y, cache = forward(*arrays)
+        results.append(backward(np.random.default_rng(1).standard_normal(np.shape(y)), cache))
+    changed = [(wrong, right) for wrong, right in zip(*results, strict=True) if not np.allclose(wrong, right)]
+    factor = mistakes.FACTORS[mistake.factor]
+    assert any(np.allclose(wrong, factor * right, rtol=1e-9, atol=1e-12) for wrong, right in changed)
+
+
+def test_snippets_occur_once_and_give_another_file():
+    for mistake in [*MISTAKES, *mistakes.RESULTS]:
+        text = mistakes.source(mistake)
+        compile(text, mistake.file, "exec")
+        assert text != (mistakes.HOMEWORK / f"{mistake.file.split('.')[0]}.py").read_text(encoding="utf-8")
+    assert len(set(MISTAKES)) == len(MISTAKES)
+
+
+def test_the_catalogue_covers_every_cause_and_every_file():
+    causes = Counter(m.cause for m in MISTAKES)
+    assert set(causes) == set(mistakes.CAUSES)
+    assert len(GRADIENT) >= 75
+    assert min(Counter(m.file.split(".")[0] for m in MISTAKES).values()) >= 4
+    assert {c for m in MISTAKES for c in m.also} <= set(mistakes.CAUSES)
+    assert {m.factor for m in MISTAKES} - {""} <= set(mistakes.FACTORS)
+    assert all(m.factor for m in MISTAKES if m.cause == mistakes.FACTOR)
