@@ -48,7 +48,18 @@ IGNORE_INDEX = "ignore_index"
 SMOOTHING = "label smoothing"
 OVERWRITTEN = "overwritten"  # a gradient of an earlier use or call is lost
 WRONG_AXIS = "wrong axis"
-WRONG_VARIABLE = "wrong variable"  # a mix-up of names; results returned in the wrong order too
+WRONG_VARIABLE = "wrong variable"  # a mix-up of names
+SWAPPED = "swapped"  # results returned, or taken, in the wrong order
+FACTOR_MISSING = "factor missing"  # one that is an array: a gain, a local derivative, a matrix
+FACTOR_DOUBLED = "factor doubled"
+SLOPE_MISSING = "activation derivative missing"
+TERM_MISSING = "term missing"  # of an activation's derivative
+BOTH_TERMS = "mean and variance terms missing"
+ONE_TOO_MANY = "one term too many"
+WRONG_POWER = "wrong power"
+WRONG_NUMBER = "wrong number"
+MASK_INVERTED = "mask inverted"
+STATE_OVERWRITTEN = "state overwritten"  # of a layer that is used twice
 # real mistakes with no explanation of their own: it is right to say that nothing fits
 OTHER = "other"
 
@@ -67,7 +78,8 @@ GRADIENTS = (
     *(FACTOR, SIGN, TRANSPOSED, AXES_PERMUTED, TOO_FEW_AXES, TOO_MANY_AXES, MEAN, MISSING_RESIDUAL, MISSING_BRANCH),
     *(DOUBLED_BRANCH, MEAN_TERM, VARIANCE_TERM, GAIN_OUTSIDE, SOFTMAX_ROW, MASKED, BIAS_NOT_SUMMED, ASSIGNED),
     *(MASK_REDRAWN, NOT_RESCALED, AT_OUTPUT, OTHER_GELU, COUNT, IGNORE_INDEX, SMOOTHING, OVERWRITTEN, WRONG_AXIS),
-    *(WRONG_VARIABLE, OTHER),
+    *(WRONG_VARIABLE, SWAPPED, FACTOR_MISSING, FACTOR_DOUBLED, SLOPE_MISSING, TERM_MISSING, BOTH_TERMS, ONE_TOO_MANY),
+    *(WRONG_POWER, WRONG_NUMBER, MASK_INVERTED, STATE_OVERWRITTEN, OTHER),
 )
 CAUSES = GRADIENTS + PROPERTIES
 
@@ -234,10 +246,10 @@ LAYER_NORM = [
     ),
     m("layer_norm", NORM, "dx = (dn - through_var) / std", MEAN_TERM),
     m("layer_norm", NORM, "dx = (dn - through_mean) / std", VARIANCE_TERM),
-    m("layer_norm", NORM, "dx = dn / std", MEAN_TERM, also=(VARIANCE_TERM,)),
-    m("layer_norm", NORM, "dx = (dn - through_mean - through_var) * std", WRONG_VARIABLE),
+    m("layer_norm", NORM, "dx = dn / std", BOTH_TERMS),
+    m("layer_norm", NORM, "dx = (dn - through_mean - through_var) * std", WRONG_POWER),
     m("layer_norm", NORM, "dx = (dn - through_mean + through_var) / std", SIGN, also=(OTHER,)),
-    m("layer_norm", "dn = dout * weight", "dn = dout", OTHER),  # the gain forgotten
+    m("layer_norm", "dn = dout * weight", "dn = dout", FACTOR_MISSING),  # the gain
     m("layer_norm", "dn = dout * weight", "dout *= weight\n    dn = dout", CHANGES_DY),
     m("layer_norm", "np.mean(dn, axis=-1,", "np.mean(dn, axis=-2,", WRONG_AXIS),
     m("layer_norm", "n * np.mean(dn * n, axis=-1,", "n * np.mean(dn * n, axis=0,", WRONG_AXIS),
@@ -245,7 +257,7 @@ LAYER_NORM = [
         "layer_norm",
         "n * np.mean(dn * n, axis=-1, keepdims=True)",
         "n * np.sum(dn * n, axis=-1, keepdims=True) / (d - 1)",
-        OTHER,
+        WRONG_NUMBER,
     ),  # the other variance than forward's
     several(
         "layer_norm",
@@ -253,7 +265,7 @@ LAYER_NORM = [
         OTHER,
     ),
     m("layer_norm", "np.sum((dout * n).reshape(-1, d), axis=0)", "np.sum(dout * n, axis=0)", TOO_FEW_AXES),
-    m("layer_norm", "np.sum((dout * n)", "np.sum((dout * n * std)", WRONG_VARIABLE),
+    m("layer_norm", "np.sum((dout * n)", "np.sum((dout * n * std)", FACTOR_DOUBLED),
     m("layer_norm", "dbias = np.sum(", "dbias = np.mean(", MEAN),
 ]
 
@@ -280,9 +292,9 @@ GELU = [
         ),
         AT_OUTPUT,
     ),
-    m("gelu", GELU_GRAD, "return 0.5 * (1 + t)", MISSING_BRANCH, also=(OTHER,)),
-    m("gelu", "du = C * (1 + 3 * A * x**2)", "du = C * (1 + A * x**2)", OTHER),
-    m("gelu", "dt = (1 - t**2) * du", "dt = 1 - t**2", OTHER),
+    m("gelu", GELU_GRAD, "return 0.5 * (1 + t)", TERM_MISSING),
+    m("gelu", "du = C * (1 + 3 * A * x**2)", "du = C * (1 + A * x**2)", WRONG_NUMBER, also=(FACTOR,)),
+    m("gelu", "dt = (1 - t**2) * du", "dt = 1 - t**2", FACTOR_MISSING),
 ]
 
 DROPOUT = [
@@ -297,7 +309,7 @@ DROPOUT = [
     m("dropout", "dx = dout * keep / (1 - p)", "dx = dout * keep / (1 - p) ** 2", FACTOR, factor="1/keep probability"),
     m("dropout", "dx = dout * keep / (1 - p)", "dx = dout * keep / p", WRONG_VARIABLE, also=(FACTOR, NOT_RESCALED)),
     m("dropout", "dx = dout * keep / (1 - p)", "dx = dout / (1 - p)", MASKED),
-    m("dropout", "dx = dout * keep / (1 - p)", "dx = dout * ~keep / (1 - p)", OTHER),
+    m("dropout", "dx = dout * keep / (1 - p)", "dx = dout * ~keep / (1 - p)", MASK_INVERTED),
     several(
         "dropout",
         (
@@ -340,9 +352,9 @@ ATTENTION = [
     ),
     m("attention", "dscores = w * (dw - row)", "dscores = w * dw", SOFTMAX_ROW),
     m("attention", "dscores = w * (dw - row)", "dscores = dw * w * (1 - w)", SOFTMAX_ROW),
-    m("attention", "dscores = w * (dw - row)", "dscores = dw - row", OTHER, also=(MASKED,)),
+    m("attention", "dscores = w * (dw - row)", "dscores = dw - row", FACTOR_MISSING),
     m("attention", "np.sum(dw * w, axis=-1,", "np.sum(dw * w, axis=-2,", WRONG_AXIS),
-    m("attention", "np.sum(dw * w, axis=-1,", "np.mean(dw * w, axis=-1,", OTHER, also=(MEAN,)),
+    m("attention", "np.sum(dw * w, axis=-1,", "np.mean(dw * w, axis=-1,", MEAN),
     m("attention", WHERE, "scores = scores * mask", MASKED, also=(LOOK_AHEAD, PADDING)),
     several(
         "attention",
@@ -358,7 +370,7 @@ ATTENTION = [
     ),
     m("attention", "dk = dscores.swapaxes(-1, -2) @ q", "dk = dscores @ q", TRANSPOSED, variant="square"),
     m("attention", "dv = w.swapaxes(-1, -2) @ dout", "dv = w @ dout", TRANSPOSED, variant="square"),
-    m("attention", "return dq, dk, dv", "return dk, dq, dv", WRONG_VARIABLE, variant="square"),
+    m("attention", "return dq, dk, dv", "return dk, dq, dv", SWAPPED, variant="square"),
     m(
         "attention",
         "dk = dscores.swapaxes(-1, -2) @ q",
@@ -392,11 +404,11 @@ ATTENTION = [
 MULTI_HEAD = [
     m("multi_head_attention", "    dx = dx + dv @ w_v.T\n", "", MISSING_BRANCH),
     m("multi_head_attention", "dx = dx + dk @ w_k.T", "dx = dk @ w_k.T", MISSING_BRANCH, also=(OVERWRITTEN,)),
-    m("multi_head_attention", "dx = dq @ w_q.T", "dx = dq @ w_q.T + dk @ w_k.T", DOUBLED_BRANCH),
+    m("multi_head_attention", "dx = dq @ w_q.T", "dx = dq @ w_q.T + dk @ w_k.T", DOUBLED_BRANCH, also=(ONE_TOO_MANY,)),
     m("multi_head_attention", "dx + dv @ w_v.T", "dx + dk @ w_v.T", WRONG_VARIABLE),
     m("multi_head_attention", "dx = dq @ w_q.T", "dx = dq @ w_q", TRANSPOSED),
     m("multi_head_attention", "dmerged = dout @ w_o.T", "dmerged = dout @ w_o", TRANSPOSED),
-    m("multi_head_attention", "dmerged = dout @ w_o.T", "dmerged = dout", OTHER),
+    m("multi_head_attention", "dmerged = dout @ w_o.T", "dmerged = dout", FACTOR_MISSING),
     m("multi_head_attention", "dw_o = rows(merged).T @ rows(dout)", "dw_o = rows(dout).T @ rows(merged)", TRANSPOSED),
     m("multi_head_attention", "dw_v = rows(x).T @ rows(dv)", "dw_v = rows(x).T @ rows(dk)", WRONG_VARIABLE),
     m(
@@ -461,7 +473,7 @@ CROSS = [
     m("cross_attention", 'dw_q = np.einsum("bti,btj->ij"', 'dw_q = np.einsum("bti,btj->ji"', TRANSPOSED),
     m("cross_attention", '"bti,btj->ij", x, dq)', '"bti,btj->ij", x, dq) / x.shape[1]', FACTOR, factor="1/length"),
     m("cross_attention", '"bsi,bsj->ij", memory, dv', '"bsi,bsj->ij", x, dv', WRONG_VARIABLE, variant="square"),
-    m("cross_attention", "dx = dq @ w_q.T", "dx = (dq + dk) @ w_q.T", WRONG_VARIABLE, variant="square"),
+    m("cross_attention", "dx = dq @ w_q.T", "dx = (dq + dk) @ w_q.T", ONE_TOO_MANY, variant="square"),
     m(
         "cross_attention",
         "dheads = split_heads(dout @ w_o.T, num_heads)",
@@ -499,7 +511,7 @@ FEED_FORWARD = [
         also=(MEAN,),
     ),
     m("feed_forward", "db1 = dh.sum(axis=(0, 1))", "db1 = da.sum(axis=(0, 1))", WRONG_VARIABLE, also=(OTHER,)),
-    m("feed_forward", "dh = da * (h > 0)", "dh = da", OTHER),  # ReLU's derivative forgotten
+    m("feed_forward", "dh = da * (h > 0)", "dh = da", SLOPE_MISSING),  # ReLU's derivative forgotten
     m("feed_forward", "dh = da * (h > 0)", "dh = da * (a >= 0)", AT_OUTPUT, also=(OTHER,)),  # a is never below 0
     m("feed_forward", "dh = da * (h > 0)", "dh = da * (da > 0)", WRONG_VARIABLE),
     m("feed_forward", "dw2 = a.reshape", "dw2 = h.reshape", WRONG_VARIABLE),
@@ -520,19 +532,25 @@ FEED_FORWARD = [
 ]
 
 ENCODER = [
-    m("encoder_block", "dx = dsum1 + dattended", "dx = dattended", MISSING_RESIDUAL),
-    m("encoder_block", "dh = dsum2 + dfed", "dh = dfed", MISSING_RESIDUAL),
+    m("encoder_block", "dx = dsum1 + dattended", "dx = dattended", MISSING_RESIDUAL, also=(MISSING_BRANCH,)),
+    m("encoder_block", "dh = dsum2 + dfed", "dh = dfed", MISSING_RESIDUAL, also=(MISSING_BRANCH,)),
     m("encoder_block", "dh = dsum2 + dfed", "dh = dsum2", MISSING_BRANCH),
     m("encoder_block", "dx = dsum1 + dattended", "dx = dsum1", MISSING_BRANCH),
     m("encoder_block", "dx = dsum1 + dattended", "dx = dh + dattended", WRONG_VARIABLE),  # not through the norm
     m("encoder_block", "dh = dsum2 + dfed", "dh = dout + dfed", WRONG_VARIABLE),
-    m("encoder_block", "dx = dsum1 + dattended", "dx = dsum1 + dattended + dsum1", DOUBLED_BRANCH),
+    m(
+        "encoder_block",
+        "dx = dsum1 + dattended",
+        "dx = dsum1 + dattended + dsum1",
+        DOUBLED_BRANCH,
+        also=(ONE_TOO_MANY,),
+    ),
     m("encoder_block", "layer_norm_backward(dh, norm1_cache)", "layer_norm_backward(dh, norm2_cache)", WRONG_VARIABLE),
     m(
         "encoder_block",
         'dp["w1"], dp["b1"], dp["w2"], dp["b2"] = feed',
         'dp["w1"], dp["b2"], dp["w2"], dp["b1"] = feed',
-        WRONG_VARIABLE,
+        SWAPPED,
         variant="square",
     ),
     m(
@@ -545,23 +563,23 @@ ENCODER = [
 ]
 
 DECODER = [
-    m("decoder_block", "dx = dsum1 + dattended", "dx = dattended", MISSING_RESIDUAL),
-    m("decoder_block", "dh1 = dsum2 + dcrossed", "dh1 = dcrossed", MISSING_RESIDUAL),
-    m("decoder_block", "dh2 = dsum3 + dfed", "dh2 = dfed", MISSING_RESIDUAL),
+    m("decoder_block", "dx = dsum1 + dattended", "dx = dattended", MISSING_RESIDUAL, also=(MISSING_BRANCH,)),
+    m("decoder_block", "dh1 = dsum2 + dcrossed", "dh1 = dcrossed", MISSING_RESIDUAL, also=(MISSING_BRANCH,)),
+    m("decoder_block", "dh2 = dsum3 + dfed", "dh2 = dfed", MISSING_RESIDUAL, also=(MISSING_BRANCH,)),
     m("decoder_block", "dh1 = dsum2 + dcrossed", "dh1 = dsum2", MISSING_BRANCH),
     m("decoder_block", "dh1 = dsum2 + dcrossed", "dh1 = 2 * dsum2 + dcrossed", DOUBLED_BRANCH),
     m(
         "decoder_block",
         "dcrossed, dmemory, *dcross =",
         "dmemory, dcrossed, *dcross =",
-        WRONG_VARIABLE,
+        SWAPPED,
         variant="square",
     ),
     m(
         "decoder_block",
         'dp["cross_w_k"], dp["cross_w_v"], dp["cross_w_o"] = dcross',
         'dp["cross_w_v"], dp["cross_w_k"], dp["cross_w_o"] = dcross',
-        WRONG_VARIABLE,
+        SWAPPED,
     ),
     several(  # decoder asks the encoder the wrong way round; its gradient is right
         "decoder_block",
@@ -628,8 +646,8 @@ CLASSES = [
         factor="keep probability",
         also=(FACTOR,),
     ),
-    m("classes.Sublayers", "self.drop2 = Dropout(p, 2)", "self.drop2 = self.drop1", MASK_REDRAWN, seen=AKI),
-    m("classes.Sublayers", "dh = dout + dbranch2", "dh = dbranch2", MISSING_RESIDUAL),
+    m("classes.Sublayers", "self.drop2 = Dropout(p, 2)", "self.drop2 = self.drop1", STATE_OVERWRITTEN, seen=AKI),
+    m("classes.Sublayers", "dh = dout + dbranch2", "dh = dbranch2", MISSING_RESIDUAL, also=(MISSING_BRANCH,)),
     m(
         "classes.TiedHead",
         'np.add.at(self.grads["table"], self.ids, demb)',

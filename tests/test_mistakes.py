@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from mistakes import MISTAKES, Mistake
 
-from minixfmr import gradcheck_function
+from minixfmr import gradcheck, gradcheck_function
 
 FUNCTIONS = sorted({m.file for m in MISTAKES if not m.file.startswith("classes.")})
 CLASSES = sorted({m.file for m in MISTAKES if m.file.startswith("classes.")})
@@ -80,7 +80,7 @@ def gradients_agree(forward, backward, arrays):
     """Plain finite differences; an exception or a wrong shape is a wrong gradient."""
     try:
         count = 24 if len(arrays) > 5 else 120
-        report = gradcheck_function(forward, backward, *arrays, max_entries=count)
+        report = gradcheck_function(forward, backward, *arrays, max_entries=count, explain=False)
         return report.ok and all(row.kinks < 10 for row in report.rows)
     except (ValueError, TypeError, IndexError, AttributeError):
         return False
@@ -204,3 +204,67 @@ def test_the_catalogue_covers_every_cause_and_every_file():
     assert {c for m in MISTAKES for c in m.also} <= set(mistakes.CAUSES)
     assert {m.factor for m in MISTAKES} - {""} <= set(mistakes.FACTORS)
     assert all(m.factor for m in MISTAKES if m.cause == mistakes.FACTOR)
+
+
+# --- the checker, faced with all of them
+
+LINES = {  # the property that must fail, where a mistake is one that finite differences do not see
+    mistakes.LOOK_AHEAD: "blocks",
+    mistakes.PADDING: "blocks",
+    mistakes.CHANGES_INPUT: "forward leaves its inputs alone",
+    mistakes.CHANGES_DY: "backward leaves dy and saved alone",
+    mistakes.NOT_DETERMINISTIC: "forward is deterministic",
+    mistakes.DTYPE: "dtypes are kept",
+    mistakes.NAN: "no NaN or infinity",
+    mistakes.OVERWRITTEN: "backward adds to gradients",
+}
+
+
+def full_check(mistake, folder):
+    rng = np.random.default_rng(0)
+    module = mistakes.load(mistake, folder)
+    arguments = mistakes.inputs(mistake.file, rng, mistake.variant)
+    if mistake.file.startswith("classes."):
+        name = mistake.file.split(".")[1]
+        return gradcheck(mistakes.CONSTRUCT[name](getattr(module, name), rng), *arguments)
+    with np.errstate(all="ignore"):
+        return gradcheck_function(*mistakes.functions(module, mistake.file), *arguments)
+
+
+def judge(mistake, report):
+    """'explained', 'explained wrongly' or 'unexplained': by the line of a property, or by the causes given."""
+    seen = [p.name for p in report.properties if not p.ok and LINES.get(mistake.cause, "nothing") in p.name]
+    causes = {e.cause for e in report.explanations}
+    if causes - mistake.accepted and not seen:
+        return "explained wrongly"
+    return "explained" if seen or (causes and not report.maps) else "unexplained"
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mistakes")
+    return {mistake: full_check(mistake, folder) for mistake in MISTAKES}
+
+
+def test_all_mistakes_are_flagged_most_are_explained_and_none_wrongly(reports, capsys):
+    assert [label(m) for m, report in reports.items() if report.ok] == []
+    verdicts = {m: judge(m, report) for m, report in reports.items()}
+    count = Counter(verdicts.values())
+    with capsys.disabled():
+        print(
+            f"\n{len(reports)} planted mistakes: all flagged, {count['explained']} explained "
+            f"({count['explained'] / len(reports):.1%}), {count['explained wrongly']} explained wrongly"
+        )
+    wrongly = [f"{label(m)}: {reports[m].explanations}" for m, v in verdicts.items() if v == "explained wrongly"]
+    assert not wrongly, "\n".join(wrongly)
+    assert count["explained"] >= 0.85 * len(reports)
+
+
+def test_tables_fit_100_columns_and_say_it_all(reports):
+    for report in reports.values():
+        lines = str(report).splitlines()
+        assert max(map(len, lines)) <= 100
+        assert any(line.startswith("WRONG") for line in lines)
+        for row in report.rows:  # a wrong gradient is explained, or mapped, or a property says what to mend first
+            told = {name for e in report.explanations for name in e.names} | set(report.maps)
+            assert row.ok or row.name in told or not all(p.ok for p in report.properties)

@@ -20,7 +20,7 @@ class PlainParameter:
 
     def _get(self, role):
         attribute, *key = self.places[role]
-        found = getattr(self.layer, attribute, MISSING)
+        found: Any = getattr(self.layer, attribute, MISSING)
         return found.get(key[0], MISSING) if key and found is not MISSING else found
 
     def _set(self, role, value):

@@ -15,7 +15,7 @@ COUNTS = ("batch", "positions", "entries", "labels")  # of these nobody takes th
 def constants_of(subject: Subject, dy: Any, y: Any, saved: Any) -> dict[str, float]:
     """{name: number} of the sizes, counts and probabilities of a check."""
     inputs = [(n, v) for n, v in subject.values.items() if n in subject.names]
-    shape = numpy.shape(y) or next((v.shape for _, v in inputs), ())
+    shape: tuple[int, ...] = numpy.shape(y) or next((v.shape for _, v in inputs), ())
     named: dict[str, float] = {}
     if len(shape) >= 2:
         named["batch size"] = shape[0]
@@ -36,8 +36,9 @@ def constants_of(subject: Subject, dy: Any, y: Any, saved: Any) -> dict[str, flo
         count = int((to_numpy(array) != numbers.get("ignore_index", -100)).sum())
         named["number of labels that count"] = count
         named["number of labels"] = array.size
-        if 0 < count < array.size:
-            named["share of the labels that count"] = count / array.size
+        for size in ("batch size", "length", "number of labels"):
+            if 0 < count != named.get(size, array.size):
+                named[f"labels that count / {size}"] = count / named.get(size, array.size)
     for name, number in numbers.items():
         if number in named.values() or number <= 0:
             continue

@@ -12,8 +12,9 @@ import numpy
 
 from .constants import COUNTS, constants_of, names_of, pool_of
 from .differences import Differences, Numeric
+from .layer_remedies import remedies, smoothing
 from .parts import blame_part
-from .remedies import misshapen, remedies, smoothing
+from .remedies import misshapen
 from .repair import repair
 from .report import Explanation, Report, wrong_entries
 from .subject import LayerSubject, Subject
@@ -47,7 +48,7 @@ class Case:
         return int((numpy.abs(self.numeric.slopes) > self.numeric.floor).sum())
 
 
-def explain(
+def explain_rows(
     report: Report, subject: Subject, dy: Any, analytic: dict, numeric: dict, tolerance: float, check: Callable
 ) -> None:
     """Add explanations, and maps where there is none, to a report that has wrong rows. check: gradcheck, for the
@@ -150,11 +151,10 @@ def _named_factor(case, v, c, constants):
     sentence = f"it lacks the factor {' or '.join(names)}"
     if inverse:
         sentence += f", that is, it is {' or '.join(inverse)} times too large" if c < 1 else f": multiply by {c:.6g}"
-    counted = [n for n in names if any(word in n for word in (*COUNTS, "length"))]
-    if c > 1 and counted:
-        return Explanation((case.name,), "mean instead of sum", f"{sentence}; it is averaged where it must be summed")
-    if c < 1 and any("labels" in n for n in names):
+    if any("labels" in n for n in names):
         return Explanation((case.name,), "not divided by the labels that count", sentence)
+    if c > 1 and any(word in n for n in names for word in (*COUNTS, "length")):
+        return Explanation((case.name,), "mean instead of sum", f"{sentence}; it is averaged where it must be summed")
     return Explanation((case.name,), "factor", sentence)
 
 

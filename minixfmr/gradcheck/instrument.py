@@ -5,6 +5,7 @@ Nothing of the student's is touched: the hooks sit in copies of the functions, w
 
 import ast
 import inspect
+import sys
 import textwrap
 import types
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy
 
-from .subject import is_students
+from .blame import is_students
 
 LARGEST = 100_000  # entries of an array that is worth keeping
 
@@ -21,8 +22,8 @@ LARGEST = 100_000  # entries of an array that is worth keeping
 class Site:
     """An expression, or a statement, of the source."""
 
-    def __init__(self, node: ast.AST, filename: str, source: str, in_call: bool = False):
-        self.node, self.in_call = node, in_call
+    def __init__(self, node: ast.AST, filename: str, source: str, in_call: bool = False, compared: bool = False):
+        self.node, self.in_call, self.compared = node, in_call, compared
         self.file, self.line = Path(filename).name, node.lineno  # type: ignore[attr-defined]
         self.text = source if len(source) <= 60 else source[:57] + "..."
         self.value: Any = None  # what it gave when it first ran
@@ -49,8 +50,11 @@ class Instrumented:
                 if isinstance(thing, types.FunctionType) and thing in self.copies:
                     namespace[name] = self.copies[thing]
 
-    def hook(self, k: int, value: Any, scope: dict) -> Any:
+    def hook(self, k: int, value: Any) -> Any:
         """What stands around an expression: passes its value on, changed if this is the site under trial."""
+        if not self.recording and k != self.active:
+            return value
+        scope = sys._getframe(1).f_locals
         if self.recording and self.sites[k].value is None:
             self.sites[k].value, self.sites[k].scope = (
                 _kept(value),
@@ -111,7 +115,7 @@ class _Hooks(ast.NodeTransformer):
     def __init__(self, owner, filename, lines, first):
         self.owner, self.filename, self.lines, self.first = owner, filename, lines, first
         self.indent = len(lines[0]) - len(lines[0].lstrip())  # of a method; dedent took it away
-        self.in_call = 0
+        self.in_call = self.compared = 0
 
     def all(self, body):
         return [self.visit(statement) for statement in body]
@@ -121,13 +125,13 @@ class _Hooks(ast.NodeTransformer):
         if node.lineno == node.end_lineno:  # as the student wrote it, if it is on one line
             line = self.lines[node.lineno - self.first]
             text = line.encode()[self.indent + node.col_offset : self.indent + node.end_col_offset].decode()
-        self.owner.sites.append(Site(node, self.filename, text.strip(), self.in_call > 0))
+        self.owner.sites.append(Site(node, self.filename, text.strip(), self.in_call > 0, self.compared > 0))
         return ast.Constant(len(self.owner.sites) - 1)
 
     def _hooked(self, node):
         k = self._site(node)
         inside = self.generic_visit(node)
-        return _call("__hook__", k, inside, _call("locals"))
+        return _call("__hook__", k, inside)
 
     def _loaded(self, node):
         return self._hooked(node) if isinstance(getattr(node, "ctx", ast.Load()), ast.Load) else node
@@ -135,16 +139,22 @@ class _Hooks(ast.NodeTransformer):
     visit_BinOp = visit_UnaryOp = visit_IfExp = _hooked
     visit_Name = visit_Attribute = _loaded
 
+    def visit_Compare(self, node):
+        self.compared += 1
+        self.generic_visit(node)
+        self.compared -= 1
+        return node
+
     def visit_Constant(self, node):
         number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
-        return _call("__hook__", self._site(node), node, _call("locals")) if number else node
+        return _call("__hook__", self._site(node), node) if number else node
 
     def visit_Subscript(self, node):
         if not isinstance(node.ctx, ast.Load):
             return node
         k = self._site(node)
         node.value = self.visit(node.value)
-        return _call("__hook__", k, node, _call("locals"))
+        return _call("__hook__", k, node)
 
     def visit_Call(self, node):
         k = self._site(node)
@@ -154,7 +164,7 @@ class _Hooks(ast.NodeTransformer):
         node.args = [self.visit(a) for a in node.args]
         node.keywords = [ast.keyword(kw.arg, self.visit(kw.value)) for kw in node.keywords]
         self.in_call -= 1
-        return _call("__hook__", k, node, _call("locals"))
+        return _call("__hook__", k, node)
 
     def visit_Assign(self, node):
         k = self._site(node)

@@ -160,7 +160,7 @@ def _target(subject, mask_name, Tk, batch):
             candidates.append(name)
     stem = "".join(mask_name.replace("mask", "").replace("padding", "").replace("attention", "").split("_"))
     named = [c for c in candidates if stem and stem in c.replace("_", "")]
-    keys = [c for c in candidates if c in ("k", "v", "key", "value", "keys", "values")]
+    keys = [c for c in candidates if c in ("q", "k", "v", "query", "key", "value", "queries", "keys", "values")]
     return named or keys or candidates[:1]
 
 
@@ -214,4 +214,5 @@ def _equal(a, b):
 def _close(a, b):
     if a is None or b is None or a.shape != b.shape:
         return a is b
-    return numpy.allclose(a, b, rtol=1e-9, atol=1e-12 * (1 + numpy.abs(a).max(initial=0)), equal_nan=True)
+    largest = numpy.abs(a[numpy.isfinite(a)]).max(initial=0)
+    return numpy.allclose(a, b, rtol=1e-9, atol=1e-12 * (1 + largest), equal_nan=True)

@@ -9,9 +9,11 @@ from typing import Any
 import numpy
 
 from ..backend import to_numpy
+from .activation_remedies import is_activation_of
 from .constants import names_of
 from .instrument import Instrumented, Site, functions_behind
-from .remedies import Pool, Remedy, is_activation_of, remedies
+from .layer_remedies import remedies
+from .remedies import Pool, Remedy
 from .report import Explanation, GradcheckError
 from .subject import LayerSubject, Subject
 
@@ -57,7 +59,8 @@ class Trial:
         self, subject: Subject, dy: Any, code: Instrumented, cases: list, analytic: dict, constants: dict, pool: Pool
     ):
         self.subject, self.dy, self.code, self.cases = subject, dy, code, cases
-        self.analytic, self.constants, self.pool = analytic, constants, pool
+        self.analytic, self.constants = analytic, constants
+        self.inputs = {name: a for name, a in pool.items() if name.startswith("self.") or name in subject.names}
         self.forward_again = getattr(subject, "stateful", False)
         _, self.saved = subject.forward()
         code.recording = True
@@ -81,16 +84,29 @@ class Trial:
             self.code.active = None
 
     def candidates(self) -> Iterator[tuple[int, Site, Remedy]]:
+        """Sites that right gradients do not depend on come first, then the others; in each, the small slips first."""
+        sites = [(k, site, self._doubled(k, site)) for k, site in enumerate(self.code.sites) if site.value is not None]
+        sites = [entry for entry in sites if self._matters(entry[2])]
+        clean = [entry for entry in sites if not self._spreads(entry[2])]
         families = (_statements, _numbers, _swaps, _variables, self._factors, _powers, self._terms)
-        for family, (k, site) in itertools.product(families, enumerate(self.code.sites)):
-            if site.value is not None:
-                yield from ((k, site, remedy) for remedy in family(site))
+        for some in (clean, [entry for entry in sites if entry not in clean]):
+            for family, (k, site, doubled) in itertools.product(families, some):
+                more = (doubled,) if family == self._factors else ()
+                yield from ((k, site, remedy) for remedy in family(site, *more))
 
-    def _factors(self, site):
+    def _doubled(self, k, site):
+        """The gradients with this expression twice as large: what depends on it, and how. None: not to be doubled."""
+        return self.run(k, lambda v, _: 2 * v) if _is_real(site.value) and not site.compared else None
+
+    def _matters(self, doubled):
+        return doubled is None or any(_moved(doubled[c.name], self.analytic[c.name]) for c in self.cases)
+
+    def _spreads(self, doubled):
+        wrong = {case.name for case in self.cases}
+        return doubled is not None and any(_moved(doubled[n], g) for n, g in self.analytic.items() if n not in wrong)
+
+    def _factors(self, site, doubled):
         """A constant: gradients are A + c·B in the factor c of an expression, so two runs tell A, B and then c."""
-        if not _is_real(site.value):
-            return
-        doubled = self.run(self.code.sites.index(site), lambda v, _: 2 * v)
         for case in self.cases if doubled else ():
             G, G2 = self.analytic[case.name], doubled[case.name]
             if G is None or G2 is None or G.shape != case.shape or G2.shape != case.shape or case.evidence < 3:
@@ -112,18 +128,21 @@ class Trial:
                 text = f"it lacks the factor {' or '.join(names) or f'{c:.6g}'}"
                 text += f", that is, it is {' or '.join(inverse)} times too large" if inverse and c < 1 else ""
                 mean = "mean(" in site.text and abs(c - round(c)) < 1e-6
-                yield Remedy("mean instead of sum" if mean else "factor", text, lambda v, _, c=c: c * v)
+                yield Remedy("mean instead of sum" if mean else "factor", text, _scale(c))
             return
+
+    def _with_inputs(self, remedy):
+        return lambda v, scope: remedy.apply(v, self.inputs | scope)
 
     def _terms(self, site):
         v = site.value
         if isinstance(v, numpy.ndarray) and v.ndim and _is_real(v):
             here = {name: a for name, a in site.scope.items() if isinstance(a, numpy.ndarray)}
-            for name, a in self.pool.items():
+            for name, a in self.inputs.items():
                 if not any(a.shape == h.shape and numpy.array_equal(a, h) for h in here.values()):
                     here.setdefault(name, a)
             for remedy in remedies(v, here):
-                yield Remedy(remedy.cause, remedy.text, lambda v, scope, r=remedy: r.apply(v, self.pool | scope))
+                yield Remedy(remedy.cause, remedy.text, self._with_inputs(remedy))
 
 
 @contextmanager
@@ -179,7 +198,7 @@ def _swaps(site):
         for i, j in itertools.combinations(range(len(shapes)), 2):
             if shapes[i] == shapes[j] is not None:
                 text = f"results {i} and {j} are taken for each other: exchange them"
-                yield Remedy("swapped", text, lambda v, _, i=i, j=j: _exchanged(v, i, j))
+                yield Remedy("swapped", text, _exchange(i, j))
 
 
 def _variables(site):
@@ -198,7 +217,7 @@ def _variables(site):
 def _powers(site):
     if _is_real(site.value) and numpy.size(site.value) and numpy.all(site.value > 0):
         for word, power in POWERS.items():
-            yield Remedy("wrong power", f"what belongs here is {word}", lambda v, _, p=power: v**p)
+            yield Remedy("wrong power", f"what belongs here is {word}", _raise(power))
 
 
 # --- helpers ---
@@ -217,10 +236,21 @@ def _alike(v, other):
     return not numpy.array_equal(v, other)
 
 
-def _exchanged(values, i, j):
-    order = list(values)
-    order[i], order[j] = order[j], order[i]
-    return tuple(order)
+def _exchange(i, j):
+    def exchange(values, scope):
+        order = list(values)
+        order[i], order[j] = order[j], order[i]
+        return tuple(order)
+
+    return exchange
+
+
+def _scale(c):
+    return lambda v, scope: c * v
+
+
+def _raise(power):
+    return lambda v, scope: v**power
 
 
 def _look_up(name):
@@ -229,6 +259,10 @@ def _look_up(name):
 
 def _always(value):
     return lambda v, _: value
+
+
+def _moved(a, b):
+    return a is None or b is None or a.shape != b.shape or not numpy.array_equal(a, b)
 
 
 def _unchanged(a, b):

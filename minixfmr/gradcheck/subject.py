@@ -2,22 +2,16 @@
 
 import copy
 import inspect
-import linecache
-import sysconfig
-import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy
 
 from ..backend import to_device, to_numpy
 from .adapter import layers_of
+from .blame import blame, name_of, place_of
 from .report import GradcheckError
 
-PACKAGE = str(Path(__file__).parent.parent)
-LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib"))
 LOWEST = -1e3  # an additive mask holds 0 where attention may go, and this or less where it may not
 
 
@@ -68,13 +62,13 @@ class Subject:
             takes = ", ".join(inspect.signature(function).parameters) or "no arguments"
             given = len(arguments) + len(options)
             raise GradcheckError(
-                f"{_name(function)} takes ({takes}) but is called with {given} arguments: {error}{place_of(function)}"
+                f"{name_of(function)} takes ({takes}) but is called with {given} arguments: {error}{place_of(function)}"
             ) from None
         with blame(function):
             return function(*arguments, **options)
 
     def _output_and_saved(self, result):
-        name, place = _name(self.forward_code), place_of(self.forward_code)
+        name, place = name_of(self.forward_code), place_of(self.forward_code)
         if result is None:
             raise GradcheckError(f"{name} returned nothing: is a return statement missing?{place}")
         if not isinstance(result, tuple):
@@ -84,7 +78,7 @@ class Subject:
         return self._checked_output(result[0]), result[1]
 
     def _checked_output(self, y):
-        name, place = _name(self.forward_code), place_of(self.forward_code)
+        name, place = name_of(self.forward_code), place_of(self.forward_code)
         if isinstance(y, float):  # a loss
             return numpy.float64(y)
         if not hasattr(y, "dtype") or not hasattr(y, "shape"):
@@ -113,7 +107,7 @@ class Subject:
             for name, gradient in zip(arguments, gradients, strict=True):
                 if name not in wanted and gradient is not None and is_float(gradient):
                     raise GradcheckError(
-                        f"{_name(self.backward_code)} returned a gradient for {name}, which is "
+                        f"{name_of(self.backward_code)} returned a gradient for {name}, which is "
                         f"{kind_of(arguments[name])} and has none: pass {name} as floats, or return None for it"
                         f"{place_of(self.backward_code)}"
                     )
@@ -122,12 +116,12 @@ class Subject:
             gradients = [g for g in gradients if g is not None]
         if wanted and result is None:
             raise GradcheckError(
-                f"{_name(self.backward_code)} returned nothing: return the gradient of {', '.join(wanted)}"
+                f"{name_of(self.backward_code)} returned nothing: return the gradient of {', '.join(wanted)}"
                 f"{place_of(self.backward_code)}"
             )
         if len(gradients) != len(wanted):
             raise GradcheckError(
-                f"{_name(self.backward_code)} returned {len(gradients)} gradients for {len(wanted)} float inputs "
+                f"{name_of(self.backward_code)} returned {len(gradients)} gradients for {len(wanted)} float inputs "
                 f"({', '.join(wanted) or 'none'}): return one for each, in their order{place_of(self.backward_code)}"
             )
         named: dict[str, Any] = {}
@@ -136,7 +130,7 @@ class Subject:
                 entries = [(v, v[len(name) + 1 : -1]) for v in self.values if v.startswith(f"{name}[")]
                 if not isinstance(gradient, dict):
                     raise GradcheckError(
-                        f"{_name(self.backward_code)} returned {kind_of(gradient)} for {name}: return a dictionary "
+                        f"{name_of(self.backward_code)} returned {kind_of(gradient)} for {name}: return a dictionary "
                         f"with the same keys{place_of(self.backward_code)}"
                     )
                 by_key = {repr(key): g for key, g in gradient.items()}
@@ -149,7 +143,7 @@ class Subject:
                     named[name] = numpy.float64(gradient)
                 else:
                     raise GradcheckError(
-                        f"{_name(self.backward_code)} returned {kind_of(gradient)} as the gradient of {name}: "
+                        f"{name_of(self.backward_code)} returned {kind_of(gradient)} as the gradient of {name}: "
                         f"return an array of shape {tuple(self.values[name].shape)}{place_of(self.backward_code)}"
                     )
         return named
@@ -268,10 +262,10 @@ def _generators(namespace):
 
 def _argument_names(forward, arguments):
     try:
-        kinds = inspect.signature(forward).parameters.values()
+        parameters = list(inspect.signature(forward).parameters.values())
     except ValueError:
-        kinds = []
-    named = [p.name for p in kinds if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        parameters = []
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return [named[i] if i < len(named) else f"argument {i}" for i in range(len(arguments))]
 
 
@@ -284,38 +278,3 @@ def _takes(function):
     needed = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     several = any(p.kind == p.VAR_POSITIONAL for p in parameters)
     return 2 if several else len([p for p in needed if p.default is p.empty])
-
-
-# --- whose line is to blame ---
-
-
-def is_students(filename: str) -> bool:
-    """Neither this package nor an installed library nor something made up at run time."""
-    path = str(filename)
-    return not path.startswith((PACKAGE, *LIBRARIES, "<frozen"))
-
-
-@contextmanager
-def blame(function: Callable) -> Iterator[None]:
-    """Turn whatever the code under check raises into one sentence with the line that raised it."""
-    try:
-        yield
-    except GradcheckError:
-        raise
-    except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        theirs = [f for f in frames if is_students(f.filename)]
-        frame = theirs[-1] if theirs else frames[-1]
-        code = linecache.getline(frame.filename, frame.lineno or 0).strip()
-        where = f" ({Path(frame.filename).name}:{frame.lineno}{': ' + code if code else ''})"
-        raise GradcheckError(f"{_name(function)} raised {type(error).__name__}: {error}{where}") from None
-
-
-def place_of(function: Callable) -> str:
-    """' (homework.py:12)' of a function's def line, or nothing where it has no source."""
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    return f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code else ""
-
-
-def _name(function):
-    return getattr(function, "__qualname__", type(function).__name__).replace("<locals>.", "")

@@ -1,0 +1,51 @@
+"""Whose line is to blame: errors of the code under check as one sentence each, never a traceback of the checker."""
+
+import inspect
+import linecache
+import sysconfig
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .report import GradcheckError
+
+PACKAGE = str(Path(__file__).parent.parent)
+LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib"))
+
+
+def is_students(filename: str) -> bool:
+    """Neither this package nor an installed library nor something made up at run time."""
+    path = str(filename)
+    return not path.startswith((PACKAGE, *LIBRARIES, "<frozen"))
+
+
+@contextmanager
+def blame(function: Callable | str) -> Iterator[None]:
+    """Turn whatever the code under check raises into one sentence with the line that raised it."""
+    name = function if isinstance(function, str) else name_of(function)
+    try:
+        yield
+    except GradcheckError:
+        raise
+    except Exception as error:
+        if isinstance(error, SyntaxError) and error.filename:
+            where = f"{Path(error.filename).name}:{error.lineno}: {(error.text or '').strip()}"
+            raise GradcheckError(f"{name}: {error.msg} ({where})") from None
+        frames = traceback.extract_tb(error.__traceback__)
+        theirs = [f for f in frames if is_students(f.filename)]
+        frame = theirs[-1] if theirs else frames[-1]
+        code = linecache.getline(frame.filename, frame.lineno or 0).strip()
+        where = f" ({Path(frame.filename).name}:{frame.lineno}{': ' + code if code else ''})"
+        raise GradcheckError(f"{name} raised {type(error).__name__}: {error}{where}") from None
+
+
+def place_of(function: Callable) -> str:
+    """' (homework.py:12)' of a function's def line, or nothing where it has no source."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code else ""
+
+
+def name_of(function: Callable) -> str:
+    """Its name, with its class."""
+    return getattr(function, "__qualname__", type(function).__name__).replace("<locals>.", "")
