@@ -1,8 +1,14 @@
+import json
+import subprocess
+import sys
+import textwrap
+
 import numpy as np
 import pytest
 
 import minixfmr
 from minixfmr import gradcheck, gradcheck_function, layers
+from minixfmr.gradcheck import GradcheckError, assert_gradients
 from minixfmr.layers import LayerNorm, Linear
 
 
@@ -104,12 +110,22 @@ def test_nan_is_an_error(rng):
     assert not gradcheck_function(lambda x: (x * 2, None), lambda dy, _: dy * np.nan, x).ok
 
 
-def test_a_missing_or_misshapen_gradient_is_named(rng):
-    x = rng.standard_normal((3, 4))
-    with pytest.raises(ValueError, match=r"nothing as the gradient of argument 0, which has shape \(3, 4\)"):
-        gradcheck_function(lambda x: (x, None), lambda dy, _: None, x)
-    with pytest.raises(ValueError, match=r"an array of shape \(4,\) as the gradient of argument 0"):
-        gradcheck_function(lambda x: (x, None), lambda dy, _: dy.sum(0), x)
+def test_a_misshapen_gradient_is_wrong_and_explained(rng):
+    x, w, b = rng.standard_normal((2, 4, 3)), rng.standard_normal((3, 2)), rng.standard_normal(2)
+
+    def backward(dy, saved):
+        dx, dw, _ = layers.linear_backward(dy, saved)
+        return dx, dw.T, dy
+
+    report = gradcheck_function(layers.linear, backward, x, w, b)
+    assert [row.ok for row in report.rows] == [True, False, False]
+    assert {(e.names, e.cause) for e in report.explanations} == {
+        (("weight",), "transposed"),
+        (("bias",), "bias not summed"),
+    }
+    (shapes,) = [p for p in report.properties if not p.ok]
+    assert shapes.name == "gradients have the shape of their arrays"
+    assert "dbias is of shape (2, 4, 2), not (2,)" in shapes.remark
 
 
 def test_a_whole_model(rng):
@@ -118,3 +134,289 @@ def test_a_whole_model(rng):
     )
     report = gradcheck(minixfmr.EncoderDecoder(config), rng.integers(0, 7, (2, 3)), rng.integers(0, 7, (2, 2)))
     assert report.ok, f"\n{report}"
+
+
+def test_dictionaries_of_arrays_integers_and_losses(rng):
+    p = {"w": rng.standard_normal((5, 3)), "b": rng.standard_normal(3)}
+    ids = np.array([[0, 2], [2, 4]])
+
+    def forward(ids, p, power=2):
+        h = p["w"][ids] + p["b"]
+        return float((h**power).sum()), (ids, h, power)
+
+    def backward(dy, cache):
+        ids, h, power = cache
+        dh = dy * power * h ** (power - 1)
+        dw = np.zeros((5, 3))
+        np.add.at(dw, ids, dh)
+        return {"w": dw, "b": dh.sum((0, 1))}
+
+    report = gradcheck_function(forward, backward, ids, p, power=3)
+    assert report.ok, f"\n{report}"
+    assert [row.name for row in report.rows] == ["p['w']", "p['b']"]
+    criterion = minixfmr.CrossEntropy(label_smoothing=0.1)
+    logits, labels = rng.standard_normal((2, 3, 7)), np.array([[1, 2, -100], [0, -100, 6]])
+    report = gradcheck(criterion, logits, labels)  # its backward takes what was saved alone
+    assert report.ok, f"\n{report}"
+
+
+def test_assert_gradients_raises_with_the_table(rng):
+    assert assert_gradients(LayerNorm(6), rng.standard_normal((2, 6))).ok
+    with pytest.raises(AssertionError, match="gradient of .*\n.*WRONG x .*\n(.*\n)*.*gain weight belongs inside"):
+        assert_gradients(GainOutsideTheSums(6), rng.standard_normal((2, 3, 6)))
+    with pytest.raises(AssertionError, match="wrong sign"):
+        assert_gradients(lambda x: (x * x, x), lambda dy, x: -2 * dy * x, rng.standard_normal(5))
+
+
+def test_a_report_as_a_dictionary_survives_json(rng):
+    report = gradcheck_function(lambda x: (x * 2, None), lambda dy, _: dy.sum(0), rng.standard_normal((3, 4)))
+    told = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert told["ok"] is False
+    assert told["rows"][0]["verdict"] == "WRONG"
+    assert told["rows"][0]["relative_error"] is None  # of another shape
+    assert {p["name"] for p in told["properties"]} == {p.name for p in report.properties}
+
+
+def test_what_nothing_explains_is_mapped(rng):
+    x = rng.standard_normal((4, 6))
+
+    def backward(dy, x):
+        dx = 2 * dy * x
+        dx[2, 3:] *= np.array([3.7, -1.1, 0.2])
+        return dx
+
+    report = gradcheck_function(lambda x: (x * x, x), backward, x)
+    assert not report.explanations
+    assert "row         2 ...###" in report.maps["x"]
+    assert "3 of 24 entries wrong" in str(report)
+
+
+def test_large_arrays_are_sampled_within_the_time(rng):
+    x = rng.standard_normal((300, 300))
+    report = gradcheck_function(lambda x: (np.sin(x), x), lambda dy, x: dy * np.cos(x), x, max_seconds=0.0)
+    assert report.ok
+    assert report.rows[0].checked == 4
+    report = gradcheck_function(lambda x: (np.sin(x), x), lambda dy, x: dy * np.cos(x), x, max_entries=10)
+    assert report.rows[0].checked == 10
+
+
+def test_gains_of_one_are_moved(rng):
+    """With a gain of ones the mistake cannot be seen; the checker does not use ones."""
+    x = rng.standard_normal((2, 3, 6))
+
+    def backward(dy, saved):
+        n, r, weight = saved
+        dx = weight * r * (dy - dy.mean(-1, keepdims=True) - n * (dy * n).mean(-1, keepdims=True))
+        return dx, (dy * n).sum((0, 1)), dy.sum((0, 1))
+
+    report = gradcheck_function(layers.layer_norm, backward, x, np.ones(6), np.zeros(6), eps=1e-5)
+    assert [row.ok for row in report.rows] == [False, True, True]
+
+
+class PlainLinear:
+    """As students write it: state and gradients on the layer."""
+
+    def __init__(self, d_in, d_out):
+        self.W, self.dW = np.ones((d_in, d_out)), np.zeros((d_in, d_out))
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.W
+
+    def backward(self, dy):
+        self.dW += self.x.T @ dy
+        return dy @ self.W.T
+
+
+class InDictionaries(PlainLinear):
+    def __init__(self, d_in, d_out):
+        self.params, self.grads = {"W": np.ones((d_in, d_out))}, {"W": np.zeros((d_in, d_out))}
+
+    W = property(lambda self: self.params["W"])
+
+    def backward(self, dy):
+        self.grads["W"] += self.x.T @ dy
+        return dy @ self.W.T
+
+
+class NamedOtherwise(PlainLinear):
+    def __init__(self, d_in, d_out):
+        self.matrix, self.slope = np.ones((d_in, d_out)), np.zeros((d_in, d_out))
+
+    W = property(lambda self: self.matrix)
+
+    def backward(self, dy):
+        self.slope += self.x.T @ dy
+        return dy @ self.W.T
+
+
+@pytest.mark.parametrize("kind", [PlainLinear, InDictionaries, NamedOtherwise])
+def test_layers_with_plain_arrays(kind, rng):
+    layer = kind(3, 2)
+    kept = layer.W
+    options = {"parameters": {"matrix": "slope"}} if kind is NamedOtherwise else {}
+    report = gradcheck(layer, rng.standard_normal((4, 3)), **options)
+    assert report.ok, f"\n{report}"
+    assert len(report.rows) == 2
+    assert layer.W is kept
+    assert (kept == 1).all()
+
+
+def test_masks_must_block(rng):
+    """A right gradient of a wrong forward: only moving the inputs shows it."""
+    x, mask = rng.standard_normal((2, 4, 3)), np.tri(4, dtype=bool)
+
+    def forward(x, mask):
+        w = mask / mask.sum(-1, keepdims=True)
+        return w @ x, w
+
+    def open_forward(x, mask):
+        w = np.ones((4, 4)) / 4
+        return w @ x, w
+
+    def backward(dy, w):
+        return w.T @ dy
+
+    for given in (mask, ~mask, np.where(mask, 0.0, -np.inf)):  # True = may attend, True = hidden, additive
+        report = gradcheck_function(forward, backward, x, mask)
+        assert report.ok, f"\n{report}"
+        assert "mask blocks x" in [p.name for p in report.properties]
+        wrong = gradcheck_function(open_forward, backward, x, given)
+        (leak,) = [p for p in wrong.properties if not p.ok]
+        assert "moves when x at position" in leak.remark
+    padding = np.array([[1, 1, 1, 0], [1, 1, 1, 1]])
+    layer = layers.MultiHeadAttention(4, 2, dtype="float64")
+    assert gradcheck(layer, rng.standard_normal((2, 4, 4)), mask=padding[:, None, None, :] == 1).ok
+
+
+def test_a_whole_model_with_a_mask_on_ids(rng):
+    config = minixfmr.Config(vocab_size=9, d_model=4, num_heads=2, d_ff=6, num_encoder_layers=1, num_decoder_layers=1)
+    ids, mask = rng.integers(3, 9, (2, 5)), np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
+    report = gradcheck(minixfmr.EncoderOnly(config), ids, attention_mask=mask, max_entries=6)
+    assert report.ok, f"\n{report}"
+    assert "attention_mask blocks input_ids" in [p.name for p in report.properties]
+
+
+# --- bad input: one sentence, with the student's line
+
+
+def no_return(x):
+    x * 2
+
+
+def raises(x):
+    return x @ x.undefined, None
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward", "message"),
+    [
+        (
+            no_return,
+            lambda dy, c: dy,
+            r"no_return returned nothing: is a return statement missing\? \(test_gradcheck.py:",
+        ),
+        (lambda x: x, lambda dy, c: dy, r"returned an array of float64 of shape \(3, 4\) alone: return \(y, cache\)"),
+        (lambda x: (x, 1, 2), lambda dy, c: dy, r"returned 3 values: return \(y, cache\), two values"),
+        (lambda x: ("no", 1), lambda dy, c: dy, r"returned a str as its output: return a NumPy array"),
+        (lambda x: (x > 0, 1), lambda dy, c: dy, r"array of bool .* only an output of floats has a gradient"),
+        (raises, lambda dy, c: dy, r"raises raised AttributeError: .* \(test_gradcheck.py:\d+: return x @ x.undefined"),
+        (lambda x: (x, 1), lambda dy: dy, r"takes \(dy\) but is called with 2 arguments"),
+        (lambda x, w: (x, 1), lambda dy, c: dy, r"takes \(x, w\) but is called with 1 arguments: missing .*'w'"),
+        (lambda x: (x, 1), lambda dy, c: None, r"returned nothing: return the gradient of x"),
+        (lambda x: (x, 1), lambda dy, c: (dy, dy), r"returned 2 gradients for 1 float inputs \(x\)"),
+        (
+            lambda x: (x, 1),
+            lambda dy, c: "no",
+            r"returned a str as the gradient of x: return an array of shape",
+        ),
+        (lambda x: (x, 1), lambda dy, c: dy[7], r"raised IndexError: index 7 is out of bounds"),
+        (lambda x: (x, 1), 5, r"backward is 5: pass a function"),
+    ],
+)
+def test_bad_functions_are_named(forward, backward, message):
+    with pytest.raises(GradcheckError, match=message) as caught:
+        gradcheck_function(forward, backward, np.ones((3, 4)))
+    assert caught.value.__cause__ is None  # no traceback of the checker
+
+
+def test_bad_arguments_are_named(rng):
+    with pytest.raises(GradcheckError, match=r"x is a list: pass an array, numpy.array\(x\)"):
+        gradcheck_function(lambda x: (x, 1), lambda dy, c: dy, [1.0, 2.0])
+    with pytest.raises(GradcheckError, match=r"gradient for x, which is an array of int64 .* pass x as floats"):
+        gradcheck_function(lambda x, w: (x * w, (x, w)), lambda dy, c: (dy * c[1], dy * c[0]), np.arange(3), np.ones(3))
+    with pytest.raises(GradcheckError, match="list has no method forward: a layer needs forward and backward"):
+        gradcheck([], np.ones(3))
+    with pytest.raises(GradcheckError, match="parameters names 'V', which PlainLinear lacks; it has W, dW"):
+        gradcheck(PlainLinear(3, 2), np.ones((4, 3)), parameters={"V": "dV"})
+    with pytest.raises(GradcheckError, match="nothing to check: .* none of them is a float array"):
+        gradcheck_function(lambda x: (x * 1.0, 1), lambda dy, c: (), np.arange(3))
+
+
+# --- python -m minixfmr.gradcheck
+
+HOMEWORK = """
+import numpy as np
+
+def scale_forward(x, w):
+    return x * w, (x, w)
+
+def scale_backward(dy, cache):
+    x, w = cache
+    return dy * w, (dy * x).mean((0, 1))
+
+def square_forward(x):
+    return x * x, x
+
+def square_backward(dy, x):
+    return 2 * dy * x
+
+class Shift:
+    def __init__(self, d):
+        self.b, self.db = np.zeros(d), np.zeros(d)
+
+    def forward(self, x):
+        return x + self.b
+
+    def backward(self, dy):
+        self.db += dy.sum((0, 1))
+        return dy
+
+def gradcheck_inputs(name, rng):
+    if name == "scale":
+        return rng.standard_normal((2, 5, 3)), rng.standard_normal(3)
+"""
+
+
+def command(folder, text, *options):
+    (folder / "homework.py").write_text(textwrap.dedent(text))
+    run = [sys.executable, "-m", "minixfmr.gradcheck", str(folder / "homework.py"), *options]
+    return subprocess.run(run, capture_output=True, text=True, cwd=folder)
+
+
+def test_the_command_checks_every_pair_and_class_of_a_file(tmp_path):
+    result = command(tmp_path, HOMEWORK)
+    assert result.returncode == 1, result.stderr
+    headings = [line for line in result.stdout.splitlines() if line.startswith("==")]
+    assert headings == ["== scale: WRONG", "== square: right", "== Shift: right"]
+    assert "it lacks the factor number of positions = 10" in result.stdout
+    told = json.loads(command(tmp_path, HOMEWORK, "--json", "--only", "square").stdout)
+    assert list(told) == ["square"]
+    assert told["square"]["ok"]
+    assert command(tmp_path, HOMEWORK, "--only", "square").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def f(:", "homework.py: invalid syntax (homework.py:1: def f(:)"),
+        ("import numpy as np\nnp.zeros(2) + np.zeros(3)", "homework.py raised ValueError: operands could not"),
+        ("x = 1", "has nothing to check"),
+        ("def f_forward(x):\n    return x, 1", "f_forward has no f_backward beside it"),
+    ],
+)
+def test_the_command_names_a_file_that_it_cannot_check(tmp_path, text, message):
+    result = command(tmp_path, text)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr

@@ -13,8 +13,8 @@ from .adapter import parameters_of
 from .differences import Differences, Numeric, entries_to_check
 from .explain import explain_rows
 from .properties import properties
-from .report import Report, Row
-from .subject import LayerSubject, Subject
+from .report import GradcheckError, Report, Row
+from .subject import LayerSubject, Subject, kind_of
 
 
 def gradcheck(
@@ -100,6 +100,9 @@ def _put_back(subject):
 
 
 def _check(subject, rng, tolerance, max_entries, max_seconds, explain):
+    if not subject.values:
+        given = ", ".join(f"{n} is {kind_of(a)}" for n, a in zip(subject.names, subject.arguments, strict=True))
+        raise GradcheckError(f"nothing to check: {given or 'no arguments'}; none of them is a float array")
     y, saved = subject.forward()
     dy = subject.starting_gradient(y, rng)
     gradients = subject.backward(copy.deepcopy(dy), saved)
