@@ -11,7 +11,7 @@ import minixfmr
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tutorials"))
 
-settings.register_profile("minixfmr", deadline=None, max_examples=25, derandomize=True)
+settings.register_profile("minixfmr", deadline=None, max_examples=32, derandomize=True)
 settings.load_profile("minixfmr")
 
 
@@ -44,6 +44,23 @@ def small_batch(config, seed=0, B=3, S=5, T=4):
         "attention_mask": mask,
         "labels": np.where(target_mask, rng.integers(3, config.target_vocab_size, (B, T)), -100),
     }
+
+
+CHECKED: list[float] = []  # the largest relative error of each gradient check
+
+
+def assert_ok(report):
+    CHECKED.append(report.max_relative_error)
+    assert report.ok, f"\n{report}"
+
+
+def pytest_terminal_summary(terminalreporter):
+    if CHECKED:
+        half, most, largest = np.quantile(CHECKED, [0.5, 0.99, 1])
+        terminalreporter.write_line(
+            f"{len(CHECKED)} gradient checks of random configurations, largest relative error of each: "
+            f"median {half:.0e}, 99 % below {most:.0e}, largest {largest:.0e}"
+        )
 
 
 @pytest.fixture

@@ -111,6 +111,7 @@ class Mistake:
     also: tuple = ()  # causes that describe the same wrong numbers as well
     variant: str = ""  # of inputs
     seen: str = ""  # where it was found
+    note: str = ""  # what is wrong, in plain words
 
     @property
     def accepted(self):

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from conftest import small_batch, small_config
+from conftest import assert_ok, small_batch, small_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -57,7 +57,7 @@ def test_gradients_of_the_encoder_decoder(
     ids, target_ids, mask = batch.values()
     options = {"attention_mask": mask, "decoder_attention_mask": labels != -100, "rng": random_generator(seed)}
     report = gradcheck(model, ids, target_ids, max_entries=2, seed=seed, **options)
-    assert report.ok, f"\n{report}"
+    assert_ok(report)
 
 
 @variants
@@ -72,7 +72,7 @@ def test_gradients_of_blocks_and_stacks(rng, norm_order):
         (InputEmbedding(config, 13), (rng.integers(0, 13, (2, 3)),), {}),
     ]:
         report = gradcheck(module, *inputs, max_entries=10, **options)
-        assert report.ok, f"\n{report}"
+        assert_ok(report)
         assert len(report.rows) == len(module.parameters()) + sum(a.dtype.kind == "f" for a in inputs)
 
 

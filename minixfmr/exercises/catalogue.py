@@ -253,7 +253,10 @@ EXERCISES: dict[str, Exercise] = {
     "dropout": _pair(
         "dropout",
         lambda x, p, rng: x,
-        lambda rng: {"": (normal(rng, B, T, DH), 0.3, 5), " in evaluation": (normal(rng, B, T, DH), 0.3, None)},
+        lambda rng: {
+            "": (normal(rng, B, T, DH), 0.3, random_generator(5)),
+            " in evaluation": (normal(rng, B, T, DH), 0.3, None),
+        },
         (2, 3),
         kind=DropoutPair,
     ),

@@ -69,11 +69,19 @@ def is_activation_of(y: numpy.ndarray, x: numpy.ndarray) -> bool:
 
 def activation(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
     like = {name: a for name, a in pool.items() if a.shape == v.shape and a.dtype.kind == "f"}
-    for (name, x), y in itertools.product(like.items(), like.values()):
-        for f, act in ACTIVATIONS.items() if y is not x and not same(y, x) else ():
-            if same(y, act(x)):
+    for (name, x), (f, act) in itertools.product(like.items(), ACTIVATIONS.items()):
+        a = act(x)
+        for y in like.values():
+            if y is not x and same(y, a) and not same(y, x):
                 text = f"the derivative of {f} is missing: multiply by {f}'({name})"
                 yield Remedy("activation derivative missing", text, _times_slope(f, name))
+    for f, (name, x) in itertools.product(ACTIVATIONS, like.items()):
+        if same(v, ACTIVATIONS[f](x)) and not same(v, x):
+            yield Remedy(
+                "derivative at the output",
+                f"this is {f} itself; its derivative at {name} belongs here",
+                _slope_of(f, name, ""),
+            )
     dy = pool.get("dy")
     for upstream in ("", "dy") if dy is not None and dy.shape == v.shape else ("",):  # f' itself, or dy · f'
         for (f, slope), (name, a) in itertools.product(SLOPES.items(), like.items()):

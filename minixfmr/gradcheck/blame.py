@@ -37,7 +37,9 @@ def blame(function: Callable | str) -> Iterator[None]:
         frame = theirs[-1] if theirs else frames[-1]
         code = linecache.getline(frame.filename, frame.lineno or 0).strip()
         where = f" ({Path(frame.filename).name}:{frame.lineno}{': ' + code if code else ''})"
-        raise GradcheckError(f"{name} raised {type(error).__name__}: {error}{where}") from None
+        told = GradcheckError(f"{name} raised {type(error).__name__}: {error}{where}")
+        told.original = error
+        raise told from None
 
 
 def place_of(function: Callable) -> str:

@@ -36,7 +36,7 @@ def constants_of(subject: Subject, dy: Any, y: Any, saved: Any) -> dict[str, flo
         count = int((to_numpy(array) != numbers.get("ignore_index", -100)).sum())
         named["number of labels that count"] = count
         named["number of labels"] = array.size
-        for size in ("batch size", "length", "number of labels"):
+        for size in ("batch size", "length", "number of labels", "number of entries"):
             if 0 < count != named.get(size, array.size):
                 named[f"labels that count / {size}"] = count / named.get(size, array.size)
     for name, number in numbers.items():
@@ -80,9 +80,12 @@ def names_of(factor: float, constants: dict[str, float]) -> list[str]:
         for spelled, (value, digits) in forms.items():
             if abs(factor - value) <= 1e-6 * abs(value):
                 found.append(f"{spelled.replace('(' + name + ')', name) if ' ' not in name else spelled} = {digits}")
-    for n in PLAIN if not found else ():
-        found += [text for text, value in ((f"{n}", n), (f"1/{n}", 1 / n)) if abs(factor - value) <= 1e-6 * value]
-    return found[:3]
+    found = found[:3]
+    for n in PLAIN:
+        for plain, value in ((f"{n}", n), (f"1/{n}", 1 / n)):
+            if abs(factor - value) <= 1e-6 * value:
+                found.append(f"plainly {plain}" if found else plain)
+    return found
 
 
 def _numbers(subject, saved):

@@ -12,7 +12,7 @@ import numpy
 
 from .constants import COUNTS, constants_of, names_of, pool_of
 from .differences import Differences, Numeric
-from .layer_remedies import remedies, smoothing
+from .layer_remedies import general, smoothing, telling
 from .parts import blame_part
 from .remedies import misshapen
 from .repair import repair
@@ -111,7 +111,7 @@ def _explained(case, pool, constants, rows):
     if case.evidence < EVIDENCE:
         return None
     with numpy.errstate(all="ignore"):
-        for remedy in remedies(v, pool):
+        for remedy in itertools.chain(telling(v, pool), general(v, pool)):
             mended = remedy.apply(v, pool)
             if mended is not v and case.agrees(mended):
                 return _explanation(case, remedy)

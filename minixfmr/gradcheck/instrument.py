@@ -24,6 +24,7 @@ class Site:
 
     def __init__(self, node: ast.AST, filename: str, source: str, in_call: bool = False, compared: bool = False):
         self.node, self.in_call, self.compared = node, in_call, compared
+        self.multiplied = getattr(node, "multiplied", False)  # a number in a product
         self.file, self.line = Path(filename).name, node.lineno  # type: ignore[attr-defined]
         self.text = source if len(source) <= 60 else source[:57] + "..."
         self.value: Any = None  # what it gave when it first ran
@@ -41,6 +42,7 @@ class Instrumented:
         self.active: int | None = None
         self.change: Callable[[Any, dict], Any] = lambda value, scope: value
         self.recording = False
+        self.watching = self.absorbed = False  # has a change made another expression vanish?
         self.copies: dict[Callable, Callable] = {}
         self._namespaces: dict[int, dict] = {}
         for function in functions:
@@ -52,6 +54,8 @@ class Instrumented:
 
     def hook(self, k: int, value: Any) -> Any:
         """What stands around an expression: passes its value on, changed if this is the site under trial."""
+        if self.watching and k != self.active and _vanished(value, self.sites[k].value):
+            self.absorbed = True
         if not self.recording and k != self.active:
             return value
         scope = sys._getframe(1).f_locals
@@ -136,8 +140,12 @@ class _Hooks(ast.NodeTransformer):
     def _loaded(self, node):
         return self._hooked(node) if isinstance(getattr(node, "ctx", ast.Load()), ast.Load) else node
 
-    visit_BinOp = visit_UnaryOp = visit_IfExp = _hooked
+    visit_UnaryOp = visit_IfExp = _hooked
     visit_Name = visit_Attribute = _loaded
+
+    def visit_BinOp(self, node):
+        node.left.multiplied = node.right.multiplied = isinstance(node.op, ast.Mult)  # type: ignore[attr-defined]
+        return self._hooked(node)
 
     def visit_Compare(self, node):
         self.compared += 1
@@ -234,10 +242,17 @@ def _call(name, *arguments):
 def _worth(thing):
     if isinstance(thing, numpy.ndarray):
         return thing.size <= LARGEST
-    if isinstance(thing, tuple):
+    if isinstance(thing, tuple) or hasattr(thing, "backward"):  # a cache, a layer
         return True
     return isinstance(thing, int | float | numpy.number) and not isinstance(thing, bool)
 
 
 def _kept(value):
     return value.copy() if isinstance(value, numpy.ndarray) and value.size <= LARGEST else value
+
+
+def _vanished(value, before):
+    """Is it 0, to rounding, where it was not?"""
+    if not isinstance(value, numpy.ndarray | float) or not isinstance(before, numpy.ndarray | float):
+        return False
+    return numpy.abs(value).max(initial=0) < 1e-12 * numpy.abs(before).max(initial=0)

@@ -3,7 +3,6 @@
 As in remedies.py, a remedy is reported only if the gradient passes once it is applied.
 """
 
-import itertools
 from collections.abc import Iterator
 
 import numpy
@@ -14,10 +13,15 @@ from .remedies import Change, Pool, Remedy, masked, placed, same, scaled, summed
 EPSILONS = (1e-5, 1e-6, 1e-8, 1e-12)
 
 
-def remedies(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
-    """All remedies that could apply to v."""
-    families = (placed, scaled, softmax, normalization, activation, labels, embedding, masked, dropout, summed)
-    for family in families:
+def telling(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
+    """Remedies for mistakes that v itself gives away: it is what the wrong formula gives."""
+    for family in (softmax, normalization, activation, labels, embedding, dropout):
+        yield from family(v, pool)
+
+
+def general(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
+    """Remedies that fit any array."""
+    for family in (placed, scaled, masked, softmax_forgotten, summed):
         yield from family(v, pool)
 
 
@@ -30,20 +34,23 @@ def softmax(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
         for axis in range(p.ndim) if p.shape == v.shape else ():
             if p.shape[axis] < 2 or not _is_distribution(p, axis):
                 continue
-            text = f"softmax's row term is missing: with s = {name}, ds/dx is not diagonal, so "
-            yield Remedy(cause, f"{text}subtract s · (this summed over axis {axis})", _minus_row_term(name, axis))
+            right = f"dx = {name} · (dy - sum(dy · {name}) over axis {axis})"
             for dy, g in pool.items():
-                if g.shape == v.shape and same(v, g * p * (1 - p)):
+                if g.shape == v.shape and g is not p and same(v, g * p):
                     text = (
-                        f"this is the diagonal of softmax's derivative alone: dx = {name} · ({dy} - sum({dy} · {name}) "
-                        f"over axis {axis})"
+                        f"softmax's row term is missing, for every x of a row moves all of {name}: {right}, dy = {dy}"
                     )
+                    yield Remedy(cause, text, _minus_row_term(name, axis))
+                if g.shape == v.shape and same(v, g * p * (1 - p)):
+                    text = f"this is the diagonal of softmax's derivative alone: {right}, dy = {dy}"
                     yield Remedy(cause, text, _softmax_backward(name, axis, dy))
-            yield Remedy(
-                cause,
-                f"{text}dx = s · (dy - sum(dy · s) over axis {axis}), this being dy",
-                _softmax_backward(name, axis),
-            )
+
+
+def softmax_forgotten(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
+    for name, p in pool.items():
+        for axis in (a for a in range(p.ndim) if p.shape == v.shape and p.shape[a] > 1 and _is_distribution(p, a)):
+            text = f"the way back through softmax is missing: dx = {name} · (dy - sum(dy · {name}) over axis {axis})"
+            yield Remedy("softmax row term missing", f"{text}, where this is dy", _softmax_backward(name, axis))
 
 
 def _minus_row_term(name: str, axis: int) -> Change:
@@ -75,24 +82,41 @@ def normalization(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
     for name, centered, eps in _normalizable(v.shape, pool):
         norm, spread = ("LayerNorm", "variance") if centered else ("RMSNorm", "root mean square")
         depends = f"depends on every x of its row: subtract n · mean(this · n), n the normalised {name}"
-        if centered:
+        n = _unit(pool[name], centered, eps)
+        flat = abs(v.mean(-1)).max() < 1e-9 * abs(v).max()  # the mean term is there
+        upright = abs((v * n).mean(-1)).max() < 1e-3 * abs(v).max()  # so is the other, but for eps
+        if centered and upright:
             text = "LayerNorm's mean depends on every x of its row: subtract the row's mean of this"
             yield Remedy("mean term missing", text, lambda v, q: v - v.mean(-1, keepdims=True))
-        yield Remedy("variance term missing", f"{norm}'s {spread} {depends}", _through(name, centered, eps, False))
-        if centered:
+        if not upright and (flat or not centered):
+            yield Remedy("variance term missing", f"{norm}'s {spread} {depends}", _through(name, centered, eps, False))
+        if centered and not flat and not upright and _is_scaled_dn(v, pool):
             text = (
                 "LayerNorm's mean and variance depend on every x of their row: subtract mean(this) and "
                 f"n · mean(this · n), n the normalised {name}"
             )
             yield Remedy("mean and variance terms missing", text, _through(name, True, eps, True))
-        n = _unit(pool[name], centered, eps)
-        for (gain, w), (dy, g) in itertools.product(pool.items(), pool.items()):
-            if w.shape == v.shape[-1:] and g.shape == v.shape and _gain_inside(v, n, w, g, centered) is not None:
-                text = (
-                    f"{norm}'s gain {gain} belongs inside the sums: put {dy} · {gain} in place of {dy} everywhere, and "
-                    f"take {gain} out of the front"
-                )
-                yield Remedy("gain outside the sums", text, _with_gain_inside(name, centered, eps, gain, dy))
+        for gain, w in pool.items():
+            if w.shape != v.shape[-1:] or (w == 0).any() or not _is_across(v / w, n, centered):
+                continue
+            for dy, g in pool.items():
+                if g.shape == v.shape and _gain_inside(v, n, w, g, centered) is not None:
+                    text = (
+                        f"{norm}'s gain {gain} belongs inside the sums: put {dy} · {gain} in place of {dy} everywhere, "
+                        f"and take {gain} out of the front"
+                    )
+                    yield Remedy("gain outside the sums", text, _with_gain_inside(name, centered, eps, gain, dy))
+
+
+def _is_scaled_dn(v, pool):
+    """Is v some dy, or dy · gain, times one number for each row?"""
+    for g in (g for g in pool.values() if g.shape == v.shape and not same(g, v)):
+        for w in (1.0, *(w for w in pool.values() if w.shape == v.shape[-1:])):
+            dn = w * g
+            square = (dn * dn).sum(-1, keepdims=True)
+            if (square > 0).all() and same(v, dn * ((v * dn).sum(-1, keepdims=True) / square)):
+                return True
+    return False
 
 
 def _normalizable(shape, pool):
@@ -118,6 +142,12 @@ def _across(z, n, centered):
     """z without the share that moves the mean (where centered) and the spread of its row."""
     mean = z.mean(-1, keepdims=True) if centered else 0
     return z - mean - n * (z * n).mean(-1, keepdims=True)
+
+
+def _is_across(z, n, centered):
+    """Has z's share in the mean and the spread of its row been taken away? (Up to eps.)"""
+    small = 1e-3 * abs(z).max()
+    return abs((z * n).mean(-1)).max() < small and (not centered or abs(z.mean(-1)).max() < 1e-9 * abs(z).max())
 
 
 def _through(name: str, centered: bool, eps: float | None, mean_too: bool) -> Change:

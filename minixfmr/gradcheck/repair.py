@@ -12,7 +12,7 @@ from ..backend import to_numpy
 from .activation_remedies import is_activation_of
 from .constants import names_of
 from .instrument import Instrumented, Site, functions_behind
-from .layer_remedies import remedies
+from .layer_remedies import general, telling
 from .remedies import Pool, Remedy
 from .report import Explanation, GradcheckError
 from .subject import LayerSubject, Subject
@@ -44,7 +44,8 @@ def repair(
             if gradients is None:
                 continue
             mended = tuple(c.name for c in cases if gradients[c.name] is not None and c.agrees(gradients[c.name]))
-            if mended and all(_unchanged(gradients[n], g) for n, g in right.items()):
+            kept = all(_unchanged(gradients[n], g) for n, g in right.items())
+            if mended and kept and not trial.absorbs(k, remedy.apply):
                 if best is None or len(mended) > len(best.names):
                     best = Explanation(mended, remedy.cause, f"{site}: {remedy.text}", site.line)
                 if len(mended) == len(cases):
@@ -83,12 +84,19 @@ class Trial:
         finally:
             self.code.active = None
 
+    def absorbs(self, k: int, change: Callable) -> bool:
+        """Does the change pass only because a later step, itself at fault, comes to nothing by it?"""
+        self.code.watching, self.code.absorbed = True, False
+        self.run(k, change)
+        self.code.watching = False
+        return self.code.absorbed
+
     def candidates(self) -> Iterator[tuple[int, Site, Remedy]]:
         """Sites that right gradients do not depend on come first, then the others; in each, the small slips first."""
         sites = [(k, site, self._doubled(k, site)) for k, site in enumerate(self.code.sites) if site.value is not None]
         sites = [entry for entry in sites if self._matters(entry[2])]
         clean = [entry for entry in sites if not self._spreads(entry[2])]
-        families = (_statements, _numbers, _swaps, _variables, self._factors, _powers, self._terms)
+        families = (_statements, _numbers, _swaps, _variables, self._factors, _powers, self._telling, self._general)
         for some in (clean, [entry for entry in sites if entry not in clean]):
             for family, (k, site, doubled) in itertools.product(families, some):
                 more = (doubled,) if family == self._factors else ()
@@ -134,14 +142,20 @@ class Trial:
     def _with_inputs(self, remedy):
         return lambda v, scope: remedy.apply(v, self.inputs | scope)
 
-    def _terms(self, site):
+    def _telling(self, site):
+        return self._remedies(site, telling)
+
+    def _general(self, site):
+        return self._remedies(site, general)
+
+    def _remedies(self, site, kind):
         v = site.value
         if isinstance(v, numpy.ndarray) and v.ndim and _is_real(v):
             here = {name: a for name, a in site.scope.items() if isinstance(a, numpy.ndarray)}
             for name, a in self.inputs.items():
                 if not any(a.shape == h.shape and numpy.array_equal(a, h) for h in here.values()):
                     here.setdefault(name, a)
-            for remedy in remedies(v, here):
+            for remedy in kind(v, here):
                 yield Remedy(remedy.cause, remedy.text, self._with_inputs(remedy))
 
 
@@ -186,7 +200,7 @@ def _numbers(site):
             if other != site.value and site.in_call:
                 yield Remedy("wrong axis", f"the axis must be {other}", _always(other))
             elif other != site.value:
-                twice = (site.value, other) == (2, 1)
+                twice = site.multiplied and (site.value, other) == (2, 1)
                 text = "counts twice: this must be 1" if twice else f"the number must be {other}"
                 yield Remedy("doubled branch" if twice else "wrong number", text, _always(other))
 
@@ -202,16 +216,21 @@ def _swaps(site):
 
 
 def _variables(site):
-    """Another name belongs here: of an array of this shape, or of a cache like this one."""
+    """Another name belongs here: of an array of this shape, of a cache like this one, of a layer of this kind."""
     v = site.value
-    if type(site.node).__name__ not in ("Name", "Attribute") or not isinstance(v, numpy.ndarray | tuple):
+    if type(site.node).__name__ not in ("Name", "Attribute", "Subscript"):
         return
-    for name, other in site.scope.items():
-        if name == site.text or not _alike(v, other):
-            continue
-        output = isinstance(v, numpy.ndarray) and is_activation_of(v, other)
-        cause, remark = ("derivative at the output", ", the activation's input,") if output else ("wrong variable", "")
-        yield Remedy(cause, f"{name}{remark} belongs here, not {site.text}", _look_up(name))
+    layer = site.scope.get("self")
+    names: dict[str, Callable] = {name: _look_up(name) for name in site.scope}
+    names |= {f"self.{name}": _look_up_attribute(name) for name in getattr(layer, "__dict__", {})}
+    for name, look_up in names.items():
+        other = look_up(v, site.scope)
+        if name != site.text and _alike(v, other):
+            if isinstance(v, numpy.ndarray) and is_activation_of(v, other):
+                text = f"{name}, the activation's input, belongs here, not {site.text}, its output"
+                yield Remedy("derivative at the output", text, look_up)
+            else:
+                yield Remedy("wrong variable", f"{name} belongs here, not {site.text}", look_up)
 
 
 def _powers(site):
@@ -231,7 +250,14 @@ def _is_real(v):
 def _alike(v, other):
     if isinstance(v, tuple):
         return isinstance(other, tuple) and len(v) == len(other) and other is not v
-    if not isinstance(other, numpy.ndarray) or other.shape != v.shape or other.dtype.kind != v.dtype.kind:
+    if hasattr(v, "backward"):
+        return type(other) is type(v) and other is not v
+    if (
+        not isinstance(v, numpy.ndarray)
+        or not isinstance(other, numpy.ndarray)
+        or other.shape != v.shape
+        or other.dtype.kind != v.dtype.kind
+    ):
         return False
     return not numpy.array_equal(v, other)
 
@@ -255,6 +281,10 @@ def _raise(power):
 
 def _look_up(name):
     return lambda v, scope: scope[name]
+
+
+def _look_up_attribute(name):
+    return lambda v, scope: getattr(scope["self"], name)
 
 
 def _always(value):

@@ -12,6 +12,8 @@ WIDTH = 100  # columns of the printed table
 class GradcheckError(ValueError):
     """What was given cannot be checked; the message says in one sentence what, where and how to mend it."""
 
+    original: Exception | None = None  # what the code under check raised
+
 
 @dataclass
 class Row:

@@ -97,7 +97,7 @@ class EncoderBlock(Module):
 
 class ConvolutionBlock(EncoderBlock):
     """An encoder block that also looks at each token's neighbours:   y = norm(block(x) + activation(conv(x))), zero at
-    padding. The first block of DeBERTa v2 xlarge."""
+    padding. The first block of DeBERTa v2 xlarge, whose last real token does read a neighbour that is padding."""
 
     def __init__(self, config, rng=0, positions=None):
         rng = random_generator(rng)
