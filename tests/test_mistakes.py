@@ -280,3 +280,47 @@ def test_tables_fit_100_columns_and_say_it_all(reports):
         for row in report.rows:  # a wrong gradient is explained, or mapped, or a property says what to mend first
             told = {name for e in report.explanations for name in e.names} | set(report.maps)
             assert row.ok or row.name in told or not all(p.ok for p in report.properties)
+
+
+# --- agreement with PyTorch's checker
+
+
+@pytest.mark.parity
+def test_the_verdicts_are_those_of_pytorch(tmp_path):
+    """Right and wrong functions, wrapped for autograd: both checkers pass the same ones."""
+    torch = pytest.importorskip("torch")
+
+    def theirs(forward, backward, arrays):
+        class Wrapped(torch.autograd.Function):
+            @staticmethod
+            def forward(context, *tensors):
+                y, context.cache = forward(*(t.detach().numpy() for t in tensors))
+                return torch.from_numpy(np.array(y))
+
+            @staticmethod
+            def backward(context, dy):
+                gradients = backward(dy.numpy(), context.cache)
+                if [np.shape(g) for g in gradients] != [a.shape for a in arrays]:
+                    raise RuntimeError("autograd would sum it to the right shape, and hide the mistake")
+                return tuple(torch.from_numpy(np.array(g)) for g in gradients)
+
+        tensors = [torch.from_numpy(a.copy()).requires_grad_() for a in arrays]
+        try:
+            return torch.autograd.gradcheck(Wrapped.apply, tensors)
+        except RuntimeError:  # of another shape, or not equal
+            return False
+
+    compared = Counter()
+    some = [m for m in GRADIENT if m.file in ("softmax", "linear", "layer_norm", "gelu", "attention", "feed_forward")]
+    for version in [*{m.file for m in some}, *some]:
+        file = version.file if isinstance(version, Mistake) else version
+        variant = version.variant if isinstance(version, Mistake) else ""
+        rng = np.random.default_rng(3)
+        module = mistakes.load(version, tmp_path)
+        forward, backward, arrays = as_pair(module, file, mistakes.inputs(file, rng, variant), rng)
+        report = gradcheck_function(forward, backward, *arrays, explain=False, max_entries=10_000)
+        ours = all(row.ok for row in report.rows)
+        assert ours == theirs(forward, backward, arrays), f"{label(version)}\n{report}"
+        compared[ours] += 1
+    assert compared[True] == 6
+    assert compared[False] == len(some) >= 40
