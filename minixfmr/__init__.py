@@ -1,6 +1,6 @@
 """minixfmr: every Transformer forward and backward pass, written by hand in NumPy."""
 
-from .backend import BackendError, backend_name, to_device, to_numpy, use_backend
+from .backend import BackendError, OutOfMemoryError, backend, backend_name, to_device, to_numpy, use_backend
 from .checkpoint import CheckpointError, load, load_training, save, save_training
 from .generation import generate, generate_steps
 from .gradcheck import gradcheck, gradcheck_function
@@ -22,10 +22,12 @@ __all__ = [
     "EncoderDecoder",
     "EncoderOnly",
     "Module",
+    "OutOfMemoryError",
     "Parameter",
     "Trainer",
     "TrainingDiverged",
     "TranslationData",
+    "backend",
     "backend_name",
     "clip_grad_norm",
     "evaluate",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .backend import random_generator, row_sum, to_device, to_numpy, xp
+from .backend import fits_in_memory, random_generator, row_sum, to_device, to_numpy, xp
 from .models import DecoderOnly
 from .token_rules import RULES, apply_rules
 
@@ -123,6 +123,7 @@ class _Task:
         _require("max_new_tokens", max_new_tokens, in_range, f"from 1 to {room}, where the model's positions end")
         self.max_length = self.prompt_length + max_new_tokens
 
+    @fits_in_memory("generate for fewer sequences at a time, or search with fewer beams")
     def next_logits(self):
         """(B, V) of the token that follows"""
         if not self.use_cache:  # read everything again

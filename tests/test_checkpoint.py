@@ -3,9 +3,8 @@ import subprocess
 import sys
 import textwrap
 
-import numpy as np
 import pytest
-from conftest import small_batch, small_config
+from conftest import np, small_batch, small_config
 from test_training import new_trainer
 
 import minixfmr

@@ -1,5 +1,5 @@
-import numpy as np
 import pytest
+from conftest import np
 
 import minixfmr
 from minixfmr import gradcheck, gradcheck_function, layers

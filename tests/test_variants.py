@@ -5,15 +5,14 @@ That they are those of the published systems is shown in test_pretrained.py.
 
 import math
 
-import numpy as np
 import pytest
-from conftest import small_config
+from conftest import Draws, np, small_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minixfmr
 from minixfmr import gradcheck, gradcheck_function, layers
-from minixfmr.backend import random_generator
+from minixfmr.backend import random_generator, to_device, to_numpy, xp
 from minixfmr.layers.relative import log_distances
 from minixfmr.models import causal_mask, padding_mask, pool, prefix_mask, sliding_window_mask
 from minixfmr.models.heads import pool_backward
@@ -28,7 +27,7 @@ def assert_ok(report):
 
 @given(seeds, sizes, sizes, st.integers(1, 9), st.sampled_from([1e-6, 0.1]))
 def test_rms_norm(seed, B, T, d, eps):
-    rng = np.random.default_rng(seed)
+    rng = Draws(seed)
     x, weight = rng.standard_normal((B, T, d)), rng.standard_normal(d)
     eps = max(eps, 0.1) if d == 1 else eps  # one number normalizes to ±1: nothing to differentiate
     assert_ok(gradcheck_function(lambda *a: layers.rms_norm(*a, eps), layers.rms_norm_backward, x, weight))
@@ -37,7 +36,7 @@ def test_rms_norm(seed, B, T, d, eps):
 
 @given(seeds, sizes, sizes, st.sampled_from(["silu", "gelu", "gelu_tanh", "relu"]), st.booleans())
 def test_gated_feed_forward(seed, B, T, activation, bias):
-    x = np.random.default_rng(seed).standard_normal((B, T, 4))
+    x = Draws(seed).standard_normal((B, T, 4))
     layer = layers.GatedFeedForward(4, 6, activation=activation, bias=bias, dropout=0.3, rng=seed, dtype="float64")
     assert_ok(gradcheck(layer, x))
     assert_ok(gradcheck(layer, x, rng=random_generator(seed)))
@@ -45,7 +44,7 @@ def test_gated_feed_forward(seed, B, T, activation, bias):
 
 @given(seeds, sizes, sizes, st.sampled_from([2, 4, 6]), st.integers(0, 5))
 def test_rotary(seed, B, T, dh, offset):
-    rng = np.random.default_rng(seed)
+    rng = Draws(seed)
     x = rng.standard_normal((B, 2, T, dh))
     layer = layers.Rotary(dh, theta=100.0)
     assert_ok(gradcheck(layer, x, offset=offset))
@@ -63,7 +62,7 @@ def test_rotary_scores_depend_on_distance_alone(rng):
 
 @given(seeds, sizes, st.integers(1, 5), st.integers(1, 5), st.booleans())
 def test_relative_bias(seed, B, Tq, Tk, bidirectional):
-    rng = np.random.default_rng(seed)
+    rng = Draws(seed)
     Tk = max(Tq, Tk)
     layer = layers.RelativeBias(2, buckets=8, max_distance=6, bidirectional=bidirectional, rng=seed, dtype="float64")
     attention = layers.VariantAttention(6, 2, scale=1.0, bias=False, score_bias=layer, rng=seed, dtype="float64")
@@ -75,21 +74,21 @@ def test_relative_bias(seed, B, Tq, Tk, bidirectional):
 
 
 def test_buckets_of_t5():
-    near = layers.relative_buckets(np.array([0, -1, -15]), 32, 128, False)
+    near = layers.relative_buckets(to_device([0, -1, -15]), 32, 128, False)
     np.testing.assert_array_equal(near, [0, 1, 15])
-    far = layers.relative_buckets(np.array([-16, -127, -128, -10_000, 5]), 32, 128, False)
+    far = layers.relative_buckets(to_device([-16, -127, -128, -10_000, 5]), 32, 128, False)
     np.testing.assert_array_equal(far, [16, 31, 31, 31, 0])
-    both = layers.relative_buckets(np.array([-3, 3]), 32, 128, True)
+    both = layers.relative_buckets(to_device([-3, 3]), 32, 128, True)
     np.testing.assert_array_equal(both, [3, 19])
 
 
 def test_distances_of_deberta():
     n = np.arange(-40, 41)
-    b = log_distances(n, 8, 32)
+    b = to_numpy(log_distances(to_device(n), 8, 32))
     np.testing.assert_array_equal(b, -b[::-1])
     np.testing.assert_array_equal(b[np.abs(n) <= 4], n[np.abs(n) <= 4])
     assert (np.diff(b) >= 0).all()
-    assert log_distances(np.array([31]), 8, 32) == 7
+    assert log_distances(to_device([31]), 8, 32) == 7
 
 
 @settings(max_examples=15)
@@ -107,7 +106,7 @@ def test_disentangled_attention(seed, shared, norm, terms, buckets):
         num_encoder_layers=2,
         layer_norm_eps=1e-3,
     )
-    rng = np.random.default_rng(seed)
+    rng = Draws(seed)
     stack = minixfmr.models.Encoder(config, seed)
     mask = rng.random((2, 1, 1, 7)) < 0.8
     assert_ok(gradcheck(stack, rng.standard_normal((2, 7, 8)), mask=mask, max_entries=6, seed=seed))
@@ -115,7 +114,7 @@ def test_disentangled_attention(seed, shared, norm, terms, buckets):
 
 @given(seeds, sizes, st.integers(1, 5), st.sampled_from([1, 2, 4]), st.booleans(), st.booleans())
 def test_grouped_queries_and_odd_widths(seed, B, T, groups, rotary, bias):
-    rng = np.random.default_rng(seed)
+    rng = Draws(seed)
     layer = layers.VariantAttention(
         6,
         4,
@@ -141,7 +140,7 @@ def test_the_plain_attention_is_the_variant_without_variants(rng):
 
 @given(seeds, sizes, st.integers(1, 5), st.sampled_from([1, 3, 5]))
 def test_convolution(seed, B, T, width):
-    rng = np.random.default_rng(seed)
+    rng = Draws(seed)
     x, weight, bias = rng.standard_normal((B, T, 3)), rng.standard_normal((width, 3, 2)), rng.standard_normal(2)
     assert_ok(gradcheck_function(layers.convolution, layers.convolution_backward, x, weight, bias))
     y = layers.convolution(x, weight, bias)[0]
@@ -330,7 +329,7 @@ def test_gradients_of_encoder_decoders(seed, name):
         ),
         "pegasus": dict(norm_order="pre", positions="sinusoidal_stored", logits_bias=True),
     }[name]
-    rng = np.random.default_rng(seed)
+    rng = Draws(seed)
     model = minixfmr.EncoderDecoder(small_config(layer_norm_eps=1e-3, **options), seed)
     mask = np.array([[1, 1, 1, 1], [1, 1, 0, 0]])
     ids, target_ids = rng.integers(3, 13, (2, 4)), rng.integers(3, 13, (2, 3))

@@ -1,6 +1,6 @@
 """Normalization: keep each vector at a scale that the next layer can rely on."""
 
-from ..backend import row_mean, sum_rows, xp
+from ..backend import check_array, row_mean, sum_rows, xp
 from ..module import Module, Parameter
 
 
@@ -49,6 +49,7 @@ class LayerNorm(Module):
 
     def forward(self, x):
         """x: (..., d) → (..., d)"""
+        check_array(x, "x")
         return layer_norm(x, self.weight.data, self.bias.data, self.eps)
 
     def backward(self, dy, saved):
@@ -90,6 +91,7 @@ class RMSNorm(Module):
 
     def forward(self, x):
         """x: (..., d) → (..., d)"""
+        check_array(x, "x")
         return rms_norm(x, self.weight.data, self.eps)
 
     def backward(self, dy, saved):
