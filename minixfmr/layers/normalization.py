@@ -13,7 +13,7 @@ def layer_norm(x, weight, bias, eps):
     x: (..., d)    weight, bias: (d,)    →    y: (..., d)
     """
     n = x - row_mean(x)  # (..., d)
-    r = 1 / xp.sqrt(row_mean(n * n) + eps)  # (..., 1)
+    r = (row_mean(n * n) + eps) ** -0.5  # (..., 1)
     n *= r
     y = n * weight
     y += bias
@@ -66,7 +66,7 @@ def rms_norm(x, weight, eps):
 
     x: (..., d)    weight: (d,)    →    y: (..., d)
     """
-    r = 1 / xp.sqrt(row_mean(x * x) + eps)  # (..., 1)
+    r = (row_mean(x * x) + eps) ** -0.5  # (..., 1)
     n = x * r  # (..., d)
     return n * weight, (n, r, weight)  # n: for dweight and dx;  r, weight: for dx
 

@@ -13,8 +13,8 @@ def cross_entropy(logits, labels, weight, smoothing=0.0):
     logits z: (N, V)    labels: (N,) integers    weight: (N, 1)    smoothing ε    →    loss: a number
     """
     e = logits - logits.max(axis=-1, keepdims=True)  # (N, V)
-    picked = xp.arange(len(labels)), labels
-    log_p = e[picked][:, None]  # (N, 1)  log p[label] + log Σ exp
+    picked = xp.arange(len(labels)) * e.shape[-1] + labels  # (N,)  where the labels' entries are among all N · V
+    log_p = e.reshape(-1)[picked][:, None]  # (N, 1)  log p[label] + log Σ exp
     mean = row_sum(e) / e.shape[-1] if smoothing else 0  # (N, 1)  mean(log p) + log Σ exp
     xp.exp(e, out=e)
     total = row_sum(e)  # (N, 1)
@@ -31,7 +31,7 @@ def cross_entropy_backward(saved):
     dz = e * (weight / total)
     if smoothing:
         dz -= weight * (smoothing / e.shape[-1])
-    dz[picked] -= (1 - smoothing) * weight[:, 0]
+    dz.reshape(-1)[picked] -= (1 - smoothing) * weight[:, 0]
     return dz
 
 
