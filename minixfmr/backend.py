@@ -2,6 +2,16 @@
 
 `xp` stands for that module: `xp.exp(x)` is `numpy.exp(x)` or `cupy.exp(x)`. This is the only file that knows
 which, and the home of the few operations that the array modules do not spell alike or do not all do fast.
+
+Another module can take NumPy's place if it has these names, with NumPy's meaning (a test keeps the list true):
+
+    add arange argpartition argsort asarray ceil clip concatenate cos cumsum divide empty empty_like exp finfo float32
+    full full_like inf log matmul maximum minimum ndarray ones pad repeat sign sin sort sqrt stack subtract
+    take_along_axis tanh tri where zeros zeros_like
+
+and its arrays these, beside operators, indexing and, if they are not in host memory, get():
+
+    T all any argmax astype base copy cumsum dtype fill max mean min ndim reshape shape size sum swapaxes transpose
 """
 
 import importlib
@@ -13,9 +23,7 @@ from typing import Any
 
 import numpy
 
-
-class BackendError(RuntimeError):
-    """The array backend asked for cannot be used here; the message says what to do."""
+from .gpu import BackendError, import_cupy
 
 
 class OutOfMemoryError(BackendError, MemoryError):
@@ -47,7 +55,7 @@ def use_backend(backend: Any) -> None:
     if backend == "numpy":
         module = numpy
     elif backend == "cupy":
-        module = _import_cupy()
+        module = import_cupy()
     elif isinstance(backend, str) or not hasattr(backend, "matmul"):
         raise BackendError(f'unknown backend {backend!r}: use "numpy", "cupy" or a NumPy-like module object')
     else:
@@ -72,50 +80,6 @@ def backend(name: Any) -> Iterator[None]:
         use_backend(before)
 
 
-def _import_cupy():
-    stay = 'or stay with use_backend("numpy")'
-    extras = 'pip install "minixfmr[cuda12]" or "minixfmr[cuda13]", whichever CUDA nvidia-smi names'
-    try:
-        cupy = importlib.import_module("cupy")
-    except ModuleNotFoundError as error:
-        raise BackendError(f"the cupy backend needs CuPy, which is not installed: {extras}, {stay}") from error
-    except ImportError as error:  # its libraries are those of another CUDA, or two CuPys are installed
-        raise BackendError(
-            f"CuPy is installed but does not import ({_first_line(error)}): is it the one for this machine's CUDA? "
-            f"pip uninstall it, then {extras}, {stay}"
-        ) from error
-    runtime = cupy.cuda.runtime
-    try:
-        if runtime.getDeviceCount() == 0:
-            raise BackendError(f"the cupy backend found no CUDA GPU: check nvidia-smi, {stay}")
-    except runtime.CUDARuntimeError as error:
-        driver = runtime.driverGetVersion()
-        found = f"its driver supports CUDA {_version(driver)}" if driver else "there is no NVIDIA driver"
-        raise BackendError(
-            f"the cupy backend cannot use a GPU here ({_first_line(error)}): this CuPy needs CUDA "
-            f"{_version(runtime.runtimeGetVersion())}, {found}; update the driver, {stay}"
-        ) from error
-    try:  # a kernel and a matrix product load the libraries that CuPy does not load before they are needed
-        x = cupy.ones((2, 2), "float32")
-        (x @ x + x).get()
-    except Exception as error:
-        raise BackendError(
-            f"CuPy cannot compute on this GPU ({_first_line(error)}): its CUDA libraries are missing or of another "
-            f"version; {extras}, {stay}"
-        ) from error
-    return cupy
-
-
-def _version(number):
-    """12090 → "12.9", as CUDA counts."""
-    return f"{number // 1000}.{number % 1000 // 10}"
-
-
-def _first_line(error):
-    lines = [line for line in str(error).splitlines() if line.strip("= ")]
-    return lines[0] if lines else type(error).__name__
-
-
 @contextmanager
 def fits_in_memory(advice):
     """Say what to make smaller where memory runs out."""
@@ -124,7 +88,7 @@ def fits_in_memory(advice):
     except OutOfMemoryError:
         raise
     except MemoryError as error:
-        raise OutOfMemoryError(f"out of memory ({_first_line(error)}): {advice}") from error
+        raise OutOfMemoryError(f"out of memory ({error}): {advice}") from error
 
 
 def to_numpy(array: Any) -> numpy.ndarray:

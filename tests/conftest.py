@@ -24,6 +24,7 @@ settings.load_profile("minixfmr")
 NUMPY_ONLY = {  # and why
     "test_backend": "chooses backends itself",
     "test_cupy": "chooses backends itself",
+    "test_cupy_double": "is about the double itself",
     "test_gpu": "chooses backends itself",
     "test_house": "reads files",
     "test_parity": "compares with PyTorch on a CPU",

@@ -43,26 +43,6 @@ def test_an_unknown_backend_is_named(bad):
     assert minixfmr.backend_name() == "numpy"
 
 
-def test_cupy_without_the_package_or_gpu_gives_one_sentence(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cupy", None)  # what an import finds where it is not installed
-    with pytest.raises(minixfmr.BackendError, match=r"pip install .minixfmr\[cuda12\]") as info:
-        minixfmr.use_backend("cupy")
-    assert "\n" not in str(info.value)
-
-    class CUDARuntimeError(RuntimeError):
-        pass
-
-    def no_device():
-        raise CUDARuntimeError("cudaErrorNoDevice")
-
-    runtime = types.SimpleNamespace(CUDARuntimeError=CUDARuntimeError, getDeviceCount=no_device)
-    fake = types.SimpleNamespace(cuda=types.SimpleNamespace(runtime=runtime))
-    monkeypatch.setitem(sys.modules, "cupy", fake)
-    with pytest.raises(minixfmr.BackendError, match="no usable CUDA GPU .cudaErrorNoDevice"):
-        minixfmr.use_backend("cupy")
-    assert minixfmr.backend_name() == "numpy"
-
-
 @pytest.mark.parametrize(("value", "outcome"), [("numpy", "numpy"), ("nonsense", "unknown backend 'nonsense'")])
 def test_the_environment_variable(value, outcome):
     code = "import minixfmr; print(minixfmr.backend_name())"
