@@ -163,7 +163,10 @@ def in_cache(size):
 
 
 def add_at(table, ids, rows):
-    """table[id] += row for each pair; unlike `table[ids] += rows`, an id that occurs twice counts twice."""
+    """table[id] += row for each pair; unlike `table[ids] += rows`, an id that occurs twice counts twice.
+
+    On a GPU in any order, so that two runs may differ by rounding.
+    """
     xp.add.at(table, ids, rows)
 
 

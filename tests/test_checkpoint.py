@@ -29,6 +29,7 @@ def test_a_model_comes_back_bit_for_bit(model, tmp_path):
     assert {p.name for p in (tmp_path / "new" / "folder").iterdir()} == {"config.json", "model.safetensors"}
 
 
+@pytest.mark.bits
 def test_training_goes_on_from_a_file(tmp_path):
     straight = new_trainer()
     list(straight.run(epochs=2))

@@ -213,6 +213,7 @@ def test_threads_change_nothing_but_rounding(workers):
         np.testing.assert_allclose(a, b, atol=1e-12)
 
 
+@pytest.mark.bits
 def test_a_number_of_threads_always_gives_the_same_bits():
     config = small_config(dropout=0.3, dtype="float32")
     model, batch = minixfmr.EncoderDecoder(config), small_batch(config, B=6)
@@ -247,6 +248,7 @@ def test_evaluation_weighs_every_label_alike():
     assert small == pytest.approx(large, rel=1e-12)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("options", [{}, {"accumulate": 3}, {"workers": 2, "clip_norm": None}])
 @pytest.mark.parametrize("stop", [1, 7, 12])
 def test_resuming_ends_with_the_same_bits(stop, options):
