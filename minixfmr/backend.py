@@ -158,7 +158,7 @@ def sum_rows(x):
 
 def in_cache(size):
     """Slices of a long array such that several passes over each find it in a CPU's cache; all of it for a GPU."""
-    block = size if _cuda else 1 << 16
+    block = max(size, 1) if _cuda else 1 << 16
     return [slice(start, start + block) for start in range(0, size, block)]
 
 

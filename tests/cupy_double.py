@@ -283,13 +283,19 @@ globals().update({name: ufunc(getattr(numpy, name)) for name in UFUNCS.split()})
 float32, inf, finfo = numpy.float32, numpy.inf, numpy.finfo
 
 
-def matmul(a, b):
+def matmul(a, b, out=None):
     launches = 1
     if max(a.ndim, b.ndim) > 2:
         launches += sum(not x._host.flags.c_contiguous for x in (a, b))
         if a.ndim != b.ndim or a.shape[:-2] != b.shape[:-2]:
             launches += 3 * (max(a.ndim, b.ndim) - 2)
-    return _made(a._host @ b._host, launches)
+    product = _made(a._host @ b._host, launches)
+    if out is None:
+        return product
+    if not out._host.flags.c_contiguous:  # then the product is made elsewhere and copied
+        counts.launches += 1
+    out._host[...] = product._host
+    return out
 
 
 def asarray(a, dtype=None):
