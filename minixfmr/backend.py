@@ -206,7 +206,7 @@ def erf(x):
 
 
 class _Generator(numpy.random.Generator):
-    on_gpu: Any = None  # the generator there that was seeded from this one
+    on_gpu: Any = None  # the one there that was seeded from this one
 
 
 def random_generator(seed: Any) -> numpy.random.Generator:
@@ -214,13 +214,20 @@ def random_generator(seed: Any) -> numpy.random.Generator:
     return seed if isinstance(seed, numpy.random.Generator) else _Generator(numpy.random.SFC64(seed))
 
 
+def _on_gpu(rng):
+    """CuPy's generator for one of NumPy's. It is kept with ours, as starting one costs more than drawing from it."""
+    kept = getattr(rng, "on_gpu", None)
+    if kept is None:
+        kept = xp.random.Generator(xp.random.Philox4x3210(int(rng.integers(1 << 63))))
+        if isinstance(rng, _Generator):
+            rng.on_gpu = kept
+    return kept
+
+
 def random_keep(rng, shape, p):
     """A boolean array, False with probability p (rounded to 1/65536): 16 random bits an element suffice."""
     if _cuda:
-        draw = getattr(rng, "on_gpu", None) or xp.random.Generator(xp.random.Philox4x3210(int(rng.integers(1 << 63))))
-        if isinstance(rng, _Generator):  # starting one costs more than drawing from it
-            rng.on_gpu = draw
-        return draw.random(shape, dtype="float32") >= round(p * 65536) / 65536
+        return _on_gpu(rng).random(shape, dtype="float32") >= round(p * 65536) / 65536
     size = math.prod(shape)
     bits = rng.bit_generator.random_raw(-(-size // 4)).view(numpy.uint16)[:size]
     return to_device((bits >= numpy.uint16(round(p * 65536))).reshape(shape))

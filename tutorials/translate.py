@@ -83,6 +83,9 @@ def main(arguments=None):
     ) as error:
         print(f"translate.py: error: {error}", file=sys.stderr)
         return 2
+    except MemoryError as error:  # while the model is built
+        print(f"translate.py: error: out of memory ({error}): lower --d-model, --d-ff or --layers", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:  # outside training, which saves first
         print("\nstopped", file=sys.stderr)
         return 130
