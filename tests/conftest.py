@@ -49,14 +49,15 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(items):
-    """Skip what needs a GPU where there is none; leave out on other backends what is marked as needing one run only."""
+    """Skip, with the reason, what a test's marks say that cannot or need not run here."""
     missing = _missing_gpu()
     for item in items:
         backend = getattr(item, "callspec", None) and item.callspec.params.get("backend")
         if item.get_closest_marker("gpu") and missing:
             item.add_marker(pytest.mark.skip(reason=missing))
-        if item.get_closest_marker("once") and backend not in (None, "numpy"):
-            item.add_marker(pytest.mark.skip(reason="long, so run on NumPy only"))
+        on_numpy = item.get_closest_marker("on_numpy")
+        if on_numpy and backend not in (None, "numpy"):
+            item.add_marker(pytest.mark.skip(reason=f"on NumPy only: {on_numpy.args[0]}"))
         if item.get_closest_marker("bits") and backend == "cupy":
             item.add_marker(pytest.mark.skip(reason="a GPU adds up the gradients of a token in no fixed order"))
 
@@ -91,13 +92,20 @@ class _OnHost(types.ModuleType):
         if isinstance(value, types.ModuleType):
             value = _OnHost(value)
         elif callable(value) and not isinstance(value, type):
-            function = value
-
-            def value(*args, **options):
-                return function(*map(host, args), **{key: host(v) for key, v in options.items()})
-
+            value = _Fetching(value)
         setattr(self, name, value)
         return value
+
+
+class _Fetching:
+    def __init__(self, function):
+        self._function = function
+
+    def __call__(self, *args, **options):
+        return self._function(*map(host, args), **{key: host(value) for key, value in options.items()})
+
+    def __getattr__(self, name):  # such as np.add.at
+        return getattr(self._function, name)
 
 
 def host(x):
