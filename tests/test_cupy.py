@@ -265,6 +265,8 @@ class TestArraysOfAnotherBackend:
             with pytest.raises(TypeError, match=message):
                 layer(x)
             assert isinstance(layer(to_device(x)), double.ndarray)
+        with pytest.raises(TypeError, match="^the data of this Parameter is a numpy.ndarray"):
+            minixfmr.Parameter(x)
         with pytest.raises(TypeError, match="^logits is a numpy.ndarray"):
             minixfmr.CrossEntropy().forward(x, numpy.ones((2, 3), int))
 
