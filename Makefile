@@ -1,6 +1,6 @@
 # make translate    train the translation model of the README, test it and draw what it attends to
 # make test         run the tests
-# make test-parity  install PyTorch and transformers and run all tests, those that compare with them too
+# make test-parity  install PyTorch, transformers and CuPy and run all tests, those that compare with them too
 # make lint         check style and types
 #
 # Each builds what it needs in .venv and asks nothing else of the machine. ARGS="..." is passed on.

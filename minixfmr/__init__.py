@@ -1,9 +1,9 @@
 """minixfmr: every Transformer forward and backward pass, written by hand in NumPy."""
 
-from .backend import BackendError, backend_name, to_device, to_numpy, use_backend
+from .backend import BackendError, OutOfMemoryError, backend, backend_name, to_device, to_numpy, use_backend
 from .checkpoint import CheckpointError, load, load_training, save, save_training
 from .generation import generate, generate_steps
-from .gradcheck import gradcheck, gradcheck_function
+from .gradcheck import assert_gradients, gradcheck, gradcheck_function
 from .models import Config, ConfigError, DecoderOnly, EncoderDecoder, EncoderOnly
 from .module import Module, Parameter
 from .pretrained import load_pretrained, save_pretrained
@@ -22,10 +22,13 @@ __all__ = [
     "EncoderDecoder",
     "EncoderOnly",
     "Module",
+    "OutOfMemoryError",
     "Parameter",
     "Trainer",
     "TrainingDiverged",
     "TranslationData",
+    "assert_gradients",
+    "backend",
     "backend_name",
     "clip_grad_norm",
     "evaluate",

@@ -2,18 +2,32 @@
 
 `xp` stands for that module: `xp.exp(x)` is `numpy.exp(x)` or `cupy.exp(x)`. This is the only file that knows
 which, and the home of the few operations that the array modules do not spell alike or do not all do fast.
+
+Another module can take NumPy's place if it has these names, with NumPy's meaning (a test keeps the list true):
+
+    add arange argpartition argsort asarray ceil clip concatenate cos cumsum divide empty empty_like exp finfo float32
+    full full_like inf log matmul maximum minimum ndarray ones pad repeat sign sin sort sqrt stack subtract
+    take_along_axis tanh tri where zeros zeros_like
+
+and its arrays these, beside operators, indexing and, if they are not in host memory, get():
+
+    T all any argmax astype base copy cumsum dtype fill max mean min ndim reshape shape size sum swapaxes transpose
 """
 
 import importlib
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy
 
+from .gpu import BackendError, import_cupy
 
-class BackendError(RuntimeError):
-    """The array backend asked for cannot be used here; the message says what to do."""
+
+class OutOfMemoryError(BackendError, MemoryError):
+    """The arrays did not fit; the message says what to make smaller."""
 
 
 class _ArrayModule:
@@ -26,6 +40,7 @@ class _ArrayModule:
 
 
 _module: Any = numpy
+_cuda = False  # whether the module runs kernels on a GPU, where the number of them decides, not the passes over memory
 xp: Any = _ArrayModule()
 
 
@@ -36,16 +51,16 @@ def use_backend(backend: Any) -> None:
     are, so choose before building a model. Also set by the environment variable MINIXFMR_BACKEND.
     Raises BackendError, in one sentence, if it is unknown, not installed or has no GPU to run on.
     """
-    global _module
+    global _module, _cuda
     if backend == "numpy":
         module = numpy
     elif backend == "cupy":
-        module = _import_cupy()
+        module = import_cupy()
     elif isinstance(backend, str) or not hasattr(backend, "matmul"):
         raise BackendError(f'unknown backend {backend!r}: use "numpy", "cupy" or a NumPy-like module object')
     else:
         module = backend
-    _module = module
+    _module, _cuda = module, hasattr(module, "cuda")
     vars(xp).clear()
 
 
@@ -54,25 +69,26 @@ def backend_name() -> str:
     return _module.__name__
 
 
-def _import_cupy():
+@contextmanager
+def backend(name: Any) -> Iterator[None]:
+    """Use another backend for a while:   with minixfmr.backend("cupy"): ...   name, errors: as of use_backend."""
+    before = _module
+    use_backend(name)
     try:
-        cupy = importlib.import_module("cupy")
-    except ImportError as error:
-        raise BackendError(
-            f"the cupy backend needs CuPy, which does not import here ({error}): "
-            'pip install "minixfmr[cuda12]" (or [cuda13]), or stay with use_backend("numpy")'
-        ) from error
+        yield
+    finally:
+        use_backend(before)
+
+
+@contextmanager
+def fits_in_memory(advice):
+    """Say what to make smaller where memory runs out."""
     try:
-        devices = cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        devices, reason = 0, str(error)
-    else:
-        reason = "no device"
-    if devices == 0:
-        raise BackendError(
-            f'the cupy backend found no usable CUDA GPU ({reason}): check nvidia-smi, or stay with use_backend("numpy")'
-        )
-    return cupy
+        yield
+    except OutOfMemoryError:
+        raise
+    except MemoryError as error:
+        raise OutOfMemoryError(f"out of memory ({error}): {advice}") from error
 
 
 def to_numpy(array: Any) -> numpy.ndarray:
@@ -81,8 +97,28 @@ def to_numpy(array: Any) -> numpy.ndarray:
 
 
 def to_device(array: Any, dtype: Any = None) -> Any:
-    """The array (or nested list) as an array of the backend in use."""
-    return xp.asarray(array, dtype=dtype)
+    """The array (of any backend) or nested list as an array of the backend in use."""
+    return xp.asarray(array if isinstance(array, xp.ndarray) else to_numpy(array), dtype=dtype)
+
+
+def number(x):
+    """An array without axes as a Python float; on a GPU as it is, since fetching it waits for all work before it."""
+    return x if _cuda else float(x)
+
+
+def to_floats(*numbers):
+    """Python floats of such numbers, fetched in one trip."""
+    return to_numpy(xp.stack([xp.asarray(x, dtype="float64") for x in numbers])).tolist()
+
+
+def check_array(array, name):
+    """Raise TypeError unless it is an array of the backend in use: mixed with others it fails somewhere deep inside."""
+    if not isinstance(array, xp.ndarray):
+        kind = type(array)
+        raise TypeError(
+            f"{name} is a {kind.__module__}.{kind.__name__}, the backend in use is {backend_name()}: convert it with "
+            "minixfmr.to_device, or, if it belongs to a model, build or load that after use_backend"
+        )
 
 
 def frombuffer(data, dtype):
@@ -95,36 +131,46 @@ def joined(arrays, axis):
     return numpy.concatenate(arrays, axis=axis)
 
 
-# --- sums, as products with ones: BLAS adds up rows several times faster than .sum(axis) does
+# --- sums, as products with ones: BLAS adds up rows several times faster than NumPy's .sum(axis). CuPy's is one kernel,
+# where a product of stacked matrices with one vector is five and more
 
 
 def row_sum(x):
     """Sum over the last axis, which stays with length 1:  (..., n) → (..., 1)."""
-    return x @ xp.ones((x.shape[-1], 1), x.dtype)
+    return x.sum(axis=-1, keepdims=True) if _cuda else x @ xp.ones((x.shape[-1], 1), x.dtype)
 
 
 def row_mean(x):
     """Mean over the last axis, which stays with length 1:  (..., n) → (..., 1)."""
-    return x @ xp.full((x.shape[-1], 1), 1 / x.shape[-1], x.dtype)
+    return x.mean(axis=-1, keepdims=True) if _cuda else x @ xp.full((x.shape[-1], 1), 1 / x.shape[-1], x.dtype)
 
 
 def column_sum(x):
     """Sum over the last axis but one, which stays with length 1:  (..., m, n) → (..., 1, n)."""
-    return xp.ones((1, x.shape[-2]), x.dtype) @ x
+    return x.sum(axis=-2, keepdims=True) if _cuda else xp.ones((1, x.shape[-2]), x.dtype) @ x
 
 
 def sum_rows(x):
     """Sum over every axis but the last:  (..., n) → (n,)."""
     rows = x.reshape(-1, x.shape[-1])
-    return xp.ones(len(rows), x.dtype) @ rows
+    return rows.sum(axis=0) if _cuda else xp.ones(len(rows), x.dtype) @ rows
+
+
+def in_cache(size):
+    """Slices of a long array such that several passes over each find it in a CPU's cache; all of it for a GPU."""
+    block = max(size, 1) if _cuda else 1 << 16
+    return [slice(start, start + block) for start in range(0, size, block)]
 
 
 def add_at(table, ids, rows):
-    """table[id] += row for each pair; unlike `table[ids] += rows`, an id that occurs twice counts twice."""
+    """table[id] += row for each pair; unlike `table[ids] += rows`, an id that occurs twice counts twice.
+
+    On a GPU in any order, so that two runs may differ by rounding.
+    """
     xp.add.at(table, ids, rows)
 
 
-# --- the error function, which NumPy lacks
+# --- the error function, which NumPy lacks, and CuPy keeps elsewhere
 
 # erf(x) = tanh(x · P(x²)) with P fitted by least squares on |x| ≤ 4.2, weighted by the error it causes;
 # beyond that erf is ±1 in float32. Largest error 1.4e-7, about the rounding of float32, at the price of a tanh.
@@ -142,6 +188,8 @@ _erf_exact = numpy.frompyfunc(math.erf, 1, 1)
 
 def erf(x):
     """The error function, 2/√π ∫₀ˣ exp(-t²) dt, to the precision of x's dtype."""
+    if _cuda:
+        return importlib.import_module("cupyx.scipy.special").erf(x)
     if x.dtype == xp.float32:
         square = xp.minimum(x * x, 4.2**2)
         p = xp.full_like(x, _ERF_P[-1])
@@ -153,18 +201,33 @@ def erf(x):
     return to_device(_erf_exact(to_numpy(x)).astype(x.dtype))
 
 
-# --- random numbers: drawn on the host, so that a seed gives the same numbers on every backend
+# --- random numbers: drawn on the host, so that a seed gives the same weights and data order on every backend. Only
+# dropout, which needs far more of them, is drawn where it is used
+
+
+class _Generator(numpy.random.Generator):
+    on_gpu: Any = None  # the one there that was seeded from this one
 
 
 def random_generator(seed: Any) -> numpy.random.Generator:
     """A generator from a seed (an int or a sequence of ints); a generator comes back as it is."""
-    if isinstance(seed, numpy.random.Generator):
-        return seed
-    return numpy.random.Generator(numpy.random.SFC64(seed))
+    return seed if isinstance(seed, numpy.random.Generator) else _Generator(numpy.random.SFC64(seed))
+
+
+def _on_gpu(rng):
+    """CuPy's generator for one of NumPy's. It is kept with ours, as starting one costs more than drawing from it."""
+    kept = getattr(rng, "on_gpu", None)
+    if kept is None:
+        kept = xp.random.Generator(xp.random.Philox4x3210(int(rng.integers(1 << 63))))
+        if isinstance(rng, _Generator):
+            rng.on_gpu = kept
+    return kept
 
 
 def random_keep(rng, shape, p):
     """A boolean array, False with probability p (rounded to 1/65536): 16 random bits an element suffice."""
+    if _cuda:
+        return _on_gpu(rng).random(shape, dtype="float32") >= round(p * 65536) / 65536
     size = math.prod(shape)
     bits = rng.bit_generator.random_raw(-(-size // 4)).view(numpy.uint16)[:size]
     return to_device((bits >= numpy.uint16(round(p * 65536))).reshape(shape))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .backend import random_generator, row_sum, to_device, to_numpy, xp
+from .backend import fits_in_memory, random_generator, row_sum, to_device, to_numpy, xp
 from .models import DecoderOnly
 from .token_rules import RULES, apply_rules
 
@@ -92,9 +92,13 @@ def generate_steps(
         yield Step(token, chosen, [list(zip(*pair, strict=True)) for pair in zip(best, values, strict=True)])
 
 
+_fits = fits_in_memory("generate for fewer sequences at a time, or search with fewer beams")
+
+
 class _Task:
     """What is being written: the ids so far, and the scores of the next token."""
 
+    @_fits
     def __init__(self, model, input_ids, attention_mask, max_new_tokens, use_cache, eos_token_id, rules):
         unknown = sorted(set(rules) - set(RULES))
         if unknown:
@@ -123,6 +127,7 @@ class _Task:
         _require("max_new_tokens", max_new_tokens, in_range, f"from 1 to {room}, where the model's positions end")
         self.max_length = self.prompt_length + max_new_tokens
 
+    @_fits
     def next_logits(self):
         """(B, V) of the token that follows"""
         if not self.use_cache:  # read everything again

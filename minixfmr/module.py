@@ -14,13 +14,14 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .backend import to_device, to_numpy, xp
+from .backend import check_array, to_device, to_numpy, xp
 
 
 class Parameter:
     """An array to be learned, and the gradient of the loss with respect to it, of the same shape and dtype."""
 
     def __init__(self, data: Any) -> None:
+        check_array(data, "the data of this Parameter")
         self.data = data
         self.grad = xp.zeros_like(data)
 

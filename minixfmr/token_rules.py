@@ -33,12 +33,12 @@ def apply_rules(scores, ids, rules, eos, prompt_length, max_length):
     scores, rows = scores.copy(), ids.tolist()
     if rules["repetition_penalty"] != 1:  # Keskar et al. 2019, section 4.1
         seen = xp.zeros(scores.shape, bool)
-        for b, row in enumerate(rows):
-            seen[b, row] = True
+        seen[xp.arange(len(ids))[:, None], to_device(ids)] = True
         factor = rules["repetition_penalty"]
         scores = xp.where(seen, xp.where(scores < 0, scores * factor, scores / factor), scores)
-    for b, row in enumerate(rows):
-        scores[b, _banned(row, rules, eos)] = -xp.inf
+    banned = [(b, token) for b, row in enumerate(rows) for token in _banned(row, rules, eos)]
+    if banned:
+        scores[tuple(to_device(banned).T)] = -xp.inf
     too_short = n < (rules["min_length"] or 0) or n - prompt_length < (rules["min_new_tokens"] or 0)
     if too_short:
         scores[:, eos] = -xp.inf

@@ -1,18 +1,139 @@
-"""What all tests share: hypothesis settings, small models in float64, and the tutorials on the import path."""
+"""What all tests share: both backends, hypothesis settings, small models in float64, and the tutorials' path."""
 
 import sys
+import types
 from pathlib import Path
 
-import numpy as np
+import cupy_double
+import numpy
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import minixfmr
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tutorials"))
 
-settings.register_profile("minixfmr", deadline=None, max_examples=32, derandomize=True)
+each_backend_in_turn = [HealthCheck.differing_executors]  # one test, run by pytest once for each of them
+settings.register_profile(
+    "minixfmr", deadline=None, max_examples=25, derandomize=True, suppress_health_check=each_backend_in_turn
+)
 settings.load_profile("minixfmr")
+
+# --- the backends: every test runs on NumPy, on the double of CuPy, and on CuPy itself where there is a GPU
+
+NUMPY_ONLY = {  # and why
+    "test_backend": "chooses backends itself",
+    "test_exercises": "students write NumPy",
+    "test_mistakes": "students write NumPy",
+    "test_cupy": "chooses backends itself",
+    "test_cupy_double": "is about the double itself",
+    "test_gpu": "chooses backends itself",
+    "test_house": "reads files",
+    "test_parity": "compares with PyTorch on a CPU",
+    "test_pretrained": "compares with transformers on a CPU",
+    "test_translate": "starts processes of its own",
+}
+
+
+def _missing_gpu():
+    """Why CuPy cannot be used here, or None."""
+    try:
+        with minixfmr.backend("cupy"):
+            return None
+    except minixfmr.BackendError as error:
+        return str(error)
+
+
+def pytest_generate_tests(metafunc):
+    if "backend" in metafunc.fixturenames and metafunc.module.__name__ not in NUMPY_ONLY:
+        gpu = pytest.param("cupy", marks=pytest.mark.gpu)
+        metafunc.parametrize("backend", ["numpy", "double", gpu], indirect=True, scope="module")
+
+
+def pytest_collection_modifyitems(items):
+    """Skip, with the reason, what a test's marks say that cannot or need not run here."""
+    missing = _missing_gpu()
+    for item in items:
+        backend = getattr(item, "callspec", None) and item.callspec.params.get("backend")
+        if item.get_closest_marker("gpu") and missing:
+            item.add_marker(pytest.mark.skip(reason=missing))
+        on_numpy = item.get_closest_marker("on_numpy")
+        if on_numpy and backend not in (None, "numpy"):
+            item.add_marker(pytest.mark.skip(reason=f"on NumPy only: {on_numpy.args[0]}"))
+        if item.get_closest_marker("bits") and backend == "cupy":
+            item.add_marker(pytest.mark.skip(reason="a GPU adds up the gradients of a token in no fixed order"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def backend(request):
+    """The name of the backend under test."""
+    name = getattr(request, "param", "numpy")
+    with pytest.MonkeyPatch.context() as patch:
+        if name == "double":
+            install_double(patch)
+        with minixfmr.backend("numpy" if name == "numpy" else "cupy"):
+            yield name
+
+
+def install_double(patch):
+    """Let the double be found where CuPy would be."""
+    patch.setitem(sys.modules, "cupy", cupy_double)
+    patch.setitem(sys.modules, "cupyx.scipy.special", cupy_double.special)
+    cupy_double.counts.clear()
+
+
+class _OnHost(types.ModuleType):
+    """numpy, for what a test expects: its functions fetch arrays that are on a device. Import it as np."""
+
+    def __init__(self, module):
+        super().__init__(module.__name__)
+        self._module = module
+
+    def __getattr__(self, name):
+        value = getattr(self._module, name)
+        if isinstance(value, types.ModuleType):
+            value = _OnHost(value)
+        elif callable(value) and not isinstance(value, type):
+            value = _Fetching(value)
+        setattr(self, name, value)
+        return value
+
+
+class _Fetching:
+    def __init__(self, function):
+        self._function = function
+
+    def __call__(self, *args, **options):
+        return self._function(*map(host, args), **{key: host(value) for key, value in options.items()})
+
+    def __getattr__(self, name):  # such as np.add.at
+        return getattr(self._function, name)
+
+
+def host(x):
+    """The same with every device array as a NumPy array."""
+    if isinstance(x, list | tuple):
+        return type(x)(map(host, x))
+    return minixfmr.to_numpy(x) if hasattr(x, "get") and hasattr(x, "dtype") else x
+
+
+np = _OnHost(numpy)
+
+
+class Draws:
+    """A numpy.random.Generator whose floats lie where the backend under test wants them; integers are NumPy arrays."""
+
+    def __init__(self, seed=0):
+        self.generator = numpy.random.default_rng(seed)
+
+    def __getattr__(self, name):
+        return getattr(self.generator, name)
+
+    def standard_normal(self, shape):
+        return minixfmr.to_device(self.generator.standard_normal(shape))
+
+
+# --- small models
 
 
 def small_config(**changes):
@@ -33,8 +154,8 @@ def small_config(**changes):
 
 def small_batch(config, seed=0, B=3, S=5, T=4):
     """Random ids with right padding on both sides: the arguments of forward, and labels."""
-    rng = np.random.default_rng(seed)
-    mask, target_mask = np.ones((B, S), int), np.ones((B, T), int)
+    rng = numpy.random.default_rng(seed)
+    mask, target_mask = numpy.ones((B, S), int), numpy.ones((B, T), int)
     for b in range(1, B):
         mask[b, rng.integers(1, S + 1) :] = 0
         target_mask[b, rng.integers(1, T + 1) :] = 0
@@ -42,7 +163,7 @@ def small_batch(config, seed=0, B=3, S=5, T=4):
         "input_ids": rng.integers(3, config.vocab_size, (B, S)),
         "decoder_input_ids": rng.integers(3, config.target_vocab_size, (B, T)),
         "attention_mask": mask,
-        "labels": np.where(target_mask, rng.integers(3, config.target_vocab_size, (B, T)), -100),
+        "labels": numpy.where(target_mask, rng.integers(3, config.target_vocab_size, (B, T)), -100),
     }
 
 
@@ -65,4 +186,4 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture
 def rng():
-    return np.random.default_rng(0)
+    return Draws()

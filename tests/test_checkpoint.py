@@ -3,9 +3,8 @@ import subprocess
 import sys
 import textwrap
 
-import numpy as np
 import pytest
-from conftest import small_batch, small_config
+from conftest import np, small_batch, small_config
 from test_training import new_trainer
 
 import minixfmr
@@ -30,6 +29,7 @@ def test_a_model_comes_back_bit_for_bit(model, tmp_path):
     assert {p.name for p in (tmp_path / "new" / "folder").iterdir()} == {"config.json", "model.safetensors"}
 
 
+@pytest.mark.bits
 def test_training_goes_on_from_a_file(tmp_path):
     straight = new_trainer()
     list(straight.run(epochs=2))

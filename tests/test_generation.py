@@ -1,19 +1,19 @@
 import itertools
 
-import numpy as np
 import pytest
-from conftest import small_batch, small_config
+from conftest import Draws, np, small_batch, small_config
 
 import minixfmr
+from minixfmr.backend import to_device, to_numpy
 from minixfmr.generation import generate, log_softmax, sampling_probabilities
 
 
 @pytest.fixture(scope="module")
-def trained():
+def trained(backend):
     """A model that has learned to copy its source, a little: probabilities that are neither flat nor certain."""
     config = small_config(vocab_size=9, dtype="float64", norm_order="pre", max_position_embeddings=16)
     model = minixfmr.EncoderDecoder(config)
-    rng = np.random.default_rng(0)
+    rng = Draws(0)
     sequences = [rng.integers(3, 9, rng.integers(1, 6)).tolist() for _ in range(60)]
     data = minixfmr.TranslationData(sequences, sequences, config, max_tokens=60, seed=0)
     trainer = minixfmr.Trainer(model, minixfmr.AdamW(model.parameters()), lambda step: 1e-2, data)
@@ -96,7 +96,7 @@ def test_a_wider_beam_never_finds_less(trained, batch):
 
 
 def test_sampling_probabilities():
-    logits = np.log(np.array([[0.5, 0.25, 0.15, 0.1]]))
+    logits = to_device(np.log(np.array([[0.5, 0.25, 0.15, 0.1]])))
     close = dict(rtol=1e-12)
     np.testing.assert_allclose(sampling_probabilities(logits), [[0.5, 0.25, 0.15, 0.1]], **close)
     np.testing.assert_allclose(sampling_probabilities(logits, top_k=2), [[2 / 3, 1 / 3, 0, 0]], **close)
@@ -109,7 +109,7 @@ def test_sampling_probabilities():
 def test_samples_follow_the_distribution_and_the_seed(trained):
     source = np.array([[3, 4, 5]] * 4000)
     ids = generate(trained, source, max_new_tokens=1, do_sample=True, seed=1)
-    p = sampling_probabilities(trained(source[:1], np.array([[1]]))[:, -1])[0]
+    p = to_numpy(sampling_probabilities(trained(source[:1], np.array([[1]]))[:, -1])[0])
     observed = np.bincount(ids[:, 1], minlength=9) / 4000
     assert np.abs(observed - p).max() < 4 * np.sqrt(0.25 / 4000)
     np.testing.assert_array_equal(ids, generate(trained, source, max_new_tokens=1, do_sample=True, seed=1))

@@ -3,8 +3,8 @@ import subprocess
 import sys
 import textwrap
 
-import numpy as np
 import pytest
+from conftest import np
 
 import minixfmr
 from minixfmr import gradcheck, gradcheck_function, layers
@@ -136,6 +136,7 @@ def test_a_whole_model(rng):
     assert report.ok, f"\n{report}"
 
 
+@pytest.mark.on_numpy("homework is NumPy")
 def test_dictionaries_of_arrays_integers_and_losses(rng):
     p = {"w": rng.standard_normal((5, 3)), "b": rng.standard_normal(3)}
     ids = np.array([[0, 2], [2, 4]])
@@ -177,6 +178,7 @@ def test_a_report_as_a_dictionary_survives_json(rng):
     assert {p["name"] for p in told["properties"]} == {p.name for p in report.properties}
 
 
+@pytest.mark.on_numpy("homework is NumPy")
 def test_what_nothing_explains_is_mapped(rng):
     x = rng.standard_normal((4, 6))
 
@@ -191,6 +193,7 @@ def test_what_nothing_explains_is_mapped(rng):
     assert "3 of 24 entries wrong" in str(report)
 
 
+@pytest.mark.on_numpy("homework is NumPy")
 def test_large_arrays_are_sampled_within_the_time(rng):
     x = rng.standard_normal((300, 300))
     report = gradcheck_function(lambda x: (np.sin(x), x), lambda dy, x: dy * np.cos(x), x, max_seconds=0.0)
@@ -250,6 +253,7 @@ class NamedOtherwise(PlainLinear):
         return dy @ self.W.T
 
 
+@pytest.mark.on_numpy("homework is NumPy")
 @pytest.mark.parametrize("kind", [PlainLinear, InDictionaries, NamedOtherwise])
 def test_layers_with_plain_arrays(kind, rng):
     layer = kind(3, 2)
@@ -262,6 +266,7 @@ def test_layers_with_plain_arrays(kind, rng):
     assert (kept == 1).all()
 
 
+@pytest.mark.on_numpy("homework is NumPy")
 def test_masks_must_block(rng):
     """A right gradient of a wrong forward: only moving the inputs shows it."""
     x, mask = rng.standard_normal((2, 4, 3)), np.tri(4, dtype=bool)
@@ -340,6 +345,7 @@ def test_bad_functions_are_named(forward, backward, message):
     assert caught.value.__cause__ is None  # no traceback of the checker
 
 
+@pytest.mark.on_numpy("homework is NumPy")
 def test_bad_arguments_are_named(rng):
     with pytest.raises(GradcheckError, match=r"x is a list: pass an array, numpy.array\(x\)"):
         gradcheck_function(lambda x: (x, 1), lambda dy, c: dy, [1.0, 2.0])
@@ -394,6 +400,7 @@ def command(folder, text, *options):
     return subprocess.run(run, capture_output=True, text=True, cwd=folder)
 
 
+@pytest.mark.on_numpy("homework is NumPy")
 def test_the_command_checks_every_pair_and_class_of_a_file(tmp_path):
     result = command(tmp_path, HOMEWORK)
     assert result.returncode == 1, result.stderr
@@ -406,6 +413,7 @@ def test_the_command_checks_every_pair_and_class_of_a_file(tmp_path):
     assert command(tmp_path, HOMEWORK, "--only", "square").returncode == 0
 
 
+@pytest.mark.on_numpy("homework is NumPy")
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -2,15 +2,14 @@
 
 import math
 
-import numpy as np
 import pytest
-from conftest import assert_ok
+from conftest import Draws, assert_ok, host, np
 from hypothesis import given
 from hypothesis import strategies as st
 
 import minixfmr
 from minixfmr import gradcheck, gradcheck_function, layers
-from minixfmr.backend import random_generator
+from minixfmr.backend import random_generator, to_device, to_numpy, xp
 
 sizes = st.integers(1, 5)
 seeds = st.integers(0, 2**32 - 1)
@@ -18,7 +17,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 @given(seeds, sizes, sizes, sizes, sizes, st.booleans())
 def test_linear(seed, B, T, n, m, bias):
-    rng = np.random.default_rng(seed)
+    rng = Draws(seed)
     x, weight, b = rng.standard_normal((B, T, n)), rng.standard_normal((n, m)), rng.standard_normal(m)
     assert_ok(gradcheck_function(layers.linear, layers.linear_backward, x, weight, b))
     assert_ok(gradcheck(layers.Linear(n, m, bias=bias, dtype="float64"), x))
@@ -27,7 +26,7 @@ def test_linear(seed, B, T, n, m, bias):
 
 @given(seeds, sizes, sizes, sizes, st.integers(1, 9))
 def test_output_logits(seed, B, T, d, V):
-    rng = np.random.default_rng(seed)
+    rng = Draws(seed)
     x, table = rng.standard_normal((B, T, d)), rng.standard_normal((V, d))
     assert_ok(gradcheck_function(layers.output_logits, layers.output_logits_backward, x, table))
     assert_ok(gradcheck(layers.OutputProjection(minixfmr.Parameter(table)), x))
@@ -35,15 +34,15 @@ def test_output_logits(seed, B, T, d, V):
 
 @given(seeds, sizes, st.integers(1, 7), sizes, st.integers(1, 4))
 def test_embedding_with_repeated_tokens(seed, B, T, d, V):
-    rng = np.random.default_rng(seed)
-    ids, table = rng.integers(0, V, (B, T)), rng.standard_normal((V, d))
+    rng = Draws(seed)
+    ids, table = to_device(rng.integers(0, V, (B, T))), rng.standard_normal((V, d))
     assert_ok(gradcheck_function(layers.embedding, layers.embedding_backward, ids, table))
     assert_ok(gradcheck(layers.Embedding(V, d, dtype="float64"), ids))
 
 
 @given(seeds, sizes, sizes, sizes, st.integers(0, 3))
 def test_positions(seed, B, T, d, offset):
-    rng = np.random.default_rng(seed)
+    rng = Draws(seed)
     x, table = rng.standard_normal((B, T, d)), rng.standard_normal((9, d))
     pair = (lambda x, table: layers.add_positions(x, table, offset), layers.add_positions_backward)
     assert_ok(gradcheck_function(*pair, x, table))
@@ -53,7 +52,7 @@ def test_positions(seed, B, T, d, offset):
 
 @pytest.mark.parametrize("d", [1, 2, 7, 8])
 def test_sinusoids_are_those_of_the_paper(d):
-    table = layers.sinusoidal_table(50, d)
+    table = to_numpy(layers.sinusoidal_table(50, d))
     for t in (0, 1, 17, 49):
         for i in range(d):
             angle = t / 10000 ** (2 * (i // 2) / d)
@@ -62,46 +61,46 @@ def test_sinusoids_are_those_of_the_paper(d):
 
 @given(seeds, sizes, sizes, st.integers(2, 9), st.sampled_from([1e-12, 1e-5, 0.1]))
 def test_layer_norm(seed, B, T, d, eps):
-    rng = np.random.default_rng(seed)
+    rng = Draws(seed)
     x, weight, bias = rng.standard_normal((B, T, d)), rng.standard_normal(d), rng.standard_normal(d)
     eps = max(eps, 1e-3) if d == 2 else eps  # two numbers normalize to ±1 whatever they are: nothing to differentiate
     pair = (lambda *a: layers.layer_norm(*a, eps), layers.layer_norm_backward)
     assert_ok(gradcheck_function(*pair, x, weight, bias))
     assert_ok(gradcheck(layers.LayerNorm(d, eps=eps, dtype="float64"), x))
-    y, _ = layers.layer_norm(x, np.ones(d), np.zeros(d), 1e-12)
+    y, _ = layers.layer_norm(x, xp.ones(d), xp.zeros(d), 1e-12)
     np.testing.assert_allclose(y.mean(-1), 0, atol=1e-9)
     if d > 2:
-        np.testing.assert_allclose(y.std(-1), 1, rtol=1e-4)
+        np.testing.assert_allclose(to_numpy(y).std(-1), 1, rtol=1e-4)
 
 
 @given(seeds, sizes, sizes, st.sampled_from(sorted(layers.ACTIVATIONS)))
 def test_activations(seed, B, n, name):
-    x = 2 * np.random.default_rng(seed).standard_normal((B, n))
+    x = 2 * Draws(seed).standard_normal((B, n))
     assert_ok(gradcheck_function(*layers.ACTIVATIONS[name], x))
     assert_ok(gradcheck(layers.Activation(name), x))
 
 
 def test_activation_values_and_unknown_names():
-    x = np.array([-3.0, -0.5, 0.0, 0.5, 3.0])
-    cdf = np.array([0.5 * (1 + math.erf(v / math.sqrt(2))) for v in x])
+    x = to_device([-3.0, -0.5, 0.0, 0.5, 3.0])
+    cdf = to_device([0.5 * (1 + math.erf(v / math.sqrt(2))) for v in x])
     np.testing.assert_allclose(layers.gelu(x)[0], x * cdf)
     np.testing.assert_allclose(layers.gelu_tanh(x)[0], x * cdf, atol=1e-3)
     np.testing.assert_array_equal(layers.relu(x)[0], [0, 0, 0, 0.5, 3])
-    np.testing.assert_array_equal(layers.relu_backward(np.ones(5), layers.relu(x)[1]), [0, 0, 0, 1, 1])
+    np.testing.assert_array_equal(layers.relu_backward(xp.ones(5), layers.relu(x)[1]), [0, 0, 0, 1, 1])
     with pytest.raises(ValueError, match="activation must be one of .*got 'swish'"):
         layers.Activation("swish")
 
 
 @given(seeds, sizes, sizes, st.sampled_from([0.1, 0.5, 0.9]))
 def test_dropout(seed, B, n, p):
-    x = np.random.default_rng(seed).standard_normal((B, n))
+    x = Draws(seed).standard_normal((B, n))
     assert_ok(gradcheck(layers.Dropout(p), x, rng=random_generator(seed)))
     assert layers.Dropout(p)(x) is x  # evaluation is exactly the identity
     assert layers.Dropout(0.0).forward(x, random_generator(0))[0] is x
 
 
 def test_dropout_keeps_the_expectation_and_two_uses_do_not_share_draws():
-    x = np.ones((400, 500))
+    x = xp.ones((400, 500))
     y, saved = layers.dropout(x, 0.3, random_generator(0))
     assert abs(y.mean() - 1) < 0.01
     np.testing.assert_array_equal(layers.dropout_backward(x, saved), y)
@@ -115,15 +114,16 @@ def test_dropout_keeps_the_expectation_and_two_uses_do_not_share_draws():
 @st.composite
 def attention_inputs(draw):
     """(query, key, value, mask): random sizes, Tq ≠ Tk, and masks of all broadcastable shapes, some rows empty."""
-    rng = np.random.default_rng(draw(seeds))
+    rng = Draws(draw(seeds))
     B, H, Tq, Tk, dh = (draw(st.integers(1, 4)) for _ in range(5))
     query, key, value = (rng.standard_normal((B, H, T, dh)) for T in (Tq, Tk, Tk))
     shape = draw(st.sampled_from([None, (B, 1, 1, Tk), (1, 1, Tq, Tk), (B, 1, Tq, Tk), (B, H, Tq, Tk), (Tq, Tk)]))
-    return query, key, value, None if shape is None else rng.random(shape) < 0.6
+    return query, key, value, None if shape is None else to_device(rng.random(shape) < 0.6)
 
 
 def naive_attention(query, key, value, mask):
-    """One query at a time, with a loop."""
+    """One query at a time, with a loop, in NumPy."""
+    query, key, value, mask = host((query, key, value, mask))
     B, H, Tq, dh = query.shape
     y = np.zeros((B, H, Tq, dh))
     full = np.ones((B, H, Tq, key.shape[2]), bool) if mask is None else np.broadcast_to(mask, (B, H, Tq, key.shape[2]))
@@ -151,11 +151,11 @@ def test_attention(inputs, p):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_attention_survives_large_scores_and_empty_rows(dtype):
-    rng = np.random.default_rng(0)
+    rng = Draws(0)
     query, key, value = (100 * rng.standard_normal((1, 1, 3, 4)).astype(dtype) for _ in range(3))
-    mask = np.array([[True, False, True], [False, False, False], [True, True, True]])
+    mask = to_device([[True, False, True], [False, False, False], [True, True, True]])
     y, saved = layers.attention(query, key, value, mask)
-    gradients = layers.attention_backward(np.ones_like(y), saved)
+    gradients = layers.attention_backward(xp.full_like(y, 1), saved)
     assert np.isfinite(y).all()
     assert all(np.isfinite(g).all() and g.dtype == dtype for g in gradients)
     assert not y[0, 0, 1].any()  # may attend to nothing: zeros, and zero gradients
@@ -164,7 +164,7 @@ def test_attention_survives_large_scores_and_empty_rows(dtype):
 
 @given(seeds, st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.sampled_from([(4, 1), (4, 2), (6, 3)]))
 def test_multi_head_attention(seed, B, Tq, Tk, widths):
-    rng = np.random.default_rng(seed)
+    rng = Draws(seed)
     d, H = widths
     x, memory = rng.standard_normal((B, Tq, d)), rng.standard_normal((B, Tk, d))
     layer = layers.MultiHeadAttention(d, H, dropout=0.3, rng=seed, dtype="float64")
@@ -179,7 +179,7 @@ def test_heads_split_and_merge_are_inverse(rng):
     x = rng.standard_normal((2, 5, 6))
     heads = layers.split_heads(x, 3)
     assert heads.shape == (2, 3, 5, 2)
-    assert np.shares_memory(heads, x)
+    assert heads.base is x
     np.testing.assert_array_equal(heads[1, 2, 3], x[1, 3, 4:6])
     np.testing.assert_array_equal(layers.merge_heads(heads), x)
 
@@ -190,7 +190,7 @@ def test_attention_weights_are_rows_that_sum_to_one(rng):
     mask = np.ones((2, 1, 1, 5), bool)
     mask[1, ..., 3:] = False
     _, saved = layer.forward(x, memory, mask, rng=random_generator(0))
-    weights = layer.attention_weights(saved)
+    weights = to_numpy(layer.attention_weights(saved))
     assert weights.shape == (2, 3, 4, 5)
     np.testing.assert_allclose(weights.sum(-1), 1)
     assert not weights[1, ..., 3:].any()
@@ -198,7 +198,7 @@ def test_attention_weights_are_rows_that_sum_to_one(rng):
 
 @given(seeds, sizes, sizes, st.sampled_from(sorted(layers.ACTIVATIONS)))
 def test_feed_forward(seed, B, T, activation):
-    x = np.random.default_rng(seed).standard_normal((B, T, 4))
+    x = Draws(seed).standard_normal((B, T, 4))
     layer = layers.FeedForward(4, 6, activation=activation, dropout=0.3, rng=seed, dtype="float64")
     assert_ok(gradcheck(layer, x))
     assert_ok(gradcheck(layer, x, rng=random_generator(seed)))
@@ -232,7 +232,7 @@ def test_forward_and_backward_change_no_input(rng):
 
 
 def _flat_copies(saved):
-    if isinstance(saved, np.ndarray):
+    if isinstance(saved, xp.ndarray):
         return [saved.copy()]
     return [a for item in saved for a in _flat_copies(item)] if isinstance(saved, tuple | list) else []
 
@@ -281,9 +281,9 @@ class TestBadInput:
         ):
             layers.MultiHeadAttention(6, 4)
         with pytest.raises(ValueError, match=r"shape \(2, 3\), its last axis must be d_in = 4"):
-            layers.Linear(4, 5)(np.ones((2, 3)))
+            layers.Linear(4, 5)(xp.ones((2, 3)))
         for positions in (layers.SinusoidalPositions(4, 2), layers.LearnedPositions(4, 2)):
             with pytest.raises(ValueError, match="length 5 is longer than max_position_embeddings = 4"):
-                positions(np.ones((1, 5, 2)))
+                positions(xp.ones((1, 5, 2)))
             with pytest.raises(ValueError, match="length 5 is longer"):
-                positions(np.ones((1, 2, 2)), rows=3)
+                positions(xp.ones((1, 2, 2)), rows=3)

@@ -1,8 +1,7 @@
 import math
 
-import numpy as np
 import pytest
-from conftest import assert_ok, small_batch, small_config
+from conftest import assert_ok, np, small_batch, small_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -249,8 +248,11 @@ class TestConfig:
 
 
 class TestBadInput:
-    model = minixfmr.EncoderDecoder(small_config())
     ids = np.ones((2, 3), int)
+
+    @pytest.fixture(autouse=True)
+    def a_model(self):
+        self.model = minixfmr.EncoderDecoder(small_config())
 
     def test_ids_and_shapes(self):
         for args, error, message in [

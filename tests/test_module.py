@@ -1,6 +1,5 @@
-import numpy as np
 import pytest
-from conftest import small_batch, small_config
+from conftest import np, small_batch, small_config
 
 import minixfmr
 from minixfmr.layers import Linear

@@ -1,8 +1,8 @@
 import math
 from collections import Counter
 
-import numpy as np
 import pytest
+from conftest import np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -196,6 +196,7 @@ def objective_batch(name, ids, rng, V):
     }
 
 
+@pytest.mark.on_numpy("long; other training runs on all backends")
 @pytest.mark.parametrize(
     ("name", "kind", "steps"),
     [

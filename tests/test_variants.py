@@ -5,15 +5,14 @@ That they are those of the published systems is shown in test_pretrained.py.
 
 import math
 
-import numpy as np
 import pytest
-from conftest import assert_ok, small_config
+from conftest import Draws, assert_ok, np, small_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minixfmr
 from minixfmr import gradcheck, gradcheck_function, layers
-from minixfmr.backend import random_generator
+from minixfmr.backend import random_generator, to_device, to_numpy
 from minixfmr.layers.relative import log_distances
 from minixfmr.models import causal_mask, padding_mask, pool, prefix_mask, sliding_window_mask
 from minixfmr.models.heads import pool_backward
@@ -24,7 +23,7 @@ sizes = st.integers(1, 4)
 
 @given(seeds, sizes, sizes, st.integers(1, 9), st.sampled_from([1e-6, 0.1]))
 def test_rms_norm(seed, B, T, d, eps):
-    rng = np.random.default_rng(seed)
+    rng = Draws(seed)
     x, weight = rng.standard_normal((B, T, d)), rng.standard_normal(d)
     eps = max(eps, 0.1) if d == 1 else eps  # one number normalizes to ±1: nothing to differentiate
     assert_ok(gradcheck_function(lambda *a: layers.rms_norm(*a, eps), layers.rms_norm_backward, x, weight))
@@ -33,7 +32,7 @@ def test_rms_norm(seed, B, T, d, eps):
 
 @given(seeds, sizes, sizes, st.sampled_from(["silu", "gelu", "gelu_tanh", "relu"]), st.booleans())
 def test_gated_feed_forward(seed, B, T, activation, bias):
-    x = np.random.default_rng(seed).standard_normal((B, T, 4))
+    x = Draws(seed).standard_normal((B, T, 4))
     layer = layers.GatedFeedForward(4, 6, activation=activation, bias=bias, dropout=0.3, rng=seed, dtype="float64")
     assert_ok(gradcheck(layer, x))
     assert_ok(gradcheck(layer, x, rng=random_generator(seed)))
@@ -41,17 +40,22 @@ def test_gated_feed_forward(seed, B, T, activation, bias):
 
 @given(seeds, sizes, sizes, st.sampled_from([2, 4, 6]), st.integers(0, 5))
 def test_rotary(seed, B, T, dh, offset):
-    rng = np.random.default_rng(seed)
+    rng = Draws(seed)
     x = rng.standard_normal((B, 2, T, dh))
     layer = layers.Rotary(dh, theta=100.0)
-    assert_ok(gradcheck(layer, x, offset=offset))
-    y = layer(x, offset)
+    table = layer.table(offset + T, x.dtype)
+    assert_ok(gradcheck(layer, x, table=table))
+    y = layer(x, table)
     np.testing.assert_allclose(np.linalg.norm(y, axis=-1), np.linalg.norm(x, axis=-1))  # turned, not stretched
 
 
 def test_rotary_scores_depend_on_distance_alone(rng):
     q, k, layer = rng.standard_normal((1, 1, 1, 6)), rng.standard_normal((1, 1, 1, 6)), layers.Rotary(6)
-    scores = [float((layer(q, 7 + s) * layer(k, 3 + s)).sum()) for s in (0, 5, 90)]
+
+    def turned(x, position):
+        return layer(x, layer.table(position + 1, x.dtype))
+
+    scores = [float((turned(q, 7 + s) * turned(k, 3 + s)).sum()) for s in (0, 5, 90)]
     np.testing.assert_allclose(scores, scores[0])
     with pytest.raises(ValueError, match="rope_type must be default, linear, .* got 'spiral'"):
         layers.Rotary(6, scaling={"rope_type": "spiral"})
@@ -59,7 +63,7 @@ def test_rotary_scores_depend_on_distance_alone(rng):
 
 @given(seeds, sizes, st.integers(1, 5), st.integers(1, 5), st.booleans())
 def test_relative_bias(seed, B, Tq, Tk, bidirectional):
-    rng = np.random.default_rng(seed)
+    rng = Draws(seed)
     Tk = max(Tq, Tk)
     layer = layers.RelativeBias(2, buckets=8, max_distance=6, bidirectional=bidirectional, rng=seed, dtype="float64")
     attention = layers.VariantAttention(6, 2, scale=1.0, bias=False, score_bias=layer, rng=seed, dtype="float64")
@@ -71,21 +75,21 @@ def test_relative_bias(seed, B, Tq, Tk, bidirectional):
 
 
 def test_buckets_of_t5():
-    near = layers.relative_buckets(np.array([0, -1, -15]), 32, 128, False)
+    near = layers.relative_buckets(to_device([0, -1, -15]), 32, 128, False)
     np.testing.assert_array_equal(near, [0, 1, 15])
-    far = layers.relative_buckets(np.array([-16, -127, -128, -10_000, 5]), 32, 128, False)
+    far = layers.relative_buckets(to_device([-16, -127, -128, -10_000, 5]), 32, 128, False)
     np.testing.assert_array_equal(far, [16, 31, 31, 31, 0])
-    both = layers.relative_buckets(np.array([-3, 3]), 32, 128, True)
+    both = layers.relative_buckets(to_device([-3, 3]), 32, 128, True)
     np.testing.assert_array_equal(both, [3, 19])
 
 
 def test_distances_of_deberta():
     n = np.arange(-40, 41)
-    b = log_distances(n, 8, 32)
+    b = to_numpy(log_distances(to_device(n), 8, 32))
     np.testing.assert_array_equal(b, -b[::-1])
     np.testing.assert_array_equal(b[np.abs(n) <= 4], n[np.abs(n) <= 4])
     assert (np.diff(b) >= 0).all()
-    assert log_distances(np.array([31]), 8, 32) == 7
+    assert log_distances(to_device([31]), 8, 32) == 7
 
 
 @settings(max_examples=15)
@@ -103,7 +107,7 @@ def test_disentangled_attention(seed, shared, norm, terms, buckets):
         num_encoder_layers=2,
         layer_norm_eps=1e-3,
     )
-    rng = np.random.default_rng(seed)
+    rng = Draws(seed)
     stack = minixfmr.models.Encoder(config, seed)
     mask = rng.random((2, 1, 1, 7)) < 0.8
     assert_ok(gradcheck(stack, rng.standard_normal((2, 7, 8)), mask=mask, max_entries=6, seed=seed))
@@ -111,7 +115,7 @@ def test_disentangled_attention(seed, shared, norm, terms, buckets):
 
 @given(seeds, sizes, st.integers(1, 5), st.sampled_from([1, 2, 4]), st.booleans(), st.booleans())
 def test_grouped_queries_and_odd_widths(seed, B, T, groups, rotary, bias):
-    rng = np.random.default_rng(seed)
+    rng = Draws(seed)
     layer = layers.VariantAttention(
         6,
         4,
@@ -137,7 +141,7 @@ def test_the_plain_attention_is_the_variant_without_variants(rng):
 
 @given(seeds, sizes, st.integers(1, 5), st.sampled_from([1, 3, 5]))
 def test_convolution(seed, B, T, width):
-    rng = np.random.default_rng(seed)
+    rng = Draws(seed)
     x, weight, bias = rng.standard_normal((B, T, 3)), rng.standard_normal((width, 3, 2)), rng.standard_normal(2)
     assert_ok(gradcheck_function(layers.convolution, layers.convolution_backward, x, weight, bias))
     y = layers.convolution(x, weight, bias)[0]
@@ -329,7 +333,7 @@ def test_gradients_of_encoder_decoders(seed, name):
         ),
         "pegasus": dict(norm_order="pre", positions="sinusoidal_stored", logits_bias=True),
     }[name]
-    rng = np.random.default_rng(seed)
+    rng = Draws(seed)
     model = minixfmr.EncoderDecoder(small_config(layer_norm_eps=1e-3, **options), seed)
     mask = np.array([[1, 1, 1, 1], [1, 1, 0, 0]])
     ids, target_ids = rng.integers(3, 13, (2, 4)), rng.integers(3, 13, (2, 3))

@@ -83,6 +83,9 @@ def main(arguments=None):
     ) as error:
         print(f"translate.py: error: {error}", file=sys.stderr)
         return 2
+    except MemoryError as error:  # while the model is built
+        print(f"translate.py: error: out of memory ({error}): lower --d-model, --d-ff or --layers", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:  # outside training, which saves first
         print("\nstopped", file=sys.stderr)
         return 130
@@ -179,6 +182,8 @@ def choose_settings(run, given, resume, overwrite):
         state = "a finished run" if (run / "metrics.json").exists() else "an unfinished run (--resume goes on with it)"
         raise UsageError(f"{run} holds {state}: choose another --name, or start anew with --overwrite")
     settings = {name: value for name, (value, _) in DEFAULTS.items()} | given
+    if "threads" not in given and minixfmr.backend_name() != "numpy":
+        settings["threads"] = 1  # threads share out the cores of a CPU
     own_data = settings["pairs"] or settings["source"]
     settings["vocab_size"] = settings["vocab_size"] or (6000 if own_data else 130)
     lowest = {"vocab_size": 10, "seed": 0} | dict.fromkeys(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy
 
-from ..backend import erf
+from ..backend import erf, to_device, to_numpy
 from .remedies import Change, Pool, Remedy, same
 
 
@@ -23,7 +23,7 @@ def _dt(x):
 
 
 def _Phi(x):
-    return (1 + erf(x / math.sqrt(2))) / 2
+    return (1 + to_numpy(erf(to_device(x / math.sqrt(2))))) / 2
 
 
 def _phi(x):

@@ -24,6 +24,7 @@ def constants_of(subject: Subject, dy: Any, y: Any, saved: Any) -> dict[str, flo
         named["length"] = shape[-2]
     if len(shape) == 4:
         named["number of heads"] = shape[1]
+    if len(shape) == 4 or {"q", "query"} & set(subject.names):
         named["d_head"] = shape[-1]
     if shape:
         named["width"] = shape[-1]

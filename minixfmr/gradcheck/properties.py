@@ -10,6 +10,7 @@ from .report import Property
 from .subject import LOWEST, LayerSubject, Subject, arrays_in, is_float, is_mask
 
 POSITIONS = 6  # hidden positions that the masks are tried at
+OTHER_SIDE = ("memory", "context", "encoder_")  # inputs that have no residual path of their own to the output
 
 
 def properties(subject: Subject, dy: Any, analytic: dict[str, numpy.ndarray | None]) -> list[Property]:
@@ -141,7 +142,7 @@ def _reach(subject, name, mask, y):
     if not target:
         return None, None
     reach = numpy.broadcast_to(allowed, (B, Tq, Tk)).copy()
-    if Tq == Tk:
+    if Tq == Tk and not any(word in target[0] for word in OTHER_SIDE):
         # its own position passes through the residual path; several layers reach what one reaches step by step
         reach |= numpy.eye(Tq, dtype=bool)
         for _ in range(int(numpy.ceil(numpy.log2(max(Tq, 2))))):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 
-from ..backend import to_numpy
+from ..backend import backend_name, to_numpy
 from .activation_remedies import is_activation_of
 from .constants import names_of
 from .instrument import Instrumented, Site, functions_behind
@@ -29,6 +29,8 @@ def repair(
     cases: the wrong gradients    analytic: all of them, for those that pass now must still pass
     pool: the arrays of the check, for what an expression may lack    → an Explanation with the line, or None
     """
+    if backend_name() != "numpy":  # the remedies know NumPy's arrays, as students write them
+        return None
     try:
         code = Instrumented(functions_behind(subject.backward_code, getattr(subject, "layer", None)))
     except (OSError, TypeError, SyntaxError, ValueError):  # no source: written at a prompt, or compiled

@@ -6,7 +6,7 @@ as fast as one along its short rows. Nothing outside this file sees it.
 
 from typing import Any
 
-from ..backend import column_sum, random_generator, xp
+from ..backend import column_sum, random_generator, to_device, xp
 from ..module import Module
 from .dropout import dropout, dropout_backward
 from .linear import Linear
@@ -143,7 +143,7 @@ class MultiHeadAttention(Module):
             k, v = self._cached(x, memory, cache)
             saved_key = saved_value = None  # generating: there is no backward
         q = split_heads(q, self.num_heads)  # (B, H, Tq, dh)
-        _check_mask(mask, (*q.shape[:3], k.shape[2]))
+        mask = _checked(mask, (*q.shape[:3], k.shape[2]))
         heads, saved_heads = self.attend(q, k, v, mask, rng)  # (B, H, Tq, dh)
         y, saved_output = self.output.forward(merge_heads(heads))  # (B, Tq, d)
         return y, (saved_query, saved_key, saved_value, saved_heads, saved_output, memory is None)
@@ -183,12 +183,13 @@ class MultiHeadAttention(Module):
         return cache.append(k, v)
 
 
-def _check_mask(mask, shape):
-    """Raise unless mask is boolean and broadcasts to shape = (B, H, Tq, Tk)."""
+def _checked(mask, shape):
+    """The mask on the device. Raises unless it is boolean and broadcasts to shape = (B, H, Tq, Tk)."""
     if mask is None:
-        return
+        return None
     if mask.dtype != bool:
         raise TypeError(f"mask must be boolean (True = may attend), got {mask.dtype}: convert with mask != 0")
     fits = 2 <= mask.ndim <= 4 and all(m in (1, n) for m, n in zip(mask.shape[::-1], shape[::-1], strict=False))
     if not fits:
         raise ValueError(f"mask of shape {mask.shape} does not broadcast to (B, H, Tq, Tk) = {shape}")
+    return to_device(mask)

@@ -56,8 +56,9 @@ class VariantAttention(MultiHeadAttention):
         times = self.num_heads // self.num_key_value_heads
         turns = bias = saved_bias = None
         if self.rotary is not None:
-            q, turn_q = self.rotary.forward(q, k.shape[2] - q.shape[2])  # the queries are the last positions
-            k, turn_k = self.rotary.forward(k)
+            table = self.rotary.table(k.shape[2], k.dtype)
+            q, turn_q = self.rotary.forward(q, table)  # the queries are the last positions
+            k, turn_k = self.rotary.forward(k, table)
             turns = turn_q, turn_k
         k, v = repeat_heads(k, times), repeat_heads(v, times)  # (B, H, Tk, dh)
         if self.score_bias is not None:

@@ -1,6 +1,6 @@
 """Token embedding: one learned vector a token."""
 
-from ..backend import add_at, random_generator, to_device, xp
+from ..backend import add_at, check_array, random_generator, to_device, to_numpy, xp
 from ..module import Module, Parameter
 
 
@@ -26,9 +26,12 @@ def embedding_backward(dy, saved, silent=None):
 
 
 def check_ids(ids, vocab_size, name="ids"):
-    """The ids on the device. Raises TypeError unless they are integers, ValueError unless in [0, vocab_size)."""
+    """The ids on the device. Raises TypeError unless they are integers, ValueError unless in [0, vocab_size).
+
+    NumPy ids are checked before they move; the check of ids that are on a GPU waits for it.
+    """
     if not hasattr(ids, "dtype"):
-        ids = xp.asarray(ids)
+        ids = to_numpy(ids)
     if ids.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers (token ids), got {ids.dtype}: convert with .astype(int)")
     if ids.size and (ids.min() < 0 or ids.max() >= vocab_size):
@@ -50,6 +53,7 @@ class Embedding(Module):
 
     def forward(self, ids):
         """ids: (...,) integers → (..., d). Raises TypeError or ValueError for ids that are no token of the table."""
+        check_array(self.weight.data, "the table of this Embedding")
         return embedding(check_ids(ids, len(self.weight.data)), self.weight.data)
 
     def backward(self, dy, saved):

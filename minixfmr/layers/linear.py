@@ -1,6 +1,6 @@
 """Linear maps: y = x W + b, and the logits of an output layer that shares its matrix with the embedding."""
 
-from ..backend import random_generator, sum_rows, to_device, xp
+from ..backend import check_array, random_generator, sum_rows, to_device, xp
 from ..module import Module, Parameter
 
 
@@ -43,6 +43,7 @@ class Linear(Module):
 
     def forward(self, x):
         """x: (..., d_in) → y: (..., d_out). Raises ValueError if the last axis is not d_in."""
+        check_array(x, "x")
         weight, bias = self.weight.data, self.bias
         if x.shape[-1] != len(weight):
             raise ValueError(f"Linear: x has shape {x.shape}, its last axis must be d_in = {len(weight)}")

@@ -1,6 +1,6 @@
 """Normalization: keep each vector at a scale that the next layer can rely on."""
 
-from ..backend import row_mean, sum_rows, xp
+from ..backend import check_array, row_mean, sum_rows, xp
 from ..module import Module, Parameter
 
 
@@ -13,7 +13,7 @@ def layer_norm(x, weight, bias, eps):
     x: (..., d)    weight, bias: (d,)    →    y: (..., d)
     """
     n = x - row_mean(x)  # (..., d)
-    r = 1 / xp.sqrt(row_mean(n * n) + eps)  # (..., 1)
+    r = (row_mean(n * n) + eps) ** -0.5  # (..., 1)
     n *= r
     y = n * weight
     y += bias
@@ -49,6 +49,7 @@ class LayerNorm(Module):
 
     def forward(self, x):
         """x: (..., d) → (..., d)"""
+        check_array(x, "x")
         return layer_norm(x, self.weight.data, self.bias.data, self.eps)
 
     def backward(self, dy, saved):
@@ -65,7 +66,7 @@ def rms_norm(x, weight, eps):
 
     x: (..., d)    weight: (d,)    →    y: (..., d)
     """
-    r = 1 / xp.sqrt(row_mean(x * x) + eps)  # (..., 1)
+    r = (row_mean(x * x) + eps) ** -0.5  # (..., 1)
     n = x * r  # (..., d)
     return n * weight, (n, r, weight)  # n: for dweight and dx;  r, weight: for dx
 
@@ -90,6 +91,7 @@ class RMSNorm(Module):
 
     def forward(self, x):
         """x: (..., d) → (..., d)"""
+        check_array(x, "x")
         return rms_norm(x, self.weight.data, self.eps)
 
     def backward(self, dy, saved):

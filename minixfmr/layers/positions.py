@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..backend import add_at, random_generator, to_device, xp
+from ..backend import add_at, check_array, random_generator, to_device, xp
 from ..module import Buffer, Module, Parameter
 
 
@@ -32,6 +32,7 @@ def add_positions(x, table, rows=0):
     x: (B, T, d)    table P: (max_length, d)    rows: (B, T) integers, or n for n, n + 1, ... in every sequence
     → y: (B, T, d). Raises ValueError for a sequence that goes past the table.
     """
+    check_array(x, "x")
     whole = isinstance(rows, int)
     end = rows + x.shape[1] if whole else int(rows.max()) + 1
     if end > len(table):
@@ -39,7 +40,7 @@ def add_positions(x, table, rows=0):
             f"a sequence of length {end} is longer than max_position_embeddings = {len(table)}: "
             "shorten it, or build the model with a larger max_position_embeddings"
         )
-    rows = slice(rows, end) if whole else rows
+    rows = slice(rows, end) if whole else to_device(rows)
     return x + table[rows], (table.shape, rows)
 
 

@@ -81,19 +81,22 @@ def rotate(x, cos, sin):
 
 
 class Rotary(Module):
-    """Turns the vectors of positions offset, offset + 1, ...; nothing to learn."""
+    """Turns the vectors of positions 0, 1, ..., or later ones; nothing to learn."""
 
     def __init__(self, dh, theta=10000.0, scaling=None, max_length=0):
         self.options = (dh, theta, scaling)
         self.max_length = max_length
         rotary_frequencies(dh, theta, scaling, 0, max_length or 1)  # so that an unknown type is refused at once
 
-    def forward(self, x, offset=0):
-        """x: (B, H, T, dh) → (B, H, T, dh)"""
-        end = offset + x.shape[2]
-        frequency, factor = rotary_frequencies(*self.options, length=end, max_length=self.max_length or end)
-        angle = xp.arange(offset, end)[:, None] * frequency  # (T, dh/2)
-        cos, sin = (xp.cos(angle) * factor).astype(x.dtype), (xp.sin(angle) * factor).astype(x.dtype)
+    def table(self, length, dtype):
+        """cos and sin, (length, dh/2), of the positions 0, 1, ..."""
+        frequency, factor = rotary_frequencies(*self.options, length=length, max_length=self.max_length or length)
+        angle = xp.arange(length)[:, None] * frequency
+        return (xp.cos(angle) * factor).astype(dtype), (xp.sin(angle) * factor).astype(dtype)
+
+    def forward(self, x, table=None):
+        """x: (B, H, T, dh) → (B, H, T, dh). table: of as many positions or more, of which x are the last"""
+        cos, sin = (rows[-x.shape[2] :] for rows in table or self.table(x.shape[2], x.dtype))
         return rotate(x, cos, sin), (cos, sin)
 
     def backward(self, dy, saved):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ..backend import random_generator, to_device, xp
+from ..backend import joined, random_generator, to_device, to_numpy
 from ..module import Module, Parameter
 from .blocks import Encoder
 from .config import ConfigError
@@ -17,12 +17,13 @@ class PromptState:
     """What a model remembers between the tokens that it writes."""
 
     caches: list  # a KeyValueCache for each block
-    attention_mask: Any  # (B, T) of the prompt, or None
+    attention_mask: Any  # (B, T) of the prompt, a NumPy array, or None
     length: int = 0  # tokens read so far
 
     def reorder(self, rows):
         """Keep these batch rows in this order; a row may come several times."""
         self.attention_mask = None if self.attention_mask is None else self.attention_mask[rows]
+        rows = to_device(rows)
         for cache in self.caches:
             cache.reorder(rows)
 
@@ -64,7 +65,7 @@ class DecoderOnly(Module):
         Raises TypeError or ValueError for ids, masks or shapes that do not fit.
         """
         _, T = check_inputs(input_ids, attention_mask)
-        mask = causal_mask(T) if mask is None else mask
+        mask = causal_mask(T) if mask is None else to_device(mask)
         if attention_mask is not None:
             mask = mask & padding_mask(attention_mask)
         x, saved_embedding = self.embedding.forward(input_ids, rng, position_ids=position_ids)
@@ -91,7 +92,7 @@ class DecoderOnly(Module):
         if not isinstance(self.head, LanguageModelHead):
             raise ConfigError(f"a model with head {self.config.head!r} writes nothing: its head must be causal_lm")
         check_inputs(input_ids, attention_mask)
-        mask = None if attention_mask is None else to_device(attention_mask) != 0
+        mask = None if attention_mask is None else to_numpy(attention_mask) != 0
         return input_ids, PromptState(self.decoder.new_caches(), mask)
 
     def step(self, ids, state):
@@ -99,11 +100,11 @@ class DecoderOnly(Module):
         T, seen = ids.shape[1], state.length
         mask, positions = (causal_mask(T, seen + T) if T > 1 else None), None
         if state.attention_mask is not None:  # padding of the prompts; what is written after them is real
-            B, prompt = state.attention_mask.shape
-            real = xp.concatenate([state.attention_mask, xp.ones((B, seen + T - prompt), bool)], axis=1)
+            prompt = state.attention_mask.shape[1]
+            real = joined([state.attention_mask, *[state.attention_mask[:, :1] | True] * (seen + T - prompt)], axis=1)
             padding = padding_mask(real)
             mask = padding if mask is None else mask & padding
-            positions = xp.maximum(xp.cumsum(real, axis=1) - 1, 0)[:, seen:]  # padding on the left does not count
+            positions = (real.cumsum(axis=1) - 1).clip(0)[:, seen:]  # padding on the left does not count
         x, _ = self.embedding.forward(ids, offset=seen, position_ids=positions)
         y, _ = self.decoder.forward(x, mask, caches=state.caches)
         state.length += T

@@ -23,6 +23,7 @@ class DecodingState:
 
     def reorder(self, rows):
         """Keep these batch rows in this order; a row may come several times."""
+        rows = to_device(rows)
         self.memory = self.memory[rows]
         self.memory_mask = None if self.memory_mask is None else self.memory_mask[rows]
         for pair in self.caches:
@@ -79,7 +80,7 @@ class EncoderDecoder(Module):
         if self.head is None:
             return y, (saved_encoder, saved_target, saved_decoder, None)
         # where a classifier pools: its decoder reads the source once more, shifted right (Lewis et al. 2020, fig. 3a)
-        ends = to_device(input_ids) == self.config.eos_token_id  # (B, S)
+        ends = input_ids == self.config.eos_token_id  # (B, S)
         logits, saved_head = self.head.forward(y, ends)  # (B, T, V)
         return logits, (saved_encoder, saved_target, saved_decoder, saved_head)
 

@@ -1,6 +1,6 @@
 """What every architecture does first: check the ids, turn them into vectors, add the positions."""
 
-from ..backend import random_generator, to_device, xp
+from ..backend import random_generator
 from ..layers import Dropout, Embedding, LearnedPositions, SinusoidalPositions
 from ..module import Module
 from .parts import make_norm
@@ -57,7 +57,7 @@ class InputEmbedding(Module):
         if self.positions is not None:
             x, saved_positions = self.positions.forward(x, self._rows(ids, offset, position_ids))
         if self.types is not None:
-            types, saved_types = self.types.forward(xp.zeros_like(ids) if token_type_ids is None else token_type_ids)
+            types, saved_types = self.types.forward(ids * 0 if token_type_ids is None else token_type_ids)
             x = x + types
         if self.norm is not None:
             x, saved_norm = self.norm.forward(x)
@@ -79,8 +79,8 @@ class InputEmbedding(Module):
         self.tokens.backward(dx * self.scale, saved_tokens)
 
     def _rows(self, ids, offset, position_ids):
-        """The rows of the table of positions."""
+        """The rows of the table of positions, still where the ids are: they are checked before they move."""
         if self.config.positions_from_ids:  # padding has a row of its own, and does not count
-            real = to_device(ids) != self.config.pad_token_id
-            return self.config.pad_token_id + (xp.cumsum(real, axis=1) + offset) * real
-        return (offset if position_ids is None else to_device(position_ids)) + self.config.position_offset
+            real = ids != self.config.pad_token_id
+            return self.config.pad_token_id + (real.cumsum(axis=1, dtype=int) + offset) * real
+        return (offset if position_ids is None else position_ids) + self.config.position_offset

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..backend import fits_in_memory, to_floats
 from ..module import Module
 from .losses import CrossEntropy
-from .optimizers import AdamW, clip_grad_norm
+from .optimizers import AdamW, clip_grad_norm, grad_norm
 from .parallel import ParallelGradients
 
 
@@ -86,14 +87,17 @@ class Trainer:
 
     def _step(self, batches):
         step = self.progress.step + 1
-        self.model.zero_grad()
-        loss, tokens = self.gradients(batches, [self.seed, step])
-        norm = clip_grad_norm(self.model.parameters(), self.clip_norm or math.inf)
+        self.optimizer.zero_grad()
+        with fits_in_memory("make the batches smaller, and accumulate more of them for the same step"):
+            loss, tokens = self.gradients(batches, [self.seed, step])
+        every = [self.optimizer.flat]  # all parameters as one
+        loss, norm = to_floats(loss, grad_norm(every))  # all that a step brings back from a GPU
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingDiverged(
                 f"training diverged at step {step}: the loss is {loss}, the gradient norm {norm}. The weights are "
                 f"those of step {step - 1}. Go on from the last checkpoint with a lower learning rate or longer warm-up"
             )
+        clip_grad_norm(every, self.clip_norm or math.inf, norm)
         self.optimizer.lr = self.schedule(step)
         self.optimizer.step()
         self.progress.step = step
@@ -143,6 +147,7 @@ def evaluate(model: Module, data: Any, criterion: CrossEntropy | None = None) ->
         batch = data.batch(key)
         labels = batch.pop("labels")
         count = criterion.count(labels)
-        loss += count * criterion.forward(model(**batch), labels)[0]
+        with fits_in_memory("make the batches smaller"):
+            loss += count * float(criterion.forward(model(**batch), labels)[0])
         total += count
     return loss / max(total, 1)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..backend import row_sum, to_device, to_numpy, xp
+from ..backend import check_array, number, row_sum, to_device, xp
 
 
 def cross_entropy(logits, labels, weight, smoothing=0.0):
@@ -13,8 +13,8 @@ def cross_entropy(logits, labels, weight, smoothing=0.0):
     logits z: (N, V)    labels: (N,) integers    weight: (N, 1)    smoothing ε    →    loss: a number
     """
     e = logits - logits.max(axis=-1, keepdims=True)  # (N, V)
-    picked = xp.arange(len(labels)), labels
-    log_p = e[picked][:, None]  # (N, 1)  log p[label] + log Σ exp
+    picked = xp.arange(len(labels)) * e.shape[-1] + labels  # (N,)  where the labels' entries are among all N · V
+    log_p = e.reshape(-1)[picked][:, None]  # (N, 1)  log p[label] + log Σ exp
     mean = row_sum(e) / e.shape[-1] if smoothing else 0  # (N, 1)  mean(log p) + log Σ exp
     xp.exp(e, out=e)
     total = row_sum(e)  # (N, 1)
@@ -31,7 +31,7 @@ def cross_entropy_backward(saved):
     dz = e * (weight / total)
     if smoothing:
         dz -= weight * (smoothing / e.shape[-1])
-    dz[picked] -= (1 - smoothing) * weight[:, 0]
+    dz.reshape(-1)[picked] -= (1 - smoothing) * weight[:, 0]
     return dz
 
 
@@ -52,31 +52,35 @@ class CrossEntropy:
         """How many labels count."""
         return int((labels != self.ignore_index).sum())
 
-    def forward(self, logits: Any, labels: Any, count: int | None = None) -> tuple[float, tuple]:
-        """logits: (..., V)    labels: (...), integers    →    loss: a Python float
+    def forward(self, logits: Any, labels: Any, count: int | None = None) -> tuple[Any, tuple]:
+        """logits: (..., V)    labels: (...), integers, best a NumPy array    →    loss: a Python float
+
+        On a GPU the loss is an array without axes: float(loss) fetches it, and waits for all work before it.
 
         count: what the sum over the labels is divided by, if not their own number: the number of labels in the whole
         batch when this is a part of it, so that the losses and gradients of the parts add up to those of the whole.
         Raises TypeError or ValueError for labels that are not integers, do not fit the logits or lie outside [0, V).
         """
+        check_array(logits, "logits")
         V = logits.shape[-1]
         if tuple(labels.shape) != tuple(logits.shape[:-1]):
             raise ValueError(f"labels have shape {tuple(labels.shape)}, logits {logits.shape}: all but V must agree")
         if labels.dtype.kind not in "iu":
             raise TypeError(f"labels must be integers (token ids), got {labels.dtype}")
         flat = labels.reshape(-1)  # (N,)
-        keep = flat != self.ignore_index
-        safe = flat * keep  # id 0 stands in where the weight is 0
+        safe = flat * (flat != self.ignore_index)
         if safe.size and (safe.min() < 0 or safe.max() >= V):
             raise ValueError(
                 f"labels must lie in [0, {V}) or be ignore_index = {self.ignore_index}, "
                 f"got values from {safe.min()} to {safe.max()}"
             )
         count = self.count(flat) if count is None else count
-        weight = (to_device(keep, logits.dtype) / max(count, 1))[:, None].astype(logits.dtype)  # (N, 1)
-        rows = logits.reshape(-1, V)
-        loss, saved = cross_entropy(rows, to_device(safe), weight, self.label_smoothing)
-        return float(to_numpy(loss)), (saved, logits.shape)
+        flat = to_device(flat)
+        keep = flat != self.ignore_index
+        safe = flat * keep  # id 0 stands in where the weight is 0
+        weight = (keep / max(count, 1)).astype(logits.dtype)[:, None]  # (N, 1)
+        loss, saved = cross_entropy(logits.reshape(-1, V), safe, weight, self.label_smoothing)
+        return number(loss), (saved, logits.shape)
 
     def backward(self, saved: tuple) -> Any:
         """dlogits, of the shape of logits."""

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from ..backend import to_device, to_numpy, xp
+from ..backend import in_cache, to_device, to_numpy, xp
 from ..module import Parameter, flatten
 
 
@@ -38,8 +38,6 @@ class AdamW:
     lr may be set between steps, which is all that a schedule does.
     """
 
-    BLOCK = 1 << 16  # numbers updated at a time: the passes over them then stay in the cache
-
     def __init__(
         self,
         parameters: Iterable[Parameter],
@@ -62,6 +60,10 @@ class AdamW:
         self.t = 0
         self.lr, self.betas, self.eps, self.weight_decay = lr, betas, eps, weight_decay
 
+    def zero_grad(self) -> None:
+        """Set every gradient to zero, in place and all at once."""
+        self.flat.grad.fill(0)
+
     def step(self) -> None:
         """Update every parameter from its gradient, which stays as it is."""
         if any(p.data.base is not self.flat.data or p.grad.base is not self.flat.grad for p in self.parameters):
@@ -72,8 +74,8 @@ class AdamW:
         self.t += 1
         beta1, beta2 = self.betas
         arrays = (self.flat.data, self.flat.grad, self.m, self.v)
-        for start in range(0, self.m.size, self.BLOCK):
-            p, g, m, v = (array[start : start + self.BLOCK] for array in arrays)
+        for block in in_cache(self.m.size):
+            p, g, m, v = (array[block] for array in arrays)
             adamw_update(p, g, m, v, self.t, self.lr, beta1, beta2, self.eps, self.weight_decay)
 
     def state_dict(self) -> dict[str, Any]:
@@ -90,17 +92,23 @@ class AdamW:
         self.m[...], self.v[...], self.t = to_device(state["m"]), to_device(state["v"]), int(state["t"])
 
 
-def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
+def grad_norm(parameters: Iterable[Parameter]) -> Any:
+    """‖g‖, the root of Σ over all parameters of Σ g², as an array without axes."""
+    gradients = [p.grad.reshape(-1) for p in parameters]
+    return xp.sqrt(sum(g @ g for g in gradients))
+
+
+def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float, norm: float | None = None) -> float:
     """Scale all gradients together so that their norm is at most max_norm; return the norm from before.
 
-        g = g · min(1, max_norm / (‖g‖ + 1e-6)),   ‖g‖² = Σ over all parameters of Σ g²
+        g = g · min(1, max_norm / (‖g‖ + 1e-6))
 
-    (Pascanu et al. 2013, algorithm 1, with the 1e-6 of torch.nn.utils.clip_grad_norm_.)
+    (Pascanu et al. 2013, algorithm 1, with the 1e-6 of torch.nn.utils.clip_grad_norm_.) norm: ‖g‖, if it is known.
     """
-    gradients = [p.grad.reshape(-1) for p in parameters]
-    norm = math.sqrt(sum(float(to_numpy(g @ g)) for g in gradients))
+    parameters = list(parameters)
+    norm = float(grad_norm(parameters)) if norm is None else norm
     scale = max_norm / (norm + 1e-6)
     if scale < 1:
-        for g in gradients:
-            g *= scale
+        for p in parameters:
+            p.grad *= scale
     return norm
