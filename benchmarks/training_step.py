@@ -83,7 +83,7 @@ def ours(case, dropout, backend="numpy"):
     steps = iter(range(1 << 30))
 
     def run():
-        model.zero_grad()
+        optimizer.zero_grad()
         loss, _ = gradients([batch], [0, next(steps)])
         optimizer.step()
         return loss

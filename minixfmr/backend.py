@@ -4,6 +4,7 @@
 which, and the home of the few operations that the array modules do not spell alike or do not all do fast.
 """
 
+import functools
 import importlib
 import math
 import mmap
@@ -120,33 +121,63 @@ def keep_freed_memory():
 # --- sums, as products with ones: BLAS adds up rows several times faster than .sum(axis) does
 
 
+@functools.lru_cache(256)
+def _filled(shape, value, dtype, module):
+    return module.full(shape, value, dtype)  # kept: making it would take a small model as long as the product
+
+
 def row_sum(x):
     """Sum over the last axis, which stays with length 1:  (..., n) → (..., 1)."""
-    return x @ xp.ones((x.shape[-1], 1), x.dtype)
+    return x @ _filled((x.shape[-1], 1), 1, x.dtype, _module)
 
 
 def row_mean(x):
     """Mean over the last axis, which stays with length 1:  (..., n) → (..., 1)."""
-    return x @ xp.full((x.shape[-1], 1), 1 / x.shape[-1], x.dtype)
+    return x @ _filled((x.shape[-1], 1), 1 / x.shape[-1], x.dtype, _module)
 
 
 def column_sum(x):
     """Sum over the last axis but one, which stays with length 1:  (..., m, n) → (..., 1, n)."""
-    return xp.ones((1, x.shape[-2]), x.dtype) @ x
+    return _filled((1, x.shape[-2]), 1, x.dtype, _module) @ x
 
 
 def sum_rows(x):
     """Sum over every axis but the last:  (..., n) → (n,)."""
     rows = x.reshape(-1, x.shape[-1])
-    return xp.ones(len(rows), x.dtype) @ rows
+    return _filled((len(rows),), 1, x.dtype, _module) @ rows
 
 
 def add_at(table, ids, rows):
-    """table[id] += row for each pair; unlike `table[ids] += rows`, an id that occurs twice counts twice."""
-    xp.add.at(table, ids, rows)
+    """table[id] += row for each pair; unlike `table[ids] += rows`, an id that occurs twice counts twice.
+
+    ids: (N,)    rows: (N, ...)
+    """
+    if _module is not numpy or not len(ids):
+        xp.add.at(table, ids, rows)
+        return
+    order = ids.argsort(kind="stable")  # equal ids side by side, so that a sum over each run of them does it
+    ordered = ids[order]
+    starts = numpy.flatnonzero(numpy.r_[True, ordered[1:] != ordered[:-1]])
+    table[ordered[starts]] += numpy.add.reduceat(rows[order], starts, axis=0)
 
 
-# --- the error function, which NumPy lacks
+# --- elementwise functions
+
+
+def in_blocks(function, *arrays):
+    """function(*arrays) of arrays of one shape, each element by itself, over blocks that stay in the cache: where
+    many cheap passes follow each other, memory is then read only once.
+
+    function(*blocks, out) fills the block out.
+    """
+    flat = [array.reshape(-1) for array in arrays]
+    out = xp.empty_like(flat[0])
+    block = 1 << 16 if _module is numpy else max(out.size, 1)
+    for start in range(0, out.size, block):
+        part = slice(start, start + block)
+        function(*(array[part] for array in flat), out[part])
+    return out.reshape(arrays[0].shape)
+
 
 # erf(x) = tanh(x · P(x²)) with P fitted by least squares on |x| ≤ 4.2, weighted by the error it causes;
 # beyond that erf is ±1 in float32. Largest error 1.4e-7, about the rounding of float32, at the price of a tanh.
@@ -163,16 +194,21 @@ _erf_exact = numpy.frompyfunc(math.erf, 1, 1)
 
 
 def erf(x):
-    """The error function, 2/√π ∫₀ˣ exp(-t²) dt, to the precision of x's dtype."""
+    """The error function, 2/√π ∫₀ˣ exp(-t²) dt, which NumPy lacks, to the precision of x's dtype."""
     if x.dtype == xp.float32:
-        square = xp.minimum(x * x, 4.2**2)
-        p = xp.full_like(x, _ERF_P[-1])
-        for coefficient in _ERF_P[-2::-1]:  # Horner's rule
-            p *= square
-            p += coefficient
-        p *= x
-        return xp.tanh(p, out=p)
+        return in_blocks(_erf_float32, x)
     return to_device(_erf_exact(to_numpy(x)).astype(x.dtype))
+
+
+def _erf_float32(x, p):
+    square = xp.minimum(x * x, 4.2**2)
+    xp.multiply(square, _ERF_P[-1], out=p)
+    for coefficient in _ERF_P[-2:0:-1]:  # Horner's rule
+        p += coefficient
+        p *= square
+    p += _ERF_P[0]
+    p *= x
+    xp.tanh(p, out=p)
 
 
 # --- random numbers: drawn on the host, so that a seed gives the same numbers on every backend

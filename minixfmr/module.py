@@ -118,14 +118,17 @@ class Module:
 
 
 def replicate(module):
-    """A second module over the very same parameter values, with gradients of its own: work for another worker."""
+    """A second module over the very same parameter values, with gradients of its own: work for another worker.
+
+    → (the module, its gradients as one long array)
+    """
     shared = {id(parameter.data): parameter.data for parameter in module.parameters()}
     replica = copy.deepcopy(module, shared)
     parameters = replica.parameters()
-    gradients = shared_zeros(sum(p.data.size for p in parameters), parameters[0].data.dtype) if parameters else None
+    gradients = shared_zeros(sum(p.data.size for p in parameters), parameters[0].data.dtype)
     for p, gradient in zip(parameters, _views(gradients, parameters), strict=True):
         p.grad = gradient
-    return replica
+    return replica, gradients
 
 
 def flatten(parameters):

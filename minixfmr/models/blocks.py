@@ -26,7 +26,8 @@ class PostNorm(Residual):
     def forward(self, x, *inputs, rng=None, **options):
         f, saved_layer = self.layer.forward(x, *inputs, rng=rng, **options)
         f, saved_dropout = self.dropout.forward(f, rng)
-        y, saved_norm = self.norm.forward(x + f)
+        f += x
+        y, saved_norm = self.norm.forward(f)
         return y, (saved_layer, saved_dropout, saved_norm)
 
     def backward(self, dy, saved):
@@ -34,7 +35,7 @@ class PostNorm(Residual):
         dsum = self.norm.backward(dy, saved_norm)
         df = self.dropout.backward(dsum, saved_dropout)
         dx, *dmemory = _as_tuple(self.layer.backward(df, saved_layer))
-        dx = dx + dsum  # x went two ways: through f and past it
+        dx += dsum  # x went two ways: through f and past it
         return (dx, *dmemory) if dmemory else dx
 
     def attention_weights(self, saved):
@@ -49,13 +50,15 @@ class PreNorm(Residual):
         n, saved_norm = self.norm.forward(x)
         f, saved_layer = self.layer.forward(n, *inputs, rng=rng, **options)
         f, saved_dropout = self.dropout.forward(f, rng)
-        return x + f, (saved_norm, saved_layer, saved_dropout)
+        f += x
+        return f, (saved_norm, saved_layer, saved_dropout)
 
     def backward(self, dy, saved):
         saved_norm, saved_layer, saved_dropout = saved
         df = self.dropout.backward(dy, saved_dropout)
         dn, *dmemory = _as_tuple(self.layer.backward(df, saved_layer))
-        dx = self.norm.backward(dn, saved_norm) + dy  # x went two ways: through f and past it
+        dx = self.norm.backward(dn, saved_norm)
+        dx += dy  # x went two ways: through f and past it
         return (dx, *dmemory) if dmemory else dx
 
     def attention_weights(self, saved):

@@ -65,6 +65,7 @@ class Trainer:
         self.model, self.optimizer, self.schedule, self.data = model, optimizer, schedule, data
         self.accumulate, self.clip_norm, self.workers, self.seed = accumulate, clip_norm, workers, seed
         self.gradients = ParallelGradients(model, criterion or CrossEntropy(), workers)
+        self.parameters = model.parameters()
         self.progress = Progress()
 
     def run(self, epochs: int) -> Iterator[StepResult]:
@@ -86,9 +87,10 @@ class Trainer:
 
     def _step(self, batches):
         step = self.progress.step + 1
-        self.model.zero_grad()
+        for parameter in self.parameters:
+            parameter.grad.fill(0)
         loss, tokens = self.gradients(batches, [self.seed, step])
-        norm = clip_grad_norm(self.model.parameters(), self.clip_norm or math.inf)
+        norm = clip_grad_norm(self.parameters, self.clip_norm or math.inf)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingDiverged(
                 f"training diverged at step {step}: the loss is {loss}, the gradient norm {norm}. The weights are "

@@ -76,6 +76,10 @@ class AdamW:
             p, g, m, v = (array[start : start + self.BLOCK] for array in arrays)
             adamw_update(p, g, m, v, self.t, self.lr, beta1, beta2, self.eps, self.weight_decay)
 
+    def zero_grad(self) -> None:
+        """Set the gradients of its parameters to zero: model.zero_grad() in one array operation."""
+        self.flat.grad.fill(0)
+
     def state_dict(self) -> dict[str, Any]:
         """{"m", "v": numpy arrays, one number a parameter value, "t": steps taken}"""
         return {"m": to_numpy(self.m).copy(), "v": to_numpy(self.v).copy(), "t": self.t}

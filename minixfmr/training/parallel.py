@@ -59,8 +59,8 @@ class ParallelGradients:
             flatten(apart)
         self._arrays = [p.data for p in self.parameters]
         for _ in range(self.workers - 1):
-            replica = replicate(self.model)
-            compute = functools.partial(_helper_gradients, replica, self.criterion)
+            replica, gradients = replicate(self.model)
+            compute = functools.partial(_helper_gradients, replica, gradients, self.criterion)
             self._helpers.append((new_worker(compute), replica.parameters()))
 
 
@@ -79,8 +79,8 @@ def add_gradients(model, criterion, batches, worker, seed, count):
     return loss
 
 
-def _helper_gradients(replica, criterion, batches, worker, seed, count):
-    replica.zero_grad()
+def _helper_gradients(replica, gradients, criterion, batches, worker, seed, count):
+    gradients.fill(0)
     return add_gradients(replica, criterion, batches, worker, seed, count)
 
 
