@@ -88,7 +88,7 @@ def held_mb():
     return int(pages.read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20 if pages.exists() else 0.0
 
 
-def in_turn(sides, rounds=5, seconds=1.0):
+def in_turn(sides, rounds=5, seconds=1.0, warm=3):
     """Measure {name: (function, case)}. → {name: {"ms", "low", "high", "first": values of the first runs, "peak_mb"}}
 
     ms: the median over the rounds of the milliseconds of one run; low, high: the fastest and the slowest round. Every
@@ -98,8 +98,8 @@ def in_turn(sides, rounds=5, seconds=1.0):
     for name, (function, case) in sides.items():
         try:
             side = Side(function, **case)
-            first = side.run(3)["values"]
-            once = min(side.run(1)["seconds"] for _ in range(2))  # warm by now
+            first = side.run(warm)["values"]
+            once = side.run(1)["seconds"]
             running[name] = side, max(1, round(seconds / max(once, 1e-6)))
             results[name] = {"first": first, "times": [], **side.ready}
         except SideFailed as error:

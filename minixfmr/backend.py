@@ -12,6 +12,7 @@ import os
 from typing import Any
 
 import numpy
+from threadpoolctl import ThreadpoolController
 
 
 class BackendError(RuntimeError):
@@ -116,6 +117,20 @@ def keep_freed_memory():
     """Let the C library keep large arrays that are freed for the next ones, instead of asking the system for fresh
     pages each time, which costs a tenth of a training step. glibc learns it from one large block that is freed."""
     numpy.empty((32 << 20) - (1 << 16), "uint8")
+
+
+# --- threads of the matrix products
+
+
+@functools.cache
+def _blas():
+    return ThreadpoolController()  # looking for the libraries takes a while
+
+
+def one_blas_thread():
+    """For a `with`: each matrix product runs on one core, where the cores have other work, or the products are so
+    small that waiting for a second core costs more than it saves."""
+    return _blas().limit(limits=1, user_api="blas")
 
 
 # --- sums, as products with ones: BLAS adds up rows several times faster than .sum(axis) does

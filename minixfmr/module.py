@@ -117,6 +117,15 @@ class Module:
             parameter.data[...] = to_device(state[name], parameter.data.dtype)
 
 
+class Model(Module):
+    """A whole model. Its forward takes save=False where no backward follows: then no block keeps anything for it, and
+    the memory of one block serves all."""
+
+    def __call__(self, *inputs, **options):
+        """The output of forward alone."""
+        return self.forward(*inputs, save=False, **options)[0]
+
+
 def replicate(module):
     """A second module over the very same parameter values, with gradients of its own: work for another worker.
 

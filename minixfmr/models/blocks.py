@@ -200,10 +200,10 @@ class Encoder(_Stack):
             kinds[:1] = [ConvolutionBlock]
         super().__init__(kinds, config, rng, bidirectional)
 
-    def forward(self, x, mask=None, rng=None, caches=None):
+    def forward(self, x, mask=None, rng=None, caches=None, save=True):
         """x: (B, T, d) → (B, T, d)    mask: broadcastable to (B, H, T, T)
 
-        caches: one KeyValueCache a block when generating, see new_caches
+        caches: one KeyValueCache a block when generating, see new_caches. save: False where no backward follows
         """
         seen = caches[0].length if caches else 0
         caches = caches or [None] * len(self.blocks)
@@ -211,7 +211,9 @@ class Encoder(_Stack):
         saved_blocks = []
         for block, block_mask, cache in zip(self.blocks, masks, caches, strict=True):
             x, saved = block.forward(x, block_mask, rng, cache)
-            saved_blocks.append(saved)
+            if save:
+                saved_blocks.append(saved)
+            del saved  # in evaluation the next block may have its memory
         y, saved_norm = self._final_norm(x)
         return y, (saved_blocks, saved_norm)
 
@@ -238,10 +240,11 @@ class Decoder(_Stack):
         kinds = [DecoderBlock] * config.num_decoder_layers
         super().__init__(kinds, config.for_decoder(), rng, bidirectional=False)
 
-    def forward(self, x, memory, mask=None, memory_mask=None, rng=None, caches=None):
+    def forward(self, x, memory, mask=None, memory_mask=None, rng=None, caches=None, save=True):
         """x: (B, T, d)    memory: (B, S, d)    →    (B, T, d)
 
         mask: broadcastable to (B, H, T, T); memory_mask: to (B, H, T, S); caches: one pair a block, see new_caches
+        save: False where no backward follows
         """
         seen = caches[0][0].length if caches else 0
         caches = caches or [(None, None)] * len(self.blocks)
@@ -249,7 +252,9 @@ class Decoder(_Stack):
         saved_blocks = []
         for block, block_mask, cache in zip(self.blocks, masks, caches, strict=True):
             x, saved = block.forward(x, memory, block_mask, memory_mask, rng, cache)
-            saved_blocks.append(saved)
+            if save:
+                saved_blocks.append(saved)
+            del saved  # in evaluation the next block may have its memory
         y, saved_norm = self._final_norm(x)
         return y, (saved_blocks, saved_norm, memory.shape)
 

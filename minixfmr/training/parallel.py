@@ -3,9 +3,9 @@
 import functools
 import weakref
 
-from ..backend import is_shared, random_generator
+from ..backend import is_shared, one_blas_thread, random_generator
 from ..module import flatten, replicate
-from .workers import new_worker, one_blas_thread
+from .workers import new_worker
 
 
 class ParallelGradients:

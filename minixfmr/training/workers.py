@@ -5,25 +5,12 @@ second core would gain; a forked process has a lock of its own, and sees the sam
 the systems beside Linux do not bear a fork, and get threads.
 """
 
-import functools
 import multiprocessing
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from threadpoolctl import ThreadpoolController
-
-from ..backend import backend_name
-
-
-@functools.cache
-def _libraries():
-    return ThreadpoolController()  # looking for them takes a while
-
-
-def one_blas_thread():
-    """For a `with`: each matrix product runs on one core, since the workers share the cores out already."""
-    return _libraries().limit(limits=1, user_api="blas")
+from ..backend import backend_name, one_blas_thread
 
 
 class ThreadWorker:
