@@ -10,6 +10,7 @@ from ..backend import column_sum, random_generator, row_sum, xp
 from ..module import Module
 from .dropout import dropout, dropout_backward
 from .linear import Linear
+from .long_attention import long_attention, long_attention_backward, long_attention_weights
 
 
 def attention(query, key, value, mask=None, p=0.0, rng=None, bias=None, scale=None):
@@ -68,6 +69,34 @@ def heads_product(a, b):
     """a @ b:  (B, H, m, n), (B, H, n, dh) → (B, H, m, dh), laid out so that merge_heads is a view."""
     y = xp.empty((a.shape[0], a.shape[2], a.shape[1], b.shape[3]), a.dtype).swapaxes(1, 2)
     return xp.matmul(a, b, out=y)
+
+
+LONG = 512  # keys from which on attention by blocks is the faster one, too
+
+
+def attend(query, key, value, mask=None, p=0.0, rng=None, bias=None, scale=None):
+    """attention, or for long sequences long_attention, where there is neither dropout nor bias."""
+    is_long = key.shape[2] >= LONG and query.shape[2] > 1 and bias is None and (rng is None or p == 0)
+    if is_long:
+        y, saved = long_attention(query, key, value, mask, scale)
+    else:
+        y, saved = attention(query, key, value, mask, p, rng, bias, scale)
+    return y, (is_long, saved)
+
+
+def attend_backward(dy, saved):
+    """dL/dquery, dL/dkey, dL/dvalue, dL/dbias (None where there was none) for attend."""
+    is_long, saved = saved
+    return (*long_attention_backward(dy, saved), None) if is_long else attention_backward(dy, saved)
+
+
+def attend_weights(saved):
+    """The softmax weights (B, H, Tq, Tk), before dropout."""
+    is_long, saved = saved
+    if is_long:
+        return long_attention_weights(saved)
+    _, _, _, e, r, *_ = saved
+    return e.swapaxes(-1, -2) * r
 
 
 def split_heads(x, num_heads):
@@ -175,15 +204,17 @@ class MultiHeadAttention(Module):
 
     def attend(self, q, k, v, mask, rng):
         """What happens inside the heads; descendants do more here."""
-        return attention(q, k, v, mask, self.dropout, rng)
+        return attend(q, k, v, mask, self.dropout, rng)
 
     def attend_backward(self, dheads, saved):
-        return attention_backward(dheads, saved)[:3]
+        return attend_backward(dheads, saved)[:3]
+
+    def attend_weights(self, saved):
+        return attend_weights(saved)
 
     def attention_weights(self, saved):
         """The softmax weights (B, H, Tq, Tk), before dropout, out of what forward saved."""
-        _, _, _, (_, _, _, e, r, *_), _, _ = saved
-        return e.swapaxes(-1, -2) * r
+        return self.attend_weights(saved[3])
 
     def _keys_and_values(self, source):
         k, saved_key = self.key.forward(source)  # (B, Tk, d)
