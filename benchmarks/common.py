@@ -149,6 +149,13 @@ def machine():
     return {"cpu": model, "cores": CORES, "date": datetime.date.today().isoformat(), "versions": versions}
 
 
+def milliseconds(result):
+    """A result of in_turn for a table: the median, and the fastest and slowest round."""
+    if "failed" in result:
+        return f"failed: {result['failed'][:60]}"
+    return f"{result['ms']:.3g} ({result['low']:.3g}-{result['high']:.3g})"
+
+
 def table(header, rows):
     """A markdown table."""
     lines = [header, ["---"] * len(header), *rows]

@@ -14,7 +14,11 @@ import minixfmr
 from . import common
 
 # layers, d, heads, V
-MODELS = {"4 layers, d 128": (4, 128, 4, 4000), "4 layers, d 256": (4, 256, 8, 4000), "GPT-2 small": (12, 768, 12, 50257)}
+MODELS = {
+    "4 layers, d 128": (4, 128, 4, 4000),
+    "4 layers, d 256": (4, 256, 8, 4000),
+    "GPT-2 small": (12, 768, 12, 50257),
+}
 CASES = [(model, batch, beams) for model in MODELS for batch in (1, 16) for beams in (1, 4)]
 CASES = [case for case in CASES if case[0] != "GPT-2 small" or case[1] == 1]  # more takes minutes
 PROMPT, NEW = 16, 64

@@ -203,15 +203,12 @@ def row(case, dropout, measured, names):
             if not np.allclose(good[name]["first"], good["minixfmr"]["first"], rtol=AGREE):
                 raise SystemExit(f"{case}: the losses of {name} are {good[name]['first']}, not ours")
 
-    def milliseconds(r):
-        return f"{r['ms']:.3g} ({r['low']:.3g}-{r['high']:.3g})" if "ms" in r else f"failed: {r['failed'][:60]}"
-
     peers = [good[name]["ms"] for name in names if name != "minixfmr" and name in good]
     mine = good.get("minixfmr", {}).get("ms", float("nan"))
     ratio = f"{min(peers) / mine:.2f}" if peers else "-"
     peak = common.SGEMM_FLOPS / good["sgemm"]["ms"]  # operations a millisecond
     memory = ", ".join(f"{good[n]['peak_mb']:.0f}" if n in good else "-" for n in names)
-    times = [milliseconds(measured[name]) for name in names]
+    times = [common.milliseconds(measured[name]) for name in names]
     return [case, dropout, *times, ratio, f"{flops(case) / mine / peak:.0%}", memory]
 
 

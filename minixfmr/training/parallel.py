@@ -14,8 +14,11 @@ class ParallelGradients:
     Modules keep no state between forward and backward, so all workers read the same weights; each adds into
     gradients of its own, which are summed at the end. Each worker's matrix products then run on one core. The result
     does not depend on timing; a different number of workers changes it by rounding (and draws other dropout).
-    The helpers hold a copy of the model as it was at the first call, of which only the weights follow it.
+    The helpers hold a copy of the model as it was at the first call, of which only the weights follow it. A batch too
+    small to be worth a helper is computed by this process alone.
     """
+
+    SMALL = 1 << 22  # parameters times labels: a millisecond's work, which waiting for a helper would double
 
     def __init__(self, model, criterion, workers=1):
         if workers < 1:
@@ -34,16 +37,22 @@ class ParallelGradients:
         seed: of dropout, a sequence of ints; None leaves dropout out.
         """
         count = sum(self.criterion.count(batch["labels"]) for batch in batches)
-        n = self.workers
+        size = sum(p.data.size for p in self.parameters) * sum(batch["labels"].size for batch in batches)
+        n = self.workers if size > self.SMALL else 1
         parts = [[{name: array[w::n] for name, array in batch.items()} for batch in batches] for w in range(n)]
         if n == 1:
             return add_gradients(self.model, self.criterion, parts[0], 0, seed, count), count
         self._start_helpers()
-        for w, (worker, _) in enumerate(self._helpers, start=1):
-            worker.start(parts[w], w, seed, count)
-        with one_blas_thread():
-            losses = [add_gradients(self.model, self.criterion, parts[0], 0, seed, count)]
-        losses += [worker.result() for worker, _ in self._helpers]
+        try:
+            for w, (worker, _) in enumerate(self._helpers, start=1):
+                worker.start(parts[w], w, seed, count)
+            with one_blas_thread():
+                losses = [add_gradients(self.model, self.criterion, parts[0], 0, seed, count)]
+            losses += [worker.result() for worker, _ in self._helpers]
+        except BaseException:  # what the others still compute must not be taken for the next answer
+            _close(self._helpers)
+            self._arrays = []
+            raise
         for _, parameters in self._helpers:
             for own, total in zip(parameters, self.parameters, strict=True):
                 total.grad += own.grad

@@ -5,10 +5,12 @@ second core would gain; a forked process has a lock of its own, and sees the sam
 the systems beside Linux do not bear a fork, and get threads.
 """
 
+import contextlib
 import multiprocessing
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 from ..backend import backend_name, one_blas_thread
 
@@ -32,7 +34,7 @@ class ThreadWorker:
 class ForkedWorker:
     """The same in a copy of this process. It ends with this one, even when that is killed: its pipe then closes."""
 
-    _pipes: list = []  # our ends, of all workers
+    _pipes: ClassVar[list] = []  # our ends, of all workers
 
     def __init__(self, compute):
         context = multiprocessing.get_context("fork")
@@ -43,12 +45,13 @@ class ForkedWorker:
         theirs.close()
 
     def start(self, *arguments):
-        self._pipe.send(arguments)
+        with contextlib.suppress(OSError):  # a dead process is reported by result
+            self._pipe.send(arguments)
 
     def result(self):
         try:
             value = self._pipe.recv()
-        except EOFError as error:
+        except (EOFError, OSError) as error:
             raise RuntimeError("a worker process was killed; is there enough memory for so many?") from error
         if isinstance(value, BaseException):
             raise value
@@ -67,13 +70,13 @@ class ForkedWorker:
             while True:
                 try:
                     arguments = pipe.recv()
-                except EOFError:
+                    try:
+                        value = compute(*arguments)
+                    except Exception as error:
+                        value = error
+                    pipe.send(value)
+                except (EOFError, OSError):  # nobody is there any more
                     return
-                try:
-                    value = compute(*arguments)
-                except Exception as error:
-                    value = error
-                pipe.send(value)
 
 
 def new_worker(compute):
