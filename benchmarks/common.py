@@ -8,6 +8,7 @@ import argparse
 import datetime
 import importlib
 import json
+import multiprocessing
 import os
 import platform
 import statistics
@@ -75,11 +76,18 @@ def serve(function, case):
 
 
 def peak_mb():
-    """The most memory that this process ever held, in MiB."""
+    """The most memory that this process ever held, and what its workers hold beside it, in MiB."""
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024  # bytes or KiB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+    return own + sum(_own_mb(child.pid) for child in multiprocessing.active_children())
+
+
+def _own_mb(pid):
+    """The memory of another process that it shares with no other, in MiB."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
 
 
 def held_mb():
