@@ -14,14 +14,17 @@ and its arrays these, beside operators, indexing and, if they are not in host me
     T all any argmax astype base copy cumsum dtype fill max mean min ndim reshape shape size sum swapaxes transpose
 """
 
+import functools
 import importlib
 import math
+import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy
+from threadpoolctl import ThreadpoolController
 
 from .gpu import BackendError, import_cupy
 
@@ -131,29 +134,69 @@ def joined(arrays, axis):
     return numpy.concatenate(arrays, axis=axis)
 
 
+# --- memory
+
+
+def shared_zeros(size, dtype):
+    """A flat array of zeros, on a CPU in memory that processes forked from this one share with it."""
+    if _module is not numpy:
+        return xp.zeros(size, dtype)
+    return numpy.frombuffer(mmap.mmap(-1, max(size, 1) * numpy.dtype(dtype).itemsize), dtype, size)
+
+
+def is_shared(array):
+    """Whether an array is a view of one that shared_zeros made (or lies on a GPU, where nothing is forked)."""
+    return not isinstance(array, numpy.ndarray) or isinstance(getattr(array.base, "base", None), memoryview)
+
+
+def keep_freed_memory():
+    """Let the C library keep large arrays that are freed for the next ones, instead of asking the system for fresh
+    pages each time, which costs a tenth of a training step. glibc learns it from one large block that is freed."""
+    numpy.empty((32 << 20) - (1 << 16), "uint8")
+
+
+# --- threads of the matrix products
+
+
+@functools.cache
+def _blas():
+    return ThreadpoolController()  # looking for the libraries takes a while
+
+
+def one_blas_thread():
+    """For a `with`: each matrix product runs on one core, where the cores have other work, or the products are so
+    small that waiting for a second core costs more than it saves."""
+    return _blas().limit(limits=1, user_api="blas")
+
+
 # --- sums, as products with ones: BLAS adds up rows several times faster than NumPy's .sum(axis). CuPy's is one kernel,
 # where a product of stacked matrices with one vector is five and more
 
 
+@functools.lru_cache(256)
+def _filled(shape, value, dtype, module):
+    return module.full(shape, value, dtype)  # kept: making it would take a small model as long as the product
+
+
 def row_sum(x):
     """Sum over the last axis, which stays with length 1:  (..., n) → (..., 1)."""
-    return x.sum(axis=-1, keepdims=True) if _cuda else x @ xp.ones((x.shape[-1], 1), x.dtype)
+    return x.sum(axis=-1, keepdims=True) if _cuda else x @ _filled((x.shape[-1], 1), 1, x.dtype, _module)
 
 
 def row_mean(x):
     """Mean over the last axis, which stays with length 1:  (..., n) → (..., 1)."""
-    return x.mean(axis=-1, keepdims=True) if _cuda else x @ xp.full((x.shape[-1], 1), 1 / x.shape[-1], x.dtype)
+    return x.mean(axis=-1, keepdims=True) if _cuda else x @ _filled((x.shape[-1], 1), 1 / x.shape[-1], x.dtype, _module)
 
 
 def column_sum(x):
     """Sum over the last axis but one, which stays with length 1:  (..., m, n) → (..., 1, n)."""
-    return x.sum(axis=-2, keepdims=True) if _cuda else xp.ones((1, x.shape[-2]), x.dtype) @ x
+    return x.sum(axis=-2, keepdims=True) if _cuda else _filled((1, x.shape[-2]), 1, x.dtype, _module) @ x
 
 
 def sum_rows(x):
     """Sum over every axis but the last:  (..., n) → (n,)."""
     rows = x.reshape(-1, x.shape[-1])
-    return rows.sum(axis=0) if _cuda else xp.ones(len(rows), x.dtype) @ rows
+    return rows.sum(axis=0) if _cuda else _filled((len(rows),), 1, x.dtype, _module) @ rows
 
 
 def in_cache(size):
@@ -166,11 +209,32 @@ def add_at(table, ids, rows):
     """table[id] += row for each pair; unlike `table[ids] += rows`, an id that occurs twice counts twice.
 
     On a GPU in any order, so that two runs may differ by rounding.
+    ids: (N,)    rows: (N, ...)
     """
-    xp.add.at(table, ids, rows)
+    if _module is not numpy or not len(ids):
+        xp.add.at(table, ids, rows)
+        return
+    order = ids.argsort(kind="stable")  # equal ids side by side, so that a sum over each run of them does it
+    ordered = ids[order]
+    starts = numpy.flatnonzero(numpy.r_[True, ordered[1:] != ordered[:-1]])
+    table[ordered[starts]] += numpy.add.reduceat(rows[order], starts, axis=0)
 
 
-# --- the error function, which NumPy lacks, and CuPy keeps elsewhere
+# --- elementwise functions
+
+
+def in_blocks(function, *arrays):
+    """function(*arrays) of arrays of one shape, each element by itself, over blocks that stay in the cache: where
+    many cheap passes follow each other, memory is then read only once.
+
+    function(*blocks, out) fills the block out.
+    """
+    flat = [array.reshape(-1) for array in arrays]
+    out = xp.empty_like(flat[0])
+    for part in in_cache(out.size):
+        function(*(array[part] for array in flat), out[part])
+    return out.reshape(arrays[0].shape)
+
 
 # erf(x) = tanh(x · P(x²)) with P fitted by least squares on |x| ≤ 4.2, weighted by the error it causes;
 # beyond that erf is ±1 in float32. Largest error 1.4e-7, about the rounding of float32, at the price of a tanh.
@@ -191,14 +255,19 @@ def erf(x):
     if _cuda:
         return importlib.import_module("cupyx.scipy.special").erf(x)
     if x.dtype == xp.float32:
-        square = xp.minimum(x * x, 4.2**2)
-        p = xp.full_like(x, _ERF_P[-1])
-        for coefficient in _ERF_P[-2::-1]:  # Horner's rule
-            p *= square
-            p += coefficient
-        p *= x
-        return xp.tanh(p, out=p)
+        return in_blocks(_erf_float32, x)
     return to_device(_erf_exact(to_numpy(x)).astype(x.dtype))
+
+
+def _erf_float32(x, p):
+    square = xp.minimum(x * x, 4.2**2)
+    xp.multiply(square, _ERF_P[-1], out=p)
+    for coefficient in _ERF_P[-2:0:-1]:  # Horner's rule
+        p += coefficient
+        p *= square
+    p += _ERF_P[0]
+    p *= x
+    xp.tanh(p, out=p)
 
 
 # --- random numbers: drawn on the host, so that a seed gives the same weights and data order on every backend. Only
@@ -235,3 +304,4 @@ def random_keep(rng, shape, p):
 
 if os.environ.get("MINIXFMR_BACKEND"):
     use_backend(os.environ["MINIXFMR_BACKEND"])
+keep_freed_memory()

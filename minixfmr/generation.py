@@ -1,12 +1,15 @@
 """Generation: let a model write, one token after the other."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from .backend import fits_in_memory, random_generator, row_sum, to_device, to_numpy, xp
+from .backend import fits_in_memory, joined, one_blas_thread, random_generator, row_sum, to_device, to_numpy, xp
 from .models import DecoderOnly
 from .token_rules import RULES, apply_rules
+
+SMALL = 1 << 25  # multiplications a step that are not worth a second core
 
 
 def generate(
@@ -49,13 +52,15 @@ def generate(
     if do_sample and num_beams > 1:
         raise ValueError("do_sample=True draws one sequence and num_beams > 1 searches for the best: choose one")
     task = _Task(model, input_ids, attention_mask, max_new_tokens, use_cache, eos_token_id, rules)
-    if num_beams > 1:
-        return beam_search(task, num_beams, length_penalty, early_stopping, num_return_sequences)
-    if num_return_sequences > 1:
-        task.reorder([b for b in range(len(task.ids)) for _ in range(num_return_sequences)])
-    for _ in _steps(task, do_sample, temperature, top_k, top_p, seed):
-        pass
-    return task.ids
+    small = model.num_parameters() * len(task.ids) * num_beams < SMALL
+    with one_blas_thread() if small else nullcontext():
+        if num_beams > 1:
+            return beam_search(task, num_beams, length_penalty, early_stopping, num_return_sequences)
+        if num_return_sequences > 1:
+            task.reorder([b for b in range(len(task.ids)) for _ in range(num_return_sequences)])
+        for _ in _steps(task, do_sample, temperature, top_k, top_p, seed):
+            pass
+        return task.ids
 
 
 @dataclass
@@ -86,7 +91,8 @@ def generate_steps(
     alternatives. The other arguments are those of generate, without beams."""
     _require("top", top, _is_count(top), "an integer of at least 1")
     task = _Task(model, input_ids, attention_mask, max_new_tokens, True, eos_token_id, rules)
-    for token, p in _steps(task, do_sample, temperature, top_k, top_p, seed):
+    for token, scores, p in _steps(task, do_sample, temperature, top_k, top_p, seed):
+        p = xp.exp(log_softmax(scores)) if p is None else p
         best, values = _top(p, min(top, p.shape[-1]))
         chosen = to_numpy(xp.take_along_axis(p, to_device(token)[:, None], -1))[:, 0]
         yield Step(token, chosen, [list(zip(*pair, strict=True)) for pair in zip(best, values, strict=True)])
@@ -146,11 +152,12 @@ class _Task:
 
     def append(self, token):
         """Write a token (B,) to each sequence."""
-        self.ids = to_numpy([[*row, t] for row, t in zip(self.ids.tolist(), token.tolist(), strict=True)])
+        self.ids = joined([self.ids, token[:, None]], 1)  # (B, T + 1)
 
 
 def _steps(task, do_sample, temperature, top_k, top_p, seed):
-    """Write until every sequence has ended; yield (tokens (B,), probabilities (B, V)) for each position."""
+    """Write until every sequence has ended; yield for each position (tokens (B,), scores (B, V), the probabilities
+    drawn from (B, V) or None)."""
     _require("temperature", temperature, temperature > 0, "greater than 0 (for the likeliest token: do_sample=False)")
     _require("top_k", top_k, top_k is None or _is_count(top_k), "None or an integer of at least 1")
     _require("top_p", top_p, top_p is None or 0 < top_p <= 1, "None or in (0, 1]")
@@ -162,13 +169,13 @@ def _steps(task, do_sample, temperature, top_k, top_p, seed):
             p = sampling_probabilities(scores, temperature, top_k, top_p)
             token = _draw(p, rng)
         else:
-            p = xp.exp(log_softmax(scores))
+            p = None
             token = to_numpy(scores.argmax(-1))
         token[finished] = task.pad
         for eos in task.eos:
             finished |= token == eos
         task.append(token)
-        yield token, p
+        yield token, scores, p
 
 
 def sampling_probabilities(logits, temperature=1.0, top_k=None, top_p=None):
@@ -248,7 +255,9 @@ def beam_search(task, num_beams, length_penalty=1.0, early_stopping=False, num_r
         task.reorder(rows)
         task.append(to_numpy(tokens))
     winners = [ids for hypotheses in finished for _, ids in hypotheses[:num_return_sequences]]
-    fill = task.pad or task.eos[0] if task.published else task.pad  # Hugging Face takes a padding id of 0 for none
+    fill = (
+        task.pad or (*task.eos, task.pad)[0] if task.published else task.pad
+    )  # Hugging Face takes a padding id of 0 for none
     widest = max(map(len, winners))
     return to_numpy([[*ids, *[fill] * (widest - len(ids))] for ids in winners])
 

@@ -14,7 +14,7 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .backend import check_array, to_device, to_numpy, xp
+from .backend import check_array, shared_zeros, to_device, to_numpy, xp
 
 
 class Parameter:
@@ -118,21 +118,44 @@ class Module:
             parameter.data[...] = to_device(state[name], parameter.data.dtype)
 
 
+class Model(Module):
+    """A whole model. Its forward takes save=False where no backward follows: then no block keeps anything for it, and
+    the memory of one block serves all."""
+
+    def __call__(self, *inputs, **options):
+        """The output of forward alone."""
+        return self.forward(*inputs, save=False, **options)[0]
+
+
 def replicate(module):
-    """A second module over the very same parameter values, with gradients of its own: work for another thread."""
+    """A second module over the very same parameter values, with gradients of its own: work for another worker.
+
+    → (the module, its gradients as one long array)
+    """
     shared = {id(parameter.data): parameter.data for parameter in module.parameters()}
-    return copy.deepcopy(module, shared)
+    replica = copy.deepcopy(module, shared)
+    parameters = replica.parameters()
+    gradients = shared_zeros(sum(p.data.size for p in parameters), parameters[0].data.dtype)
+    for p, gradient in zip(parameters, _views(gradients, parameters), strict=True):
+        p.grad = gradient
+    return replica, gradients
 
 
 def flatten(parameters):
     """Move the parameters into one long Parameter, of which each becomes a view: one array operation then
     updates them all, however many they are."""
-    flat = Parameter(xp.concatenate([p.data.reshape(-1) for p in parameters]))
-    flat.grad = xp.concatenate([p.grad.reshape(-1) for p in parameters])
+    size, dtype = sum(p.data.size for p in parameters), parameters[0].data.dtype
+    flat = Parameter(shared_zeros(size, dtype))
+    views = zip(parameters, _views(flat.data, parameters), _views(flat.grad, parameters), strict=True)
+    for p, data, grad in views:
+        data[...], grad[...] = p.data, p.grad
+        p.data, p.grad = data, grad
+    return flat
+
+
+def _views(flat, parameters):
+    """Yield for each parameter its part of a flat array, in its shape."""
     start = 0
     for p in parameters:
-        end = start + p.data.size
-        p.data = flat.data[start:end].reshape(p.data.shape)
-        p.grad = flat.grad[start:end].reshape(p.grad.shape)
-        start = end
-    return flat
+        yield flat[start : start + p.data.size].reshape(p.data.shape)
+        start += p.data.size

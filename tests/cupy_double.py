@@ -277,7 +277,7 @@ class ufunc:
         self._ufunc.at(a._host, indices._host, b._host)
 
 
-UFUNCS = "add ceil cos divide exp log maximum minimum sign sin sqrt subtract tanh"
+UFUNCS = "add ceil cos divide exp log maximum minimum multiply sign sin sqrt subtract tanh"
 globals().update({name: ufunc(getattr(numpy, name)) for name in UFUNCS.split()})
 
 float32, inf, finfo = numpy.float32, numpy.inf, numpy.finfo

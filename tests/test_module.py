@@ -95,7 +95,7 @@ def test_flatten_keeps_values_and_makes_views(rng):
 
 def test_replicas_share_values_but_not_gradients():
     model = minixfmr.EncoderDecoder(small_config())
-    replica = replicate(model)
+    replica, _ = replicate(model)
     assert len(replica.parameters()) == len(model.parameters())  # what is tied stays tied
     for p, q in zip(model.parameters(), replica.parameters(), strict=True):
         assert p.data is q.data

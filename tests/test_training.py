@@ -185,6 +185,11 @@ class TestData:
                 TranslationData(sources, targets, config, 100)
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_too_small_to_share(monkeypatch):
+    monkeypatch.setattr(ParallelGradients, "SMALL", 0)
+
+
 def gradients(model, batches, workers=1, seed=None):
     model.zero_grad()
     loss, count = ParallelGradients(model, CrossEntropy(label_smoothing=0.1), workers)(batches, seed)

@@ -55,6 +55,10 @@ from .linear import (
     output_logits,
     output_logits_backward,
 )
+from .long_attention import (
+    long_attention,
+    long_attention_backward,
+)
 from .normalization import (
     LayerNorm,
     RMSNorm,

@@ -2,7 +2,7 @@
 
 import math
 
-from ..backend import erf, xp
+from ..backend import erf, in_blocks, xp
 from ..module import Module
 
 
@@ -31,15 +31,17 @@ def gelu(x):
 
 def gelu_backward(dy, saved):
     """dx = dy · (Φ + x φ),   φ = Φ' = exp(-x²/2) / √(2π)."""
-    x, phi = saved
-    d = x * x
+    return in_blocks(_gelu_derivative, *saved, dy)
+
+
+def _gelu_derivative(x, phi, dy, d):
+    xp.multiply(x, x, out=d)
     d *= -0.5
     xp.exp(d, out=d)
     d *= 1 / math.sqrt(2 * math.pi)  # φ
     d *= x
     d += phi
     d *= dy
-    return d
 
 
 def gelu_tanh(x):

@@ -6,16 +6,17 @@ as fast as one along its short rows. Nothing outside this file sees it.
 
 from typing import Any
 
-from ..backend import column_sum, random_generator, to_device, xp
+from ..backend import column_sum, random_generator, row_sum, to_device, xp
 from ..module import Module
 from .dropout import dropout, dropout_backward
 from .linear import Linear
+from .long_attention import long_attention, long_attention_backward, long_attention_weights
 
 
 def attention(query, key, value, mask=None, p=0.0, rng=None, bias=None, scale=None):
     """Scaled dot-product attention (Vaswani et al. 2017, eq. 1).
 
-        S = Q Kᵀ / √dh + bias,   W = softmax(S) over the keys,   y = dropout(W) V
+        S = Q Kᵀ / √dh + bias,   E = exp(S - max S),   Z = Σₖ E,   W = E / Z = softmax(S),   y = dropout(W) V
 
     query: (B, H, Tq, dh)    key, value: (B, H, Tk, dh)    →    y: (B, H, Tq, dh)
     mask: boolean, True = may attend, broadcastable to (B, H, Tq, Tk); a query that may attend to nothing yields 0
@@ -23,39 +24,79 @@ def attention(query, key, value, mask=None, p=0.0, rng=None, bias=None, scale=No
     bias: (B or 1, H, Tq, Tk), added to the scores (none in the paper). scale: in place of 1/√dh
     """
     scale = query.shape[-1] ** -0.5 if scale is None else scale
-    w = key @ (query * scale).swapaxes(-1, -2)  # (B, H, Tk, Tq)  Sᵀ
+    e = key @ (query * scale).swapaxes(-1, -2)  # (B, H, Tk, Tq)  Sᵀ
     if bias is not None:
-        w += bias.swapaxes(-1, -2)
+        e += bias.swapaxes(-1, -2)
     if mask is not None:
         visible = mask.swapaxes(-1, -2)  # (..., Tk, Tq)
-        w += (visible.astype(w.dtype) - 1) * xp.finfo(w.dtype).max  # hidden: as low as a number can be
-    w -= w.max(axis=-2, keepdims=True)  # softmax does not change, and exp cannot overflow
-    xp.exp(w, out=w)
-    total = column_sum(w)  # (B, H, 1, Tq)
-    w *= 1 / total if mask is None else visible.any(axis=-2, keepdims=True) / total
-    dropped, saved_dropout = dropout(w, p, rng)
-    y = dropped.swapaxes(-1, -2) @ value  # (B, H, Tq, dh)
-    return y, (query, key, value, w, dropped, saved_dropout, scale)  # for dK, dQ, dW;  w: softmax
+        e += (visible.astype(e.dtype) - 1) * xp.finfo(e.dtype).max  # hidden: as low as a number can be
+    e -= e.max(axis=-2, keepdims=True)  # softmax does not change, and exp cannot overflow
+    xp.exp(e, out=e)
+    r = 1 / column_sum(e)  # (B, H, 1, Tq)  1 / Z
+    if mask is not None:
+        r *= visible.any(axis=-2, keepdims=True)
+    r = r.swapaxes(-1, -2)  # (B, H, Tq, 1)
+    dropped, saved_dropout = dropout(e, p, rng)
+    y = heads_product(dropped.swapaxes(-1, -2), value)  # (B, H, Tq, dh)
+    y *= r  # here and not on E, since y is smaller
+    return y, (query, key, value, e, r, dropped, saved_dropout, y, scale)  # for dK, dQ, dW;  e · r: softmax;  y: for dS
 
 
 def attention_backward(dy, saved):
     """dL/dquery, dL/dkey, dL/dvalue, dL/dbias for attention.
 
-    W's columns (rows of the paper) each sum to 1: raising one weight lowers the others, hence the second term of dS.
+    Each query's weights sum to 1: raising one lowers the others, hence the second term of dS. It needs no pass over
+    the weights, since Σₖ W · dW = Σₖ dropout(W) · (dy Vᵀ) = y · dy.
 
-        dV = dropout(W)ᵀ dy,   dW = dropout_backward(dy Vᵀ),   dS = W · dW - W · Σₖ W · dW
+        dV = dropout(W)ᵀ dy,   dW = dropout_backward(dy Vᵀ),   dS = W · (dW - y · dy)
         dQ = dS K / √dh,   dK = dSᵀ Q / √dh,   dbias = dS: (B, H, Tq, Tk), to be summed where bias was broadcast
     """
-    query, key, value, w, dropped, saved_dropout, scale = saved
-    dvalue = dropped @ dy  # (B, H, Tk, dh)
-    dw = dropout_backward(value @ dy.swapaxes(-1, -2), saved_dropout)  # (B, H, Tk, Tq)
-    ds = w * dw
-    ds -= w * column_sum(ds)
-    dquery = ds.swapaxes(-1, -2) @ key  # (B, H, Tq, dh)
-    dkey = ds @ query  # (B, H, Tk, dh)
+    query, key, value, e, r, dropped, saved_dropout, y, scale = saved
+    inner = row_sum(y * dy) * r  # (B, H, Tq, 1)
+    dy = dy * r  # E instead of W = E r below: the r is here
+    dvalue = heads_product(dropped, dy)  # (B, H, Tk, dh)
+    ds = dropout_backward(value @ dy.swapaxes(-1, -2), saved_dropout)  # (B, H, Tk, Tq)
+    ds -= inner.swapaxes(-1, -2)
+    ds *= e
+    dquery = heads_product(ds.swapaxes(-1, -2), key)  # (B, H, Tq, dh)
+    dkey = heads_product(ds, query)  # (B, H, Tk, dh)
     dquery *= scale
     dkey *= scale
     return dquery, dkey, dvalue, ds.swapaxes(-1, -2)
+
+
+def heads_product(a, b):
+    """a @ b:  (B, H, m, n), (B, H, n, dh) → (B, H, m, dh), laid out so that merge_heads is a view."""
+    y = xp.empty((a.shape[0], a.shape[2], a.shape[1], b.shape[3]), a.dtype).swapaxes(1, 2)
+    return xp.matmul(a, b, out=y)
+
+
+LONG = 512  # keys from which on attention by blocks is the faster one, too
+
+
+def attend(query, key, value, mask=None, p=0.0, rng=None, bias=None, scale=None):
+    """attention, or for long sequences long_attention, where there is neither dropout nor bias."""
+    is_long = key.shape[2] >= LONG and query.shape[2] > 1 and bias is None and (rng is None or p == 0)
+    if is_long:
+        y, saved = long_attention(query, key, value, mask, scale)
+    else:
+        y, saved = attention(query, key, value, mask, p, rng, bias, scale)
+    return y, (is_long, saved)
+
+
+def attend_backward(dy, saved):
+    """dL/dquery, dL/dkey, dL/dvalue, dL/dbias (None where there was none) for attend."""
+    is_long, saved = saved
+    return (*long_attention_backward(dy, saved), None) if is_long else attention_backward(dy, saved)
+
+
+def attend_weights(saved):
+    """The softmax weights (B, H, Tq, Tk), before dropout."""
+    is_long, saved = saved
+    if is_long:
+        return long_attention_weights(saved)
+    _, _, _, e, r, *_ = saved
+    return e.swapaxes(-1, -2) * r
 
 
 def split_heads(x, num_heads):
@@ -156,19 +197,24 @@ class MultiHeadAttention(Module):
         dx = self.query.backward(merge_heads(dq), saved_query)  # (B, Tq, d)
         dmemory = self.key.backward(merge_heads(dk), saved_key)  # (B, Tk, d)
         dmemory += self.value.backward(merge_heads(dv), saved_value)
-        return dx + dmemory if is_self else (dx, dmemory)
+        if not is_self:
+            return dx, dmemory
+        dx += dmemory
+        return dx
 
     def attend(self, q, k, v, mask, rng):
         """What happens inside the heads; descendants do more here."""
-        return attention(q, k, v, mask, self.dropout, rng)
+        return attend(q, k, v, mask, self.dropout, rng)
 
     def attend_backward(self, dheads, saved):
-        return attention_backward(dheads, saved)[:3]
+        return attend_backward(dheads, saved)[:3]
+
+    def attend_weights(self, saved):
+        return attend_weights(saved)
 
     def attention_weights(self, saved):
         """The softmax weights (B, H, Tq, Tk), before dropout, out of what forward saved."""
-        _, _, _, (_, _, _, w, *_), _, _ = saved
-        return w.swapaxes(-1, -2)
+        return self.attend_weights(saved[3])
 
     def _keys_and_values(self, source):
         k, saved_key = self.key.forward(source)  # (B, Tk, d)

@@ -1,7 +1,7 @@
 """The attention of the Transformer's descendants, as one more layer over the plain one."""
 
 from ..backend import random_generator, xp
-from .attention import MultiHeadAttention, attention, attention_backward
+from .attention import MultiHeadAttention, attend, attend_backward, attend_weights
 from .linear import Linear
 
 
@@ -63,13 +63,13 @@ class VariantAttention(MultiHeadAttention):
         k, v = repeat_heads(k, times), repeat_heads(v, times)  # (B, H, Tk, dh)
         if self.score_bias is not None:
             bias, saved_bias = self.score_bias.forward(q, k)
-        y, saved = attention(q, k, v, mask, self.dropout, rng, bias, self.scale)
-        return y, (*saved, times, turns, saved_bias)
+        y, saved = attend(q, k, v, mask, self.dropout, rng, bias, self.scale)
+        return y, (saved, times, turns, saved_bias)
 
     def attend_backward(self, dheads, saved):
         """dheads: (B, H, Tq, dh) → dL/dq (B, H, Tq, dh), dL/dk, dL/dv (B, Hk, Tk, dh)"""
-        *saved, times, turns, saved_bias = saved
-        dq, dk, dv, dbias = attention_backward(dheads, saved)
+        saved, times, turns, saved_bias = saved
+        dq, dk, dv, dbias = attend_backward(dheads, saved)
         if self.score_bias is not None:
             dq_bias, dk_bias = self.score_bias.backward(dbias, saved_bias)
             dq, dk = dq + dq_bias, dk + dk_bias
@@ -78,3 +78,6 @@ class VariantAttention(MultiHeadAttention):
             turn_q, turn_k = turns
             dq, dk = self.rotary.backward(dq, turn_q), self.rotary.backward(dk, turn_k)
         return dq, dk, dv
+
+    def attend_weights(self, saved):
+        return attend_weights(saved[0])

@@ -26,7 +26,8 @@ class PostNorm(Residual):
     def forward(self, x, *inputs, rng=None, **options):
         f, saved_layer = self.layer.forward(x, *inputs, rng=rng, **options)
         f, saved_dropout = self.dropout.forward(f, rng)
-        y, saved_norm = self.norm.forward(x + f)
+        f += x
+        y, saved_norm = self.norm.forward(f)
         return y, (saved_layer, saved_dropout, saved_norm)
 
     def backward(self, dy, saved):
@@ -34,7 +35,7 @@ class PostNorm(Residual):
         dsum = self.norm.backward(dy, saved_norm)
         df = self.dropout.backward(dsum, saved_dropout)
         dx, *dmemory = _as_tuple(self.layer.backward(df, saved_layer))
-        dx = dx + dsum  # x went two ways: through f and past it
+        dx += dsum  # x went two ways: through f and past it
         return (dx, *dmemory) if dmemory else dx
 
     def attention_weights(self, saved):
@@ -49,13 +50,15 @@ class PreNorm(Residual):
         n, saved_norm = self.norm.forward(x)
         f, saved_layer = self.layer.forward(n, *inputs, rng=rng, **options)
         f, saved_dropout = self.dropout.forward(f, rng)
-        return x + f, (saved_norm, saved_layer, saved_dropout)
+        f += x
+        return f, (saved_norm, saved_layer, saved_dropout)
 
     def backward(self, dy, saved):
         saved_norm, saved_layer, saved_dropout = saved
         df = self.dropout.backward(dy, saved_dropout)
         dn, *dmemory = _as_tuple(self.layer.backward(df, saved_layer))
-        dx = self.norm.backward(dn, saved_norm) + dy  # x went two ways: through f and past it
+        dx = self.norm.backward(dn, saved_norm)
+        dx += dy  # x went two ways: through f and past it
         return (dx, *dmemory) if dmemory else dx
 
     def attention_weights(self, saved):
@@ -197,10 +200,10 @@ class Encoder(_Stack):
             kinds[:1] = [ConvolutionBlock]
         super().__init__(kinds, config, rng, bidirectional)
 
-    def forward(self, x, mask=None, rng=None, caches=None):
+    def forward(self, x, mask=None, rng=None, caches=None, save=True):
         """x: (B, T, d) → (B, T, d)    mask: broadcastable to (B, H, T, T)
 
-        caches: one KeyValueCache a block when generating, see new_caches
+        caches: one KeyValueCache a block when generating, see new_caches. save: False where no backward follows
         """
         seen = caches[0].length if caches else 0
         caches = caches or [None] * len(self.blocks)
@@ -208,7 +211,9 @@ class Encoder(_Stack):
         saved_blocks = []
         for block, block_mask, cache in zip(self.blocks, masks, caches, strict=True):
             x, saved = block.forward(x, block_mask, rng, cache)
-            saved_blocks.append(saved)
+            if save:
+                saved_blocks.append(saved)
+            del saved  # in evaluation the next block may have its memory
         y, saved_norm = self._final_norm(x)
         return y, (saved_blocks, saved_norm)
 
@@ -235,10 +240,11 @@ class Decoder(_Stack):
         kinds = [DecoderBlock] * config.num_decoder_layers
         super().__init__(kinds, config.for_decoder(), rng, bidirectional=False)
 
-    def forward(self, x, memory, mask=None, memory_mask=None, rng=None, caches=None):
+    def forward(self, x, memory, mask=None, memory_mask=None, rng=None, caches=None, save=True):
         """x: (B, T, d)    memory: (B, S, d)    →    (B, T, d)
 
         mask: broadcastable to (B, H, T, T); memory_mask: to (B, H, T, S); caches: one pair a block, see new_caches
+        save: False where no backward follows
         """
         seen = caches[0][0].length if caches else 0
         caches = caches or [(None, None)] * len(self.blocks)
@@ -246,7 +252,9 @@ class Decoder(_Stack):
         saved_blocks = []
         for block, block_mask, cache in zip(self.blocks, masks, caches, strict=True):
             x, saved = block.forward(x, memory, block_mask, memory_mask, rng, cache)
-            saved_blocks.append(saved)
+            if save:
+                saved_blocks.append(saved)
+            del saved  # in evaluation the next block may have its memory
         y, saved_norm = self._final_norm(x)
         return y, (saved_blocks, saved_norm, memory.shape)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..backend import joined, random_generator, to_device, to_numpy
-from ..module import Module, Parameter
+from ..module import Model, Parameter
 from .blocks import Encoder
 from .config import ConfigError
 from .heads import LanguageModelHead, PooledClassifier, TokenClassifier
@@ -28,7 +28,7 @@ class PromptState:
             cache.reorder(rows)
 
 
-class DecoderOnly(Module):
+class DecoderOnly(Model):
     """Predicts the token that follows each token: the blocks of an encoder under a look-ahead mask.
 
     config.head: "causal_lm" (the default), "sequence_classification" (for which pooling = "last" makes sense),
@@ -55,13 +55,13 @@ class DecoderOnly(Module):
         elif config.head != "none":
             raise ConfigError(f"DecoderOnly has no head {config.head!r}, which looks both ways: use EncoderOnly")
 
-    def forward(self, input_ids, attention_mask=None, position_ids=None, mask=None, rng=None):
+    def forward(self, input_ids, attention_mask=None, position_ids=None, mask=None, rng=None, save=True):
         """input_ids: (B, T) integers → by head: logits of the token after each, (B, T, V), or (B, num_labels),
         (B, T, num_labels), (B, T, d)
 
         attention_mask: (B, T), 1 where there is a real token; None: everywhere
         position_ids: (B, T), in place of 0, 1, 2 ...   mask: in place of the look-ahead mask, such as prefix_mask
-        rng: a generator for dropout while training; None in evaluation
+        rng: a generator for dropout while training; None in evaluation. save: False where no backward follows
         Raises TypeError or ValueError for ids, masks or shapes that do not fit.
         """
         _, T = check_inputs(input_ids, attention_mask)
@@ -69,7 +69,7 @@ class DecoderOnly(Module):
         if attention_mask is not None:
             mask = mask & padding_mask(attention_mask)
         x, saved_embedding = self.embedding.forward(input_ids, rng, position_ids=position_ids)
-        y, saved_decoder = self.decoder.forward(x, mask, rng)  # (B, T, d)
+        y, saved_decoder = self.decoder.forward(x, mask, rng, save=save)  # (B, T, d)
         if self.head is None:
             return y, (saved_embedding, saved_decoder, None)
         logits, saved_head = self.head.forward(y, attention_mask)
@@ -106,6 +106,6 @@ class DecoderOnly(Module):
             mask = padding if mask is None else mask & padding
             positions = (real.cumsum(axis=1) - 1).clip(0)[:, seen:]  # padding on the left does not count
         x, _ = self.embedding.forward(ids, offset=seen, position_ids=positions)
-        y, _ = self.decoder.forward(x, mask, caches=state.caches)
+        y, _ = self.decoder.forward(x, mask, caches=state.caches, save=False)
         state.length += T
         return self.head(y[:, -1])  # (B, V)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..backend import random_generator, to_device, to_numpy
-from ..module import Module, Parameter
+from ..module import Model, Parameter
 from .blocks import Decoder, Encoder
 from .config import ConfigError
 from .heads import LanguageModelHead, SequenceClassifier
@@ -31,7 +31,7 @@ class DecodingState:
                 cache.reorder(rows)
 
 
-class EncoderDecoder(Module):
+class EncoderDecoder(Model):
     """Reads a source sequence, writes a target sequence.
 
     The encoder turns the source into a memory, (B, S, d). The decoder predicts each target token from the tokens
@@ -61,22 +61,24 @@ class EncoderDecoder(Module):
                 f"EncoderDecoder has no head {config.head!r}: choose seq2seq_lm or sequence_classification"
             )
 
-    def forward(self, input_ids, decoder_input_ids, attention_mask=None, decoder_attention_mask=None, rng=None):
+    def forward(
+        self, input_ids, decoder_input_ids, attention_mask=None, decoder_attention_mask=None, rng=None, save=True
+    ):
         """Predict, at each target position, the token that follows (teacher forcing: the true ones before are given).
 
         input_ids: (B, S), decoder_input_ids: (B, T), integers → logits: (B, T, V)
         With head "sequence_classification" → (B, num_labels), with "none" → (B, T, d)
         attention_mask: (B, S), decoder_attention_mask: (B, T): 1 where there is a real token; None: everywhere
-        rng: a generator for dropout while training; None in evaluation
+        rng: a generator for dropout while training; None in evaluation. save: False where no backward follows
         Raises TypeError or ValueError for ids, masks or shapes that do not fit.
         """
         B, T = check_inputs(decoder_input_ids, decoder_attention_mask, "decoder_")
         mask = causal_mask(T)
         if decoder_attention_mask is not None:
             mask = mask & padding_mask(decoder_attention_mask)
-        memory, memory_mask, saved_encoder = self._encode(input_ids, attention_mask, rng, B)
+        memory, memory_mask, saved_encoder = self._encode(input_ids, attention_mask, rng, B, save)
         x, saved_target = self.target.forward(decoder_input_ids, rng)  # (B, T, d)
-        y, saved_decoder = self.decoder.forward(x, memory, mask, memory_mask, rng)
+        y, saved_decoder = self.decoder.forward(x, memory, mask, memory_mask, rng, save=save)
         if self.head is None:
             return y, (saved_encoder, saved_target, saved_decoder, None)
         # where a classifier pools: its decoder reads the source once more, shifted right (Lewis et al. 2020, fig. 3a)
@@ -106,7 +108,7 @@ class EncoderDecoder(Module):
         needs: the memory, and empty key/value caches)"""
         if not isinstance(self.head, LanguageModelHead):
             raise ConfigError(f"a model with head {self.config.head!r} writes nothing: its head must be seq2seq_lm")
-        memory, memory_mask, _ = self._encode(input_ids, attention_mask)
+        memory, memory_mask, _ = self._encode(input_ids, attention_mask, save=False)
         ids = to_numpy([[self.config.decoder_start_token_id]] * len(memory))  # (B, 1)
         return ids, DecodingState(memory, memory_mask, self.decoder.new_caches())
 
@@ -115,13 +117,13 @@ class EncoderDecoder(Module):
         T, seen = ids.shape[1], state.length
         x, _ = self.target.forward(ids, offset=seen)  # (B, T, d)
         mask = causal_mask(T, seen + T) if T > 1 else None
-        y, _ = self.decoder.forward(x, state.memory, mask, state.memory_mask, caches=state.caches)
+        y, _ = self.decoder.forward(x, state.memory, mask, state.memory_mask, caches=state.caches, save=False)
         state.length += T
         return self.head(y[:, -1])  # (B, V)
 
-    def _encode(self, input_ids, attention_mask, rng=None, batch=None):
+    def _encode(self, input_ids, attention_mask, rng=None, batch=None, save=True):
         check_inputs(input_ids, attention_mask, batch=batch)
         mask = None if attention_mask is None else padding_mask(attention_mask)  # (B, 1, 1, S)
         x, saved_source = self.source.forward(input_ids, rng)  # (B, S, d)
-        memory, saved_stack = self.encoder.forward(x, mask, rng)
+        memory, saved_stack = self.encoder.forward(x, mask, rng, save=save)
         return memory, mask, (saved_source, saved_stack)

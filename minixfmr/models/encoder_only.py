@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..backend import random_generator, xp
-from ..module import Module
+from ..module import Model
 from .blocks import Encoder
 from .config import ConfigError
 from .heads import MaskedLMHead, SequenceClassifier, TokenClassifier, pool
@@ -11,7 +11,7 @@ from .inputs import InputEmbedding, check_inputs
 from .masks import padding_mask
 
 
-class EncoderOnly(Module):
+class EncoderOnly(Model):
     """Reads a sequence both ways, and gives a vector for each token, or what its head makes of them.
 
     config.head: "masked_lm" (the default), "sequence_classification", "token_classification", or "none": the vectors.
@@ -35,15 +35,15 @@ class EncoderOnly(Module):
                 f"head {config.head!r} needs a look-ahead mask, which EncoderOnly has not: use DecoderOnly"
             )
 
-    def forward(self, input_ids, attention_mask=None, token_type_ids=None, rng=None):
+    def forward(self, input_ids, attention_mask=None, token_type_ids=None, rng=None, save=True):
         """input_ids: (B, T) integers → by head: logits (B, T, V), (B, num_labels), (B, T, num_labels), or (B, T, d)
 
         attention_mask: (B, T), 1 where there is a real token; None: everywhere
         token_type_ids: (B, T) integers, such as 0 for a first and 1 for a second sentence; None: 0
-        rng: a generator for dropout while training; None in evaluation
+        rng: a generator for dropout while training; None in evaluation. save: False where no backward follows
         Raises TypeError or ValueError for ids, masks or shapes that do not fit.
         """
-        y, saved = self._encode(input_ids, attention_mask, token_type_ids, rng)  # (B, T, d)
+        y, saved = self._encode(input_ids, attention_mask, token_type_ids, rng, save)  # (B, T, d)
         if self.head is None:
             return y, (*saved, None)
         logits, saved_head = self.head.forward(y, attention_mask)
@@ -61,7 +61,7 @@ class EncoderOnly(Module):
 
     def token_embeddings(self, input_ids, attention_mask=None, token_type_ids=None):
         """The vector of each token in its context, before the head: (B, T, d)."""
-        return self._encode(input_ids, attention_mask, token_type_ids)[0]
+        return self._encode(input_ids, attention_mask, token_type_ids, save=False)[0]
 
     def sentence_embeddings(self, input_ids, attention_mask=None, token_type_ids=None):
         """One vector of length 1 a sentence, the mean over its tokens (Reimers & Gurevych 2019): (B, d)."""
@@ -69,12 +69,12 @@ class EncoderOnly(Module):
         s, _ = pool(x, attention_mask, "mean")
         return s / xp.maximum(xp.sqrt((s * s).sum(axis=-1, keepdims=True)), 1e-12)
 
-    def _encode(self, input_ids, attention_mask, token_type_ids, rng=None):
+    def _encode(self, input_ids, attention_mask, token_type_ids, rng=None, save=True):
         check_inputs(input_ids, attention_mask)
         mask = real = None
         if attention_mask is not None:
             mask = padding_mask(attention_mask)  # (B, 1, 1, T)
             real = mask[:, 0, 0, :, None].astype(self.config.dtype)  # (B, T, 1)
         x, saved_embedding = self.embedding.forward(input_ids, rng, token_type_ids=token_type_ids, real=real)
-        y, saved_encoder = self.encoder.forward(x, mask, rng)  # (B, T, d)
+        y, saved_encoder = self.encoder.forward(x, mask, rng, save=save)  # (B, T, d)
         return y, (saved_embedding, saved_encoder)

@@ -60,10 +60,6 @@ class AdamW:
         self.t = 0
         self.lr, self.betas, self.eps, self.weight_decay = lr, betas, eps, weight_decay
 
-    def zero_grad(self) -> None:
-        """Set every gradient to zero, in place and all at once."""
-        self.flat.grad.fill(0)
-
     def step(self) -> None:
         """Update every parameter from its gradient, which stays as it is."""
         if any(p.data.base is not self.flat.data or p.grad.base is not self.flat.grad for p in self.parameters):
@@ -77,6 +73,10 @@ class AdamW:
         for block in in_cache(self.m.size):
             p, g, m, v = (array[block] for array in arrays)
             adamw_update(p, g, m, v, self.t, self.lr, beta1, beta2, self.eps, self.weight_decay)
+
+    def zero_grad(self) -> None:
+        """Set the gradients of its parameters to zero: model.zero_grad() in one array operation."""
+        self.flat.grad.fill(0)
 
     def state_dict(self) -> dict[str, Any]:
         """{"m", "v": numpy arrays, one number a parameter value, "t": steps taken}"""

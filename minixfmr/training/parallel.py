@@ -1,28 +1,33 @@
-"""Data parallelism: NumPy lets go of Python's lock while it computes, so threads can share out a batch."""
+"""Data parallelism: workers share out the rows of a batch."""
 
-from concurrent.futures import ThreadPoolExecutor
+import functools
+import weakref
 
-from threadpoolctl import ThreadpoolController
-
-from ..backend import random_generator
-from ..module import replicate
+from ..backend import is_shared, one_blas_thread, random_generator
+from ..module import flatten, replicate
+from .workers import new_worker
 
 
 class ParallelGradients:
-    """The loss and gradients of a batch, computed by several threads on a part of its rows each.
+    """The loss and gradients of a batch, computed by several workers on a part of its rows each.
 
-    Modules keep no state between forward and backward, so all threads read the same weights; each adds into
-    gradients of its own, which are summed at the end. Each thread's matrix products then run on one core. The result
+    Modules keep no state between forward and backward, so all workers read the same weights; each adds into
+    gradients of its own, which are summed at the end. Each worker's matrix products then run on one core. The result
     does not depend on timing; a different number of workers changes it by rounding (and draws other dropout).
+    The helpers hold a copy of the model as it was at the first call, of which only the weights follow it. A batch too
+    small to be worth a helper is computed by this process alone.
     """
+
+    SMALL = 1 << 22  # parameters times labels: a millisecond's work, which waiting for a helper would double
 
     def __init__(self, model, criterion, workers=1):
         if workers < 1:
             raise ValueError(f"workers must be at least 1, got {workers}")
-        self.model, self.criterion = model, criterion
-        self.replicas = [replicate(model) for _ in range(workers - 1)]
-        self._threads = ThreadPoolExecutor(workers) if workers > 1 else None
-        self._blas = ThreadpoolController()
+        self.model, self.criterion, self.workers = model, criterion, workers
+        self.parameters = model.parameters()
+        self._arrays: list = []  # of the parameters, when the helpers began
+        self._helpers: list = []  # all workers but the first, which is this process: (worker, its Parameters)
+        weakref.finalize(self, _close, self._helpers)
 
     def __call__(self, batches, seed=None):
         """Add the gradients of the mean loss over all labels of the batches; return that loss and the label count.
@@ -31,34 +36,63 @@ class ParallelGradients:
         same as one large batch, in less memory (gradient accumulation): each label weighs the same, wherever it is.
         seed: of dropout, a sequence of ints; None leaves dropout out.
         """
-        models = [self.model, *self.replicas]
-        for replica in self.replicas:
-            for own, shared in zip(replica.parameters(), self.model.parameters(), strict=True):
-                own.data = shared.data
-                own.grad.fill(0)
         count = sum(self.criterion.count(batch["labels"]) for batch in batches)
-        loss = 0.0
-        for number, batch in enumerate(batches):
-            parts = [{name: array[w :: len(models)] for name, array in batch.items()} for w in range(len(models))]
-            seeds = [None if seed is None else [*seed, number, w] for w in range(len(models))]
-            work = [job for job in zip(models, parts, seeds, strict=True) if len(job[1]["labels"])]
-            loss += sum(self._run(work, count))
-        for replica in self.replicas:
-            for own, total in zip(replica.parameters(), self.model.parameters(), strict=True):
+        size = sum(p.data.size for p in self.parameters) * sum(batch["labels"].size for batch in batches)
+        n = self.workers if size > self.SMALL else 1
+        parts = [[{name: array[w::n] for name, array in batch.items()} for batch in batches] for w in range(n)]
+        if n == 1:
+            return add_gradients(self.model, self.criterion, parts[0], 0, seed, count), count
+        self._start_helpers()
+        try:
+            for w, (worker, _) in enumerate(self._helpers, start=1):
+                worker.start(parts[w], w, seed, count)
+            with one_blas_thread():
+                losses = [add_gradients(self.model, self.criterion, parts[0], 0, seed, count)]
+            losses += [worker.result() for worker, _ in self._helpers]
+        except BaseException:  # what the others still compute must not be taken for the next answer
+            _close(self._helpers)
+            self._arrays = []
+            raise
+        for _, parameters in self._helpers:
+            for own, total in zip(parameters, self.parameters, strict=True):
                 total.grad += own.grad
-        return loss, count
+        return sum(losses), count
 
-    def _run(self, work, count):
-        if self._threads is None:
-            return [self._part(model, batch, seed, count) for model, batch, seed in work]
-        with self._blas.limit(limits=1, user_api="blas"):
-            parts = [self._threads.submit(self._part, model, batch, seed, count) for model, batch, seed in work]
-            return [part.result() for part in parts]
+    def _start_helpers(self):
+        """Begin, or begin anew where an array has been replaced since, by an optimizer made later."""
+        if self._arrays and all(p.data is array for p, array in zip(self.parameters, self._arrays, strict=True)):
+            return
+        _close(self._helpers)
+        apart = [p for p in self.parameters if not is_shared(p.data)]
+        if apart:
+            flatten(apart)
+        self._arrays = [p.data for p in self.parameters]
+        for _ in range(self.workers - 1):
+            replica, gradients = replicate(self.model)
+            compute = functools.partial(_helper_gradients, replica, gradients, self.criterion)
+            self._helpers.append((new_worker(compute), replica.parameters()))
 
-    def _part(self, model, batch, seed, count):
+
+def add_gradients(model, criterion, batches, worker, seed, count):
+    """Add the gradients of the summed losses of the batches, each divided by count; return that loss."""
+    loss = 0.0
+    for number, batch in enumerate(batches):
         inputs = {name: array for name, array in batch.items() if name != "labels"}
-        rng = None if seed is None else random_generator(seed)
+        if not len(batch["labels"]):  # fewer rows than workers
+            continue
+        rng = None if seed is None else random_generator([*seed, number, worker])
         logits, saved = model.forward(**inputs, rng=rng)
-        loss, saved_loss = self.criterion.forward(logits, batch["labels"], count)
-        model.backward(self.criterion.backward(saved_loss), saved)
-        return loss
+        part, saved_loss = criterion.forward(logits, batch["labels"], count)
+        model.backward(criterion.backward(saved_loss), saved)
+        loss += part
+    return loss
+
+
+def _helper_gradients(replica, gradients, criterion, batches, worker, seed, count):
+    gradients.fill(0)
+    return add_gradients(replica, criterion, batches, worker, seed, count)
+
+
+def _close(helpers):
+    while helpers:
+        helpers.pop()[0].close()

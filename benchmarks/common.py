@@ -1,0 +1,193 @@
+"""What the benchmarks share: a process for each side, rounds in turn, medians, memory, the machine, and tables.
+
+A side is a function, named "module:function", which takes the keywords of a case and returns another function: one
+run of what is measured. It is called in a process of its own, whose threads and memory no other side shares.
+"""
+
+import argparse
+import datetime
+import importlib
+import json
+import multiprocessing
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class SideFailed(RuntimeError):
+    """A side could not be measured; the message is the last line that it wrote."""
+
+
+class Side:
+    """A side in a process of its own, which waits, idle, between its turns."""
+
+    def __init__(self, function, **case):
+        command = [sys.executable, "-m", "benchmarks.common", function, json.dumps(case)]
+        environment = os.environ | {"TORCHINDUCTOR_FX_GRAPH_CACHE": "0"}
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        )
+        self.ready = self._answer()
+
+    def run(self, times):
+        """Run so often in a row: {"seconds": of all together, "values": what the runs returned, "peak_mb"}."""
+        self._process.stdin.write(f"{times}\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def close(self):
+        self._process.kill()
+        self._process.communicate()
+
+    def _answer(self):
+        line = self._process.stdout.readline()
+        if not line:
+            written = self._process.communicate()[1].strip().splitlines()
+            raise SideFailed(written[-1] if written else "it ended without a word")
+        return json.loads(line)
+
+
+def serve(function, case):
+    """The other end of Side: prepare, then run as often as standard input asks."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print must not get between the answers
+
+    def answer(**values):
+        answers.write(json.dumps(values) + "\n")
+        answers.flush()
+
+    module, name = function.split(":")
+    make = getattr(importlib.import_module(module), name)
+    run = make(**case)
+    answer(libraries_mb=getattr(run, "libraries_mb", None))
+    for line in sys.stdin:
+        began = time.perf_counter()
+        values = [run() for _ in range(int(line))]
+        values = [float(v) for v in values]  # a side that computes in the background is waited for
+        answer(seconds=time.perf_counter() - began, values=values, peak_mb=peak_mb())
+
+
+def peak_mb():
+    """The most memory that this process ever held, and what its workers hold beside it, in MiB."""
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes or KiB
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+    return own + sum(_own_mb(child.pid) for child in multiprocessing.active_children())
+
+
+def _own_mb(pid):
+    """The memory of another process that it shares with no other, in MiB."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
+
+
+def held_mb():
+    """The memory that this process holds now, in MiB; with Linux's word for it, since only Linux tells."""
+    pages = Path("/proc/self/statm")
+    return int(pages.read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20 if pages.exists() else 0.0
+
+
+def in_turn(sides, rounds=5, seconds=1.0, warm=3):
+    """Measure {name: (function, case)}. → {name: {"ms", "low", "high", "first": values of the first runs, "peak_mb"}}
+
+    ms: the median over the rounds of the milliseconds of one run; low, high: the fastest and the slowest round. Every
+    round gives each side its turn of about so many seconds. A side that fails has {"failed": why}.
+    """
+    results, running = {}, {}
+    for name, (function, case) in sides.items():
+        try:
+            side = Side(function, **case)
+            first = side.run(warm)["values"]
+            once = side.run(1)["seconds"]
+            running[name] = side, max(1, round(seconds / max(once, 1e-6)))
+            results[name] = {"first": first, "times": [], **side.ready}
+        except SideFailed as error:
+            results[name] = {"failed": str(error)}
+    for _ in range(rounds):
+        for name, (side, times) in running.items():
+            answer = side.run(times)
+            results[name]["times"].append(answer["seconds"] / times * 1000)
+            results[name]["peak_mb"] = answer["peak_mb"]
+    for name, (side, _) in running.items():
+        side.close()
+        times = results[name].pop("times")
+        results[name] |= {"ms": statistics.median(times), "low": min(times), "high": max(times)}
+    return results
+
+
+def sgemm(size=2048):
+    """A side: one product of two float32 matrices with NumPy's BLAS, on all cores."""
+    import numpy as np
+
+    a = np.random.default_rng(0).random((size, size), np.float32)
+    out = np.empty_like(a)
+
+    def run():
+        np.matmul(a, a, out=out)
+        return 0.0
+
+    return run
+
+
+SGEMM = ("benchmarks.common:sgemm", {})
+SGEMM_FLOPS = 2 * 2048**3
+
+
+def machine():
+    """One line a fact: where and with what this was measured."""
+    model = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        model = names[0].split(":")[1].strip() if names else model
+    versions = {"python": platform.python_version()}
+    for package in ("numpy", "torch", "transformers", "jax", "optax"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return {"cpu": model, "cores": CORES, "date": datetime.date.today().isoformat(), "versions": versions}
+
+
+def milliseconds(result):
+    """A result of in_turn for a table: the median, and the fastest and slowest round."""
+    if "failed" in result:
+        return f"failed: {result['failed'][:60]}"
+    return f"{result['ms']:.3g} ({result['low']:.3g}-{result['high']:.3g})"
+
+
+def table(header, rows):
+    """A markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def save(name, text, data):
+    """Write results/<name>.md and .json, the latter with the machine."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.md").write_text(text + "\n", encoding="utf-8")
+    (RESULTS / f"{name}.json").write_text(json.dumps({"machine": machine(), **data}, indent=1) + "\n")
+
+
+def options(description, **more):
+    """The command line that all benchmarks have."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each side (default: 5)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of one turn, about (default: 1)")
+    parser.add_argument("--only", help="a part of the names of the cases to measure (default: all)")
+    parser.add_argument("--sides", help="comma-separated names of the sides to measure (default: all)")
+    parser.add_argument("--backend", default="numpy", help="of our side (default: numpy)")
+    parser.add_argument("--no-save", action="store_true", help="print the table, and leave the saved one as it is")
+    return parser
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], json.loads(sys.argv[2]))

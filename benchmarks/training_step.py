@@ -1,0 +1,216 @@
+"""One training step: forward, backward and AdamW, here, in PyTorch (eager and compiled) and in JAX.
+
+    python -m benchmarks.training_step
+
+The same architecture, float32 weights, batch, loss and optimizer on every side, all cores. Without dropout the losses
+of the first steps must agree, so that nobody computes less.
+"""
+
+import numpy as np
+
+import minixfmr
+
+from . import common
+
+# the encoder-decoder ladder: V, d, H, f, layers, B, T
+LADDER = {
+    "d 32": (64, 32, 4, 64, 1, 8, 8),
+    "d 64": (100, 64, 4, 128, 2, 32, 16),
+    "d 128": (1000, 128, 4, 512, 2, 32, 32),
+    "d 256": (4000, 256, 8, 1024, 3, 32, 32),
+    "d 512": (8000, 512, 8, 2048, 4, 16, 64),
+}
+NANO_GPT = (65, 128, 4, 512, 4, 12, 64)
+BERT = (4000, 256, 8, 1024, 4, 16, 128)
+CASES = [*(f"encoder-decoder {name}" for name in LADDER), "nanoGPT", "encoder"]
+AGREE = 1e-4  # of the losses of the first three steps
+
+
+def fields(case, dropout):
+    """(the kind of model, the fields of its Config, B, T)"""
+    kind, _, rung = case.partition(" ")
+    sizes = {"nanoGPT": NANO_GPT, "encoder": BERT}.get(kind) or LADDER[rung]
+    V, d, H, f, layers, B, T = sizes
+    shape = {"vocab_size": V, "d_model": d, "num_heads": H, "d_ff": f, "max_position_embeddings": T}
+    shape |= {"num_encoder_layers": layers, "num_decoder_layers": layers, "dropout": dropout}
+    plain = {"positions": "learned", "scale_embeddings": False, "activation": "gelu"}
+    if kind == "nanoGPT":
+        return minixfmr.DecoderOnly, shape | plain | {"norm_order": "pre"}, B, T
+    if kind == "encoder":
+        return minixfmr.EncoderOnly, shape | plain | {"embedding_norm": True}, B, T
+    return minixfmr.EncoderDecoder, shape, B, T
+
+
+def make(case, dropout):
+    """(our model, its config as a dictionary, its weights, a batch): the same on every side."""
+    kind, given, B, T = fields(case, dropout)
+    config = minixfmr.Config(**given)
+    model = kind(config)
+    weights = model.state_dict()
+    if config.positions == "sinusoidal":
+        weights["positions"] = minixfmr.to_numpy(model.source.positions.table)
+    rng = np.random.default_rng(0)
+    batch = {"input_ids": rng.integers(3, config.vocab_size, (B, T))}
+    if kind is minixfmr.EncoderDecoder:
+        batch["decoder_input_ids"] = rng.integers(3, config.vocab_size, (B, T))
+    labels = rng.integers(3, config.vocab_size, (B, T))
+    if kind is minixfmr.EncoderOnly:  # masked tokens: 15 % of the labels count
+        labels = np.where(rng.random((B, T)) < 0.15, labels, -100)
+    return model, config.to_dict(), weights, batch | {"labels": labels}
+
+
+def flops(case):
+    """Of the matrix products of a step, forward and backward: three times those of the forward."""
+    kind, _, rung = case.partition(" ")
+    V, d, _, f, layers, B, T = {"nanoGPT": NANO_GPT, "encoder": BERT}.get(kind) or LADDER[rung]
+    attention, feed_forward = 4 * d * d + 2 * T * d, 2 * d * f
+    block = attention + feed_forward
+    stacks = layers * block if kind != "encoder-decoder" else layers * (2 * block + attention)
+    head = V * d + (d * d if kind == "encoder" else 0)
+    return 3 * 2 * B * T * (stacks + head)
+
+
+# --- the sides
+
+
+def ours(case, dropout, backend="numpy"):
+    """minixfmr, a worker for each core."""
+    minixfmr.use_backend(backend)
+    libraries = common.held_mb()
+    model, _, _, batch = make(case, dropout)
+    optimizer = minixfmr.AdamW(model.parameters())
+    gradients = minixfmr.training.ParallelGradients(model, minixfmr.CrossEntropy(), common.CORES)
+    steps = iter(range(1 << 30))
+
+    def run():
+        optimizer.zero_grad()
+        loss, _ = gradients([batch], [0, next(steps)])
+        optimizer.step()
+        return loss
+
+    run.libraries_mb = libraries
+    return run
+
+
+def torch_eager(case, dropout, compiled=False):
+    """PyTorch with fused AdamW."""
+    import torch
+
+    from .torch_twin import F, Twin
+
+    torch.set_num_threads(common.CORES)
+    libraries = common.held_mb()
+    _, config, weights, batch = make(case, dropout)
+    model = Twin(config, weights)
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+    batch = {name: torch.tensor(array) for name, array in batch.items()}
+    labels = batch.pop("labels").view(-1)
+
+    def loss_of(batch):
+        return F.cross_entropy(model(**batch).view(labels.numel(), -1), labels)
+
+    loss_function = torch.compile(loss_of) if compiled else loss_of
+
+    def run():
+        optimizer.zero_grad()
+        loss = loss_function(batch)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    run.libraries_mb = libraries
+    return run
+
+
+def torch_compiled(case, dropout):
+    """The same through torch.compile."""
+    return torch_eager(case, dropout, compiled=True)
+
+
+def jax_jit(case, dropout):
+    """JAX with optax's AdamW, the whole step under jit."""
+    import jax
+    import optax
+
+    from .jax_twin import forward, parameters
+
+    jax.config.update("jax_default_prng_impl", "unsafe_rbg")  # the fastest that JAX has
+    libraries = common.held_mb()
+    _, config, weights, batch = make(case, dropout)
+    optimizer = optax.adamw(1e-3, weight_decay=1e-2)
+    tree = parameters(config, weights)
+    moments = optimizer.init(tree)
+    positions = weights.get("positions")
+    batch = {name: jax.numpy.asarray(array) for name, array in batch.items()}
+
+    def loss_of(tree, batch, key):
+        logits = forward(tree, batch, config, positions, key)
+        keep = batch["labels"] >= 0
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["labels"] * keep)
+        return (losses * keep).sum() / keep.sum()
+
+    @jax.jit(donate_argnums=(0, 1, 2))
+    def step(tree, moments, key, batch):
+        key, drawn = jax.random.split(key)
+        loss, gradient = jax.value_and_grad(loss_of)(tree, batch, drawn)
+        change, moments = optimizer.update(gradient, moments, tree)
+        return optax.apply_updates(tree, change), moments, key, loss
+
+    state = [tree, moments, jax.random.key(0)]
+
+    def run():
+        *state[:], loss = step(*state, batch)
+        return loss  # not waited for: JAX computes in the background
+
+    run.libraries_mb = libraries
+    return run
+
+
+SIDES = {"minixfmr": ours, "PyTorch": torch_eager, "PyTorch compiled": torch_compiled, "JAX": jax_jit}
+
+
+def main():
+    parser = common.options(__doc__)
+    parser.add_argument("--dropout", type=float, nargs="*", default=[0.0, 0.1], help="(default: 0 0.1)")
+    chosen = parser.parse_args()
+    names = chosen.sides.split(",") if chosen.sides else list(SIDES)
+    results, rows = [], []
+    for case in (c for c in CASES if chosen.only is None or chosen.only in c):
+        for dropout in chosen.dropout:
+            sides = {}
+            for name in names:
+                backend = {"backend": chosen.backend} if name == "minixfmr" else {}
+                function = f"benchmarks.training_step:{SIDES[name].__name__}"
+                sides[name] = function, {"case": case, "dropout": dropout, **backend}
+            sides["sgemm"] = common.SGEMM
+            measured = common.in_turn(sides, chosen.rounds, chosen.seconds)
+            results.append({"case": case, "dropout": dropout, "sides": measured})
+            rows.append(row(case, dropout, measured, names))
+            print(*rows[-1], sep=" | ", flush=True)
+    header = ["setting", "dropout", *(f"{n}, ms" for n in names), "best peer / ours", "share of sgemm peak"]
+    text = common.table([*header, "peak memory, MiB: " + ", ".join(names)], rows)
+    print(text)
+    if not chosen.no_save:
+        common.save("training_step", text, {"results": results})
+
+
+def row(case, dropout, measured, names):
+    """One line of the table, after a check that all sides computed the same."""
+    good = {name: r for name, r in measured.items() if "ms" in r}
+    if dropout == 0 and "minixfmr" in good:
+        for name in good.keys() & set(names):
+            if not np.allclose(good[name]["first"], good["minixfmr"]["first"], rtol=AGREE):
+                raise SystemExit(f"{case}: the losses of {name} are {good[name]['first']}, not ours")
+
+    peers = [good[name]["ms"] for name in names if name != "minixfmr" and name in good]
+    mine = good.get("minixfmr", {}).get("ms", float("nan"))
+    ratio = f"{min(peers) / mine:.2f}" if peers else "-"
+    peak = common.SGEMM_FLOPS / good["sgemm"]["ms"]  # operations a millisecond
+    memory = ", ".join(f"{good[n]['peak_mb']:.0f}" if n in good else "-" for n in names)
+    times = [common.milliseconds(measured[name]) for name in names]
+    return [case, dropout, *times, ratio, f"{flops(case) / mine / peak:.0%}", memory]
+
+
+if __name__ == "__main__":
+    main()
