@@ -185,13 +185,17 @@ def in_blocks(function, *arrays):
 
     function(*blocks, out) fills the block out.
     """
-    flat = [array.reshape(-1) for array in arrays]
+    flat = [array.reshape(-1, 1) for array in arrays]
     out = xp.empty_like(flat[0])
-    block = 1 << 16 if _module is numpy else max(out.size, 1)
-    for start in range(0, out.size, block):
-        part = slice(start, start + block)
+    for part in row_blocks(out):
         function(*(array[part] for array in flat), out[part])
     return out.reshape(arrays[0].shape)
+
+
+def row_blocks(x):
+    """Slices of the rows of x (N, n), one after the other, each of a few rows that stay in the cache together."""
+    rows = max(1, (1 << 16) // x.shape[1]) if _module is numpy else max(1, len(x))
+    return [slice(start, start + rows) for start in range(0, len(x), rows)]
 
 
 # erf(x) = tanh(x · P(x²)) with P fitted by least squares on |x| ≤ 4.2, weighted by the error it causes;
