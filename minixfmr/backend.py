@@ -9,6 +9,7 @@ import importlib
 import math
 import mmap
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy
@@ -119,12 +120,27 @@ def keep_freed_memory():
     numpy.empty((32 << 20) - (1 << 16), "uint8")
 
 
-# --- threads of the matrix products
+# --- threads
 
 
 @functools.cache
 def _blas():
     return ThreadpoolController()  # looking for the libraries takes a while
+
+
+@functools.cache
+def _threads():
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return ThreadPoolExecutor(cores)
+
+
+def on_all_cores(function, items):
+    """function(item) for each item, on all cores: for elementwise work on large arrays, each item another part."""
+    if _module is numpy and len(items) > 4:
+        list(_threads().map(function, items))  # while NumPy computes, it lets go of Python's lock
+    else:
+        for item in items:
+            function(item)
 
 
 def one_blas_thread():

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from ..backend import to_device, to_numpy, xp
+from ..backend import on_all_cores, to_device, to_numpy, xp
 from ..module import Parameter, flatten
 
 
@@ -38,7 +38,7 @@ class AdamW:
     lr may be set between steps, which is all that a schedule does.
     """
 
-    BLOCK = 1 << 16  # numbers updated at a time: the passes over them then stay in the cache
+    BLOCK = 1 << 17  # numbers updated at a time: the passes over them then stay in the cache
 
     def __init__(
         self,
@@ -72,9 +72,12 @@ class AdamW:
         self.t += 1
         beta1, beta2 = self.betas
         arrays = (self.flat.data, self.flat.grad, self.m, self.v)
-        for start in range(0, self.m.size, self.BLOCK):
+
+        def update(start):
             p, g, m, v = (array[start : start + self.BLOCK] for array in arrays)
             adamw_update(p, g, m, v, self.t, self.lr, beta1, beta2, self.eps, self.weight_decay)
+
+        on_all_cores(update, range(0, self.m.size, self.BLOCK))
 
     def zero_grad(self) -> None:
         """Set the gradients of its parameters to zero: model.zero_grad() in one array operation."""
