@@ -6,7 +6,7 @@ which, and the home of the few operations that the array modules do not spell al
 Another module can take NumPy's place if it has these names, with NumPy's meaning (a test keeps the list true):
 
     add arange argpartition argsort asarray ceil clip concatenate cos cumsum divide empty empty_like exp finfo float32
-    full full_like inf log matmul maximum minimum ndarray ones pad repeat sign sin sort sqrt stack subtract
+    full full_like inf log matmul maximum minimum multiply ndarray ones pad repeat sign sin sort sqrt stack subtract
     take_along_axis tanh tri where zeros zeros_like
 
 and its arrays these, beside operators, indexing and, if they are not in host memory, get():
@@ -20,6 +20,7 @@ import math
 import mmap
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -155,12 +156,27 @@ def keep_freed_memory():
     numpy.empty((32 << 20) - (1 << 16), "uint8")
 
 
-# --- threads of the matrix products
+# --- threads
 
 
 @functools.cache
 def _blas():
     return ThreadpoolController()  # looking for the libraries takes a while
+
+
+@functools.cache
+def _threads():
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return ThreadPoolExecutor(cores)
+
+
+def on_all_cores(function, items):
+    """function(item) for each item, on all cores: for elementwise work on large arrays, each item another part."""
+    if _module is numpy and len(items) > 4:
+        list(_threads().map(function, items))  # while NumPy computes, it lets go of Python's lock
+    else:
+        for item in items:
+            function(item)
 
 
 def one_blas_thread():
@@ -199,12 +215,6 @@ def sum_rows(x):
     return rows.sum(axis=0) if _cuda else _filled((len(rows),), 1, x.dtype, _module) @ rows
 
 
-def in_cache(size):
-    """Slices of a long array such that several passes over each find it in a CPU's cache; all of it for a GPU."""
-    block = max(size, 1) if _cuda else 1 << 16
-    return [slice(start, start + block) for start in range(0, size, block)]
-
-
 def add_at(table, ids, rows):
     """table[id] += row for each pair; unlike `table[ids] += rows`, an id that occurs twice counts twice.
 
@@ -229,11 +239,17 @@ def in_blocks(function, *arrays):
 
     function(*blocks, out) fills the block out.
     """
-    flat = [array.reshape(-1) for array in arrays]
+    flat = [array.reshape(-1, 1) for array in arrays]
     out = xp.empty_like(flat[0])
-    for part in in_cache(out.size):
+    for part in row_blocks(out):
         function(*(array[part] for array in flat), out[part])
     return out.reshape(arrays[0].shape)
+
+
+def row_blocks(x):
+    """Slices of the rows of x (N, n), one after the other, each of a few rows that stay in the cache together."""
+    rows = max(1, len(x) if _cuda else (1 << 16) // x.shape[1])  # on a GPU all of them
+    return [slice(start, start + rows) for start in range(0, len(x), rows)]
 
 
 # erf(x) = tanh(x · P(x²)) with P fitted by least squares on |x| ≤ 4.2, weighted by the error it causes;

@@ -47,6 +47,16 @@ class TestCrossEntropy:
         report = gradcheck_function(forward, backward, logits)
         assert_ok(report)
 
+    def test_logits_may_lie_in_memory_in_any_order(self, rng):
+        logits, labels = rng.standard_normal((7, 6)), np.array([1, 0, 6, -100, 2, 2])
+        by_columns = logits.swapaxes(0, 1)  # (6, 7)
+        results = []
+        for z in (by_columns, by_columns.copy(order="C")):
+            loss, saved = CrossEntropy(label_smoothing=0.1).forward(z, labels)
+            results.append((float(loss), np.array(CrossEntropy().backward(saved))))
+        assert results[0][0] == pytest.approx(results[1][0])
+        np.testing.assert_allclose(results[0][1], results[1][1])
+
     def test_it_is_the_mean_over_the_labels_that_count(self, rng):
         logits, labels = rng.standard_normal((2, 3, 5)), np.array([[1, 4, -100], [-100, 0, 2]])
         loss, _ = CrossEntropy().forward(logits, labels)
@@ -97,7 +107,7 @@ class TestOptimizer:
         results = []
         for size in (50, 7):
             blocks = [slice(i, i + size) for i in range(0, 50, size)]
-            monkeypatch.setattr(training.optimizers, "in_cache", lambda _, blocks=blocks: blocks)
+            monkeypatch.setattr(training.optimizers, "row_blocks", lambda _, blocks=blocks: blocks)
             p = minixfmr.Parameter(to_device(np.linspace(-1, 1, 50)))
             optimizer = minixfmr.AdamW([p], lr=0.1)
             for step in range(3):

@@ -14,8 +14,11 @@ def relu(x):
 
 def relu_backward(dy, saved):
     """dx = dy where x > 0, else 0 (at x = 0 the derivative is taken as 0)."""
-    (y,) = saved
-    return dy * (y > 0)
+    return in_blocks(_relu_derivative, *saved, dy)
+
+
+def _relu_derivative(y, dy, d):
+    xp.multiply(dy, y > 0, out=d)
 
 
 def gelu(x):

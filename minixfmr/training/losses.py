@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..backend import check_array, number, row_sum, to_device, xp
+from ..backend import check_array, number, row_blocks, row_sum, to_device, xp
 
 
 def cross_entropy(logits, labels, weight, smoothing=0.0):
@@ -11,28 +11,33 @@ def cross_entropy(logits, labels, weight, smoothing=0.0):
         log p = z - log Σ exp(z),   ℓ = -(1 - ε) log p[label] - ε · mean(log p),   loss = Σ weight · ℓ
 
     logits z: (N, V)    labels: (N,) integers    weight: (N, 1)    smoothing ε    →    loss: a number
+
+    Both the loss and its gradient need exp(z), and the logits are often the largest array of a model. So the gradient
+    is computed along with the loss, a few rows at a time that stay in the cache:
+
+        dz = weight · (p - (1 - ε) [label] - ε / V)
     """
-    e = logits - logits.max(axis=-1, keepdims=True)  # (N, V)
-    picked = xp.arange(len(labels)) * e.shape[-1] + labels  # (N,)  where the labels' entries are among all N · V
-    log_p = e.reshape(-1)[picked][:, None]  # (N, 1)  log p[label] + log Σ exp
-    mean = row_sum(e) / e.shape[-1] if smoothing else 0  # (N, 1)  mean(log p) + log Σ exp
-    xp.exp(e, out=e)
-    total = row_sum(e)  # (N, 1)
-    losses = xp.log(total) - (1 - smoothing) * log_p - smoothing * mean
-    return (losses * weight).sum(), (e, total, picked, weight, smoothing)  # e / total: the probabilities
+    dz = xp.empty_like(logits)  # (N, V)
+    V, loss = logits.shape[-1], 0.0
+    for rows in row_blocks(logits):
+        z, w, e = logits[rows], weight[rows], dz[rows]
+        xp.subtract(z, z.max(axis=-1, keepdims=True), out=e)
+        picked = xp.arange(len(e)), labels[rows]
+        log_p = e[picked][:, None]  # (n, 1)  log p[label] + log Σ exp
+        mean = row_sum(e) / V if smoothing else 0  # (n, 1)  mean(log p) + log Σ exp
+        xp.exp(e, out=e)
+        total = row_sum(e)  # (n, 1)
+        loss += ((xp.log(total) - (1 - smoothing) * log_p - smoothing * mean) * w).sum()
+        e *= w / total
+        if smoothing:
+            e -= w * (smoothing / V)
+        e[picked] -= (1 - smoothing) * w[:, 0]
+    return loss, dz
 
 
 def cross_entropy_backward(saved):
-    """dL/dlogits for cross_entropy, where L is the loss itself.
-
-    dz = weight · (p - (1 - ε) [label] - ε / V)
-    """
-    e, total, picked, weight, smoothing = saved
-    dz = e * (weight / total)
-    if smoothing:
-        dz -= weight * (smoothing / e.shape[-1])
-    dz.reshape(-1)[picked] -= (1 - smoothing) * weight[:, 0]
-    return dz
+    """dL/dlogits for cross_entropy, where L is the loss itself; the forward has computed it."""
+    return saved
 
 
 class CrossEntropy:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from ..backend import in_cache, to_device, to_numpy, xp
+from ..backend import on_all_cores, row_blocks, to_device, to_numpy, xp
 from ..module import Parameter, flatten
 
 
@@ -70,9 +70,12 @@ class AdamW:
         self.t += 1
         beta1, beta2 = self.betas
         arrays = (self.flat.data, self.flat.grad, self.m, self.v)
-        for block in in_cache(self.m.size):
+
+        def update(block):
             p, g, m, v = (array[block] for array in arrays)
             adamw_update(p, g, m, v, self.t, self.lr, beta1, beta2, self.eps, self.weight_decay)
+
+        on_all_cores(update, row_blocks(self.m.reshape(-1, 1)))  # the passes over a block stay in the cache
 
     def zero_grad(self) -> None:
         """Set the gradients of its parameters to zero: model.zero_grad() in one array operation."""

@@ -1,5 +1,6 @@
 """Data parallelism: workers share out the rows of a batch."""
 
+import contextlib
 import functools
 import weakref
 
@@ -41,7 +42,8 @@ class ParallelGradients:
         n = self.workers if size > self.SMALL else 1
         parts = [[{name: array[w::n] for name, array in batch.items()} for batch in batches] for w in range(n)]
         if n == 1:
-            return add_gradients(self.model, self.criterion, parts[0], 0, seed, count), count
+            with one_blas_thread() if self.workers > 1 else contextlib.nullcontext():
+                return add_gradients(self.model, self.criterion, parts[0], 0, seed, count), count
         self._start_helpers()
         try:
             for w, (worker, _) in enumerate(self._helpers, start=1):
