@@ -428,3 +428,28 @@ def test_the_command_names_a_file_that_it_cannot_check(tmp_path, text, message):
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+# --- what trying changes must not do
+
+
+def rows_forward(x):
+    return x * np.arange(1.0, len(x) + 1)[:, None], len(x)
+
+
+def rows_backward(dy, n):
+    print("backward runs")
+    dx, i = np.zeros_like(dy), 0
+    while i < n - 1:  # stops one row too early; other numbers below make it endless
+        dx[i] = dy[i] * (i + 1)
+        i += 1
+    return dx
+
+
+@pytest.mark.on_numpy("homework is NumPy")
+def test_a_change_that_makes_a_loop_endless_is_given_up_and_prints_are_seen_once(rng, capsys):
+    report = gradcheck_function(rows_forward, rows_backward, rng.standard_normal((3, 4)))
+    (explanation,) = report.explanations
+    assert (explanation.cause, explanation.line) == ("wrong number", rows_backward.__code__.co_firstlineno + 3)
+    assert "`1`: the number must be 0" in explanation.sentence
+    assert capsys.readouterr().out == "backward runs\n"

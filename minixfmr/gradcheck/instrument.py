@@ -42,6 +42,7 @@ class Instrumented:
         self.active: int | None = None
         self.change: Callable[[Any, dict], Any] = lambda value, scope: value
         self.recording = False
+        self.calls, self.limit = 0, sys.maxsize  # of hooks in a run: a changed number may make a loop endless
         self.watching = self.absorbed = False  # has a change made another expression vanish?
         self.copies: dict[Callable, Callable] = {}
         self._namespaces: dict[int, dict] = {}
@@ -54,6 +55,9 @@ class Instrumented:
 
     def hook(self, k: int, value: Any) -> Any:
         """What stands around an expression: passes its value on, changed if this is the site under trial."""
+        self.calls += 1
+        if self.calls > self.limit:
+            raise RuntimeError("this change makes a loop endless")
         if self.watching and k != self.active and _vanished(value, self.sites[k].value):
             self.absorbed = True
         if not self.recording and k != self.active:

@@ -68,11 +68,11 @@ class Trial:
         _, self.saved = subject.forward()
         code.recording = True
         self.run(None, code.change)
-        code.recording = False
+        code.recording, code.limit = False, 10 * code.calls
 
     def run(self, k: int | None, change: Callable) -> dict[str, Any] | None:
         """The gradients with one site changed; None where it cannot run."""
-        self.code.active, self.code.change = k, change
+        self.code.active, self.code.change, self.code.calls = k, change, 0
         try:
             with numpy.errstate(all="ignore"):
                 if self.forward_again:
@@ -197,7 +197,7 @@ def _statements(site):
 
 
 def _numbers(site):
-    if isinstance(site.value, int) and not isinstance(site.value, bool):
+    if isinstance(site.value, int) and site.text.lstrip("-").isdigit():  # written as such: no size that was computed
         for other in range(-4, 5):
             if other != site.value and site.in_call:
                 yield Remedy("wrong axis", f"the axis must be {other}", _always(other))
