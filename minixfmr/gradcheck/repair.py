@@ -245,8 +245,7 @@ def _powers(site):
 
 
 def _is_real(v):
-    kind = getattr(getattr(v, "dtype", None), "kind", "f" if isinstance(v, float) else "")
-    return kind == "f"
+    return getattr(getattr(v, "dtype", None), "kind", "f" if isinstance(v, float) else "") == "f"
 
 
 def _alike(v, other):

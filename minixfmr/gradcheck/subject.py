@@ -101,53 +101,48 @@ class Subject:
 
     def _named(self, result):
         """The gradients that backward returned, by the name of their argument."""
-        gradients = list(result) if isinstance(result, tuple | list) else [result]
         arguments = dict(zip(self.names, self.arguments, strict=True))
         wanted = [name for name in self.names if any(v == name or v.startswith(f"{name}[") for v in self.values)]
+        if wanted and result is None:
+            raise self._wrong(f"returned nothing: return the gradient of {', '.join(wanted)}")
+        gradients = list(result) if isinstance(result, tuple | list) else [result]
         if len(gradients) == len(arguments) != len(wanted):  # one for each argument, those without gradient too
             for name, gradient in zip(arguments, gradients, strict=True):
-                if name not in wanted and gradient is not None and is_float(gradient):
-                    raise GradcheckError(
-                        f"{name_of(self.backward_code)} returned a gradient for {name}, which is "
-                        f"{kind_of(arguments[name])} and has none: pass {name} as floats, or return None for it"
-                        f"{place_of(self.backward_code)}"
+                if name not in wanted and is_float(gradient):
+                    raise self._wrong(
+                        f"returned a gradient for {name}, which is {kind_of(arguments[name])} and has none: pass "
+                        f"{name} as floats, or return None for it"
                     )
             gradients = [g for name, g in zip(arguments, gradients, strict=True) if name in wanted]
         elif len(gradients) > len(wanted):
             gradients = [g for g in gradients if g is not None]
-        if wanted and result is None:
-            raise GradcheckError(
-                f"{name_of(self.backward_code)} returned nothing: return the gradient of {', '.join(wanted)}"
-                f"{place_of(self.backward_code)}"
-            )
         if len(gradients) != len(wanted):
-            raise GradcheckError(
-                f"{name_of(self.backward_code)} returned {len(gradients)} gradients for {len(wanted)} float inputs "
-                f"({', '.join(wanted) or 'none'}): return one for each, in their order{place_of(self.backward_code)}"
+            raise self._wrong(
+                f"returned {len(gradients)} gradients for {len(wanted)} float inputs ({', '.join(wanted) or 'none'}): "
+                "return one for each, in their order"
             )
         named: dict[str, Any] = {}
         for name, gradient in zip(wanted, gradients, strict=True):
-            if isinstance(arguments[name], dict):
-                entries = [(v, v[len(name) + 1 : -1]) for v in self.values if v.startswith(f"{name}[")]
-                if not isinstance(gradient, dict):
-                    raise GradcheckError(
-                        f"{name_of(self.backward_code)} returned {kind_of(gradient)} for {name}: return a dictionary "
-                        f"with the same keys{place_of(self.backward_code)}"
-                    )
-                by_key = {repr(key): g for key, g in gradient.items()}
-                named |= {v: by_key.get(key) for v, key in entries}
+            if not isinstance(arguments[name], dict):
+                named[name] = self._array(name, gradient)
+            elif isinstance(gradient, dict):
+                by_key = {f"{name}[{key!r}]": g for key, g in gradient.items()}
+                named |= {v: self._array(v, by_key.get(v)) for v in self.values if v.startswith(f"{name}[")}
             else:
-                named[name] = gradient
-        for name, gradient in named.items():
-            if gradient is not None and not hasattr(gradient, "dtype"):
-                if isinstance(gradient, float | int) and not self.values[name].shape:
-                    named[name] = numpy.float64(gradient)
-                else:
-                    raise GradcheckError(
-                        f"{name_of(self.backward_code)} returned {kind_of(gradient)} as the gradient of {name}: "
-                        f"return an array of shape {tuple(self.values[name].shape)}{place_of(self.backward_code)}"
-                    )
+                raise self._wrong(f"returned {kind_of(gradient)} for {name}: return a dictionary with the same keys")
         return named
+
+    def _array(self, name, gradient):
+        """The gradient of a value as an array, or None."""
+        if gradient is None or hasattr(gradient, "dtype"):
+            return gradient
+        shape = tuple(self.values[name].shape)
+        if isinstance(gradient, float | int) and not shape:
+            return numpy.float64(gradient)
+        raise self._wrong(f"returned {kind_of(gradient)} as the gradient of {name}: return an array of shape {shape}")
+
+    def _wrong(self, what):
+        return GradcheckError(f"{name_of(self.backward_code)} {what}{place_of(self.backward_code)}")
 
 
 class LayerSubject(Subject):
