@@ -31,7 +31,9 @@ NUMPY_ONLY = {  # and why
     "test_house": "reads files",
     "test_parity": "compares with PyTorch on a CPU",
     "test_pretrained": "compares with transformers on a CPU",
+    "test_shakespeare": "starts processes of its own",
     "test_translate": "starts processes of its own",
+    "test_workers": "forks processes, which a GPU does not bear",
 }
 
 

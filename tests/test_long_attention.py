@@ -2,9 +2,8 @@
 
 import sys
 
-import numpy as np
 import pytest
-from conftest import small_config
+from conftest import Draws, np, small_config
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +20,11 @@ def small_blocks(monkeypatch):
 
 
 def make_mask(kind, rng, B, H, Tq, Tk):
+    mask = host_mask(kind, rng, B, H, Tq, Tk)
+    return None if mask is None else minixfmr.to_device(mask)
+
+
+def host_mask(kind, rng, B, H, Tq, Tk):
     if kind == "causal":
         return np.tri(Tq, Tk, Tk - Tq, dtype=bool)[None, None]
     if kind == "padding":  # the first sequence sees nothing at all
@@ -35,10 +39,10 @@ def make_mask(kind, rng, B, H, Tq, Tk):
     st.sampled_from([None, 1.0, 30.0]),
 )
 def test_equal_to_plain_attention(Tq, Tk, kind, scale):
-    rng = np.random.default_rng([Tq, Tk])
+    rng = Draws([Tq, Tk])
     B, H, dh = 2, 2, 3
-    q, k, v = (rng.normal(size=(B, H, T, dh)) for T in (Tq, Tk, Tk))
-    dy, mask = rng.normal(size=q.shape), make_mask(kind, rng, B, H, Tq, Tk)
+    q, k, v = (rng.standard_normal((B, H, T, dh)) for T in (Tq, Tk, Tk))
+    dy, mask = rng.standard_normal(q.shape), make_mask(kind, rng, B, H, Tq, Tk)
     y, saved = long_attention(q, k, v, mask, scale)
     expected, expected_saved = attention(q, k, v, mask, scale=scale)
     np.testing.assert_allclose(y, expected, atol=1e-12)
@@ -50,7 +54,7 @@ def test_equal_to_plain_attention(Tq, Tk, kind, scale):
 
 @pytest.mark.parametrize("kind", ["none", "causal", "padding", "random"])
 def test_gradients(rng, kind):
-    q, k, v = (rng.normal(size=(2, 2, T, 3)) for T in (7, 8, 8))
+    q, k, v = (rng.standard_normal((2, 2, T, 3)) for T in (7, 8, 8))
     mask = make_mask(kind, rng, 2, 2, 7, 8)
     report = minixfmr.gradcheck_function(
         lambda q, k, v: long_attention(q, k, v, mask), lambda dy, saved: long_attention_backward(dy, saved), q, k, v
@@ -61,7 +65,7 @@ def test_gradients(rng, kind):
 
 def test_chosen_by_length(rng, monkeypatch):
     layer = MultiHeadAttention(8, 2, dropout=0.5, dtype="float64")
-    x, mask = rng.normal(size=(2, 8, 8)), np.tri(8, dtype=bool)
+    x, mask = rng.standard_normal((2, 8, 8)), np.tri(8, dtype=bool)
     y, saved = layer.forward(x, mask=mask)
     dx, weights = layer.backward(y, saved), layer.attention_weights(saved)
     assert saved[3][0]
