@@ -39,8 +39,8 @@ EXPLANATIONS = {
         "in TF32 to 2e-3. Our side copies the token ids to the GPU in each step, PyTorch's lie there; no side fetches "
         "a loss before the clock stops. The share of the matmul peak counts matrix products only and is measured "
         "against a product of 8192 x 8192 matrices in the same precision and rounds. PyTorch compiled is "
-        "`torch.compile` as it is, without CUDA graphs. Memory is what the allocators had in use at most, and hold; what "
-        "CUDA and its libraries take beside them is not counted."
+        "`torch.compile` as it is, without CUDA graphs. Memory is what the allocators had in use at most, and held; "
+        "what CUDA and its libraries take beside them is not counted."
     ),
     "generation_gpu": (
         "New tokens per second, 16 tokens of prompt and 64 new ones with the key/value cache, the same GPT-2 of random "
