@@ -4,9 +4,20 @@
 # make lint         check style and types
 # make benchmark    install the peers, compare with them (half an hour) and write benchmarks/RESULTS.md
 #
+# On a machine with an NVIDIA card:
+#
+# make test-gpu       run the tests that need one
+# make benchmark-gpu  compare with PyTorch there, in float32 and TF32 (an hour), and write benchmarks/RESULTS_GPU.md
+#
+# CuPy is the one for CUDA 12, or with CUDA=cuda13 that for 13. PyTorch is the ordinary wheel, which on Linux brings a
+# CUDA of its own; for an older driver choose another:
+# make benchmark-gpu TORCH="torch --index-url https://download.pytorch.org/whl/cu126"
+#
 # Each builds what it needs in .venv and asks nothing else of the machine. ARGS="..." is passed on.
 
 PYTHON ?= python3
+CUDA ?= cuda12
+TORCH ?= torch==2.13.0
 BIN := .venv/bin
 
 translate: .venv/tutorials
@@ -29,23 +40,31 @@ benchmark: .venv/benchmark
 	$(BIN)/python -m benchmarks.attention_length $(ARGS)
 	$(BIN)/python -m benchmarks.results
 
+test-gpu: .venv/tutorials .venv/test .venv/$(CUDA)
+	$(BIN)/python -m pytest -m gpu -rs $(ARGS)
+
+benchmark-gpu: .venv/benchmark .venv/$(CUDA)
+	$(BIN)/python -m benchmarks.training_step --backend cupy $(ARGS)
+	$(BIN)/python -m benchmarks.generation --backend cupy $(ARGS)
+	$(BIN)/python -m benchmarks.results --gpu
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "minixfmr needs Python 3.11 or later; $(PYTHON) is older or missing: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
 
-.venv/tutorials .venv/test .venv/dev: .venv/%: pyproject.toml | $(BIN)/python
+.venv/tutorials .venv/test .venv/dev .venv/cuda12 .venv/cuda13: .venv/%: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable ".[$*]"
 	@touch $@
 
 .venv/benchmark: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet $(TORCH)
 	$(BIN)/python -m pip install --quiet --editable ".[benchmark]"
 	@touch $@
 
 .venv/parity: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet $(TORCH)
 	$(BIN)/python -m pip install --quiet --editable ".[parity]"
 	@touch $@
 
-.PHONY: translate test test-parity lint benchmark
+.PHONY: translate test test-parity lint benchmark test-gpu benchmark-gpu

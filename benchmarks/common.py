@@ -31,14 +31,16 @@ class Side:
 
     def __init__(self, function, **case):
         command = [sys.executable, "-m", "benchmarks.common", function, json.dumps(case)]
-        environment = os.environ | {"TORCHINDUCTOR_FX_GRAPH_CACHE": "0"}
+        environment = {name: value for name, value in os.environ.items() if "TF32" not in name}
+        environment |= {"TORCHINDUCTOR_FX_GRAPH_CACHE": "0", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        environment["CUPY_TF32"] = str(int(case.get("precision") == "TF32"))  # read when CuPy first multiplies
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
         )
         self.ready = self._answer()
 
     def run(self, times):
-        """Run so often in a row: {"seconds": of all together, "values": what the runs returned, "peak_mb"}."""
+        """Run so often in a row: {"seconds": of all together, "values": what the runs returned, and the memory}."""
         self._process.stdin.write(f"{times}\n")
         self._process.stdin.flush()
         return self._answer()
@@ -68,11 +70,25 @@ def serve(function, case):
     make = getattr(importlib.import_module(module), name)
     run = make(**case)
     answer(libraries_mb=getattr(run, "libraries_mb", None))
+    meter = getattr(run, "meter", Meter())
     for line in sys.stdin:
+        seconds, values = meter.timed(run, int(line))
+        answer(seconds=seconds, values=values, **meter.memory(run))
+
+
+class Meter:
+    """Takes the time and memory of a side's runs: on the host. Those for a GPU are in gpu.py."""
+
+    def timed(self, run, times):
+        """(seconds of so many runs, what they returned)"""
         began = time.perf_counter()
-        values = [run() for _ in range(int(line))]
+        values = [run() for _ in range(times)]
         values = [float(v) for v in values]  # a side that computes in the background is waited for
-        answer(seconds=time.perf_counter() - began, values=values, peak_mb=peak_mb())
+        return time.perf_counter() - began, values
+
+    def memory(self, run):
+        """The most memory held so far, in MiB, by name; may run once more."""
+        return {"peak_mb": peak_mb()}
 
 
 def peak_mb():
@@ -101,7 +117,7 @@ def held_mb():
 
 
 def in_turn(sides, rounds=5, seconds=1.0, warm=3):
-    """Measure {name: (function, case)}. → {name: {"ms", "low", "high", "first": values of the first runs, "peak_mb"}}
+    """Measure {name: (function, case)}. → {name: {"ms", "low", "high", "first": values of the first runs, the memory}}
 
     ms: the median over the rounds of the milliseconds of one run; low, high: the fastest and the slowest round. Every
     round gives each side its turn of about so many seconds. A side that fails has {"failed": why}.
@@ -120,7 +136,7 @@ def in_turn(sides, rounds=5, seconds=1.0, warm=3):
         for name, (side, times) in running.items():
             answer = side.run(times)
             results[name]["times"].append(answer["seconds"] / times * 1000)
-            results[name]["peak_mb"] = answer["peak_mb"]
+            results[name] |= {key: value for key, value in answer.items() if key.endswith("_mb")}
     for name, (side, _) in running.items():
         side.close()
         times = results[name].pop("times")
@@ -168,17 +184,36 @@ def milliseconds(result):
     return f"{result['ms']:.3g} ({result['low']:.3g}-{result['high']:.3g})"
 
 
+def memory(measured, names):
+    """The memory of the sides for a table: on a GPU the most in use and, in brackets, held."""
+
+    def text(r):
+        if "gpu_mb" in r:
+            return f"{r['gpu_mb']:.0f} ({r['gpu_held_mb']:.0f})"
+        return f"{r['peak_mb']:.0f}" if "peak_mb" in r else "-"
+
+    return ", ".join(text(measured[name]) for name in names)
+
+
+def memory_header(card, names):
+    kind = "peak GPU memory in use (held)" if card else "peak memory"
+    return f"{kind}, MiB: " + ", ".join(names)
+
+
 def table(header, rows):
     """A markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
-def save(name, text, data):
-    """Write results/<name>.md and .json, the latter with the machine."""
+def save(name, text, data, card=None):
+    """Write results/<name>.md and .json, the latter with the machine; what was measured on a GPU beside the others."""
+    found = machine()
+    if card:
+        name, found = f"{name}_gpu", found | {"gpu": card}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.md").write_text(text + "\n", encoding="utf-8")
-    (RESULTS / f"{name}.json").write_text(json.dumps({"machine": machine(), **data}, indent=1) + "\n")
+    (RESULTS / f"{name}.json").write_text(json.dumps({"machine": found, **data}, indent=1) + "\n")
 
 
 def options(description, **more):
@@ -188,7 +223,8 @@ def options(description, **more):
     parser.add_argument("--seconds", type=float, default=1.0, help="of one turn, about (default: 1)")
     parser.add_argument("--only", help="a part of the names of the cases to measure (default: all)")
     parser.add_argument("--sides", help="comma-separated names of the sides to measure (default: all)")
-    parser.add_argument("--backend", default="numpy", help="of our side (default: numpy)")
+    backends = ["numpy", "cupy"]
+    parser.add_argument("--backend", default="numpy", choices=backends, help="of our side (default: numpy)")
     parser.add_argument("--no-save", action="store_true", help="print the table, and leave the saved one as it is")
     return parser
 

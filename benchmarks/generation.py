@@ -1,17 +1,19 @@
 """Tokens per second of generation with the key/value cache, here and in Hugging Face transformers.
 
     python -m benchmarks.generation
+    python -m benchmarks.generation --backend cupy      all sides on a GPU, in float32 and in TF32
 
-Both sides open the same folder: a GPT-2 of random weights that transformers saved. What they write must be equal.
+All sides open the same folder: a GPT-2 of random weights that transformers saved. What they write must be equal.
 """
 
+import itertools
 import tempfile
 
 import numpy as np
 
 import minixfmr
 
-from . import common
+from . import common, gpu
 
 # layers, d, heads, V
 MODELS = {
@@ -19,7 +21,9 @@ MODELS = {
     "4 layers, d 256": (4, 256, 8, 4000),
     "GPT-2 small": (12, 768, 12, 50257),
 }
-CASES = [(model, batch, beams) for model in MODELS for batch in (1, 16) for beams in (1, 4)]
+GPU_MODELS = {"4 layers, d 64": (4, 64, 4, 4000), **MODELS, "GPT-2 medium": (24, 1024, 16, 50257)}
+GPU_CASES = list(itertools.product(GPU_MODELS, (1, 16), (1, 4)))  # model, batch, beams
+CASES = list(itertools.product(MODELS, (1, 16), (1, 4)))
 CASES = [case for case in CASES if case[0] != "GPT-2 small" or case[1] == 1]  # more takes minutes
 PROMPT, NEW = 16, 64
 
@@ -29,7 +33,7 @@ def save_model(name, folder):
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    layers, d, heads, V = MODELS[name]
+    layers, d, heads, V = GPU_MODELS[name]
     torch.manual_seed(0)
     ends = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": 0}
     config = GPT2Config(vocab_size=V, n_positions=256, n_embd=d, n_layer=layers, n_head=heads, **ends)
@@ -38,7 +42,7 @@ def save_model(name, folder):
 
 
 def prompts(name, batch):
-    return np.random.default_rng(0).integers(1, MODELS[name][-1], (batch, PROMPT))
+    return np.random.default_rng(0).integers(1, GPU_MODELS[name][-1], (batch, PROMPT))
 
 
 def fingerprint(ids):
@@ -50,9 +54,9 @@ def fingerprint(ids):
 # --- the sides
 
 
-def ours(name, batch, beams, folder, backend="numpy"):
+def ours(name, batch, beams, folder, precision=None):
     """minixfmr.generate"""
-    minixfmr.use_backend(backend)
+    minixfmr.use_backend("cupy" if precision else "numpy")
     libraries = common.held_mb()
     model, ids = minixfmr.load_pretrained(folder), prompts(name, batch)
 
@@ -60,61 +64,69 @@ def ours(name, batch, beams, folder, backend="numpy"):
         return fingerprint(minixfmr.generate(model, ids, max_new_tokens=NEW, num_beams=beams))
 
     run.libraries_mb = libraries
+    run.meter = gpu.CuPy() if precision else common.Meter()
     return run
 
 
-def hugging_face(name, batch, beams, folder):
+def hugging_face(name, batch, beams, folder, precision=None, **more):
     """GPT2LMHeadModel.generate under no_grad, all cores"""
     import torch
     from transformers import GPT2LMHeadModel
 
     torch.set_num_threads(common.CORES)
+    device, meter = (gpu.TORCH_DEVICE, gpu.Torch(precision)) if precision else ("cpu", common.Meter())
     libraries = common.held_mb()
-    model = GPT2LMHeadModel.from_pretrained(folder).eval()
-    ids = torch.tensor(prompts(name, batch))
+    model = GPT2LMHeadModel.from_pretrained(folder).eval().to(device)
+    ids = torch.tensor(prompts(name, batch), device=device)
     options = {"max_new_tokens": NEW, "num_beams": beams, "do_sample": False, "use_cache": True, "pad_token_id": 0}
     mask = torch.ones_like(ids)
 
     def run():
         with torch.no_grad():
-            return fingerprint(model.generate(ids, attention_mask=mask, **options).numpy())
+            return fingerprint(model.generate(ids, attention_mask=mask, **options, **more).cpu().numpy())
 
-    run.libraries_mb = libraries
+    run.libraries_mb, run.meter = libraries, meter
     return run
 
 
+def hugging_face_compiled(name, batch, beams, folder, precision=None):
+    """The same over a cache of fixed length, for which transformers compiles the forward pass on a GPU."""
+    return hugging_face(name, batch, beams, folder, precision, cache_implementation="static")
+
+
 SIDES = {"minixfmr": ours, "Hugging Face": hugging_face}
+GPU_SIDES = SIDES | {"Hugging Face compiled": hugging_face_compiled}
 
 
 def main():
     parser = common.options(__doc__)
     chosen = parser.parse_args()
-    names = chosen.sides.split(",") if chosen.sides else list(SIDES)
+    card = gpu.card(parser) if chosen.backend == "cupy" else None
+    names = chosen.sides.split(",") if chosen.sides else list(GPU_SIDES if card else SIDES)
     results, rows = [], []
-    for model, batch, beams in CASES:
+    for model, batch, beams in GPU_CASES if card else CASES:
         case = f"{model}, batch {batch}, {'greedy' if beams == 1 else f'beam {beams}'}"
         if chosen.only and chosen.only not in case:
             continue
-        with tempfile.TemporaryDirectory() as folder:
-            save_model(model, folder)
-            common_part = {"name": model, "batch": batch, "beams": beams, "folder": folder}
-            sides = {}
-            for name in names:
-                backend = {"backend": chosen.backend} if name == "minixfmr" else {}
-                sides[name] = f"benchmarks.generation:{SIDES[name].__name__}", common_part | backend
-            measured = common.in_turn(sides, chosen.rounds, chosen.seconds, warm=1)
-        results.append({"case": case, "sides": measured})
-        rows.append(row(case, batch, measured, names))
-        print(*rows[-1], sep=" | ", flush=True)
-    header = ["setting", *(f"{n}, tokens/s" for n in names), "ours / Hugging Face", "same text"]
-    text = common.table([*header, "peak memory, MiB: " + ", ".join(names)], rows)
+        for precision in gpu.PRECISIONS if card else [None]:
+            with tempfile.TemporaryDirectory() as folder:
+                save_model(model, folder)
+                given = {"name": model, "batch": batch, "beams": beams, "folder": folder, "precision": precision}
+                sides = {name: (f"benchmarks.generation:{GPU_SIDES[name].__name__}", given) for name in names}
+                measured = common.in_turn(sides, chosen.rounds, chosen.seconds, warm=1)
+            results.append({"case": case, "precision": precision, "sides": measured})
+            rows.append(row(case, batch, precision, measured, names))
+            print(*rows[-1], sep=" | ", flush=True)
+    header = ["setting", *(["precision"] if card else []), *(f"{n}, tokens/s" for n in names)]
+    header += ["ours / Hugging Face", "same text", common.memory_header(card, names)]
+    text = common.table(header, rows)
     print(text)
     if not chosen.no_save:
-        common.save("generation", text, {"results": results})
+        common.save("generation", text, {"results": results}, card)
 
 
-def row(case, batch, measured, names):
-    """One line of the table."""
+def row(case, batch, precision, measured, names):
+    """One line of the table. Hugging Face: the faster of its sides."""
     good = {name: r for name, r in measured.items() if "ms" in r}
     speed = {name: [batch * NEW / r[key] * 1000 for key in ("ms", "high", "low")] for name, r in good.items()}
 
@@ -124,11 +136,12 @@ def row(case, batch, measured, names):
         middle, low, high = speed[name]
         return f"{middle:,.0f} ({low:,.0f}-{high:,.0f})"
 
-    both = len(good) == 2
-    ratio = f"{speed['minixfmr'][0] / speed['Hugging Face'][0]:.2f}" if both else "-"
+    peers = [speed[name][0] for name in good if name != "minixfmr"]
+    both = "minixfmr" in good and peers
+    ratio = f"{speed['minixfmr'][0] / max(peers):.2f}" if both else "-"
     same = len({round(r["first"][0], 3) for r in good.values()}) == 1 if both else "-"
-    memory = ", ".join(f"{good[n]['peak_mb']:.0f}" if n in good else "-" for n in names)
-    return [case, *(text(n) for n in names), ratio, {True: "yes", False: "no"}.get(same, same), memory]
+    same = {True: "yes", False: "no"}.get(same, same)
+    return [case, *filter(None, [precision]), *map(text, names), ratio, same, common.memory(measured, names)]
 
 
 if __name__ == "__main__":

@@ -1,16 +1,20 @@
 """One training step: forward, backward and AdamW, here, in PyTorch (eager and compiled) and in JAX.
 
     python -m benchmarks.training_step
+    python -m benchmarks.training_step --backend cupy      all sides on a GPU, in float32 and in TF32
 
 The same architecture, float32 weights, batch, loss and optimizer on every side, all cores. Without dropout the losses
 of the first steps must agree, so that nobody computes less.
 """
 
+import itertools
+import math
+
 import numpy as np
 
 import minixfmr
 
-from . import common
+from . import common, gpu
 
 # the encoder-decoder ladder: V, d, H, f, layers, B, T
 LADDER = {
@@ -20,17 +24,23 @@ LADDER = {
     "d 256": (4000, 256, 8, 1024, 3, 32, 32),
     "d 512": (8000, 512, 8, 2048, 4, 16, 64),
 }
+GPU_LADDER = {  # a CPU would take minutes
+    "d 768": (16000, 768, 12, 3072, 6, 16, 128),
+    "d 1024": (16000, 1024, 16, 4096, 6, 16, 128),
+}
 NANO_GPT = (65, 128, 4, 512, 4, 12, 64)
 BERT = (4000, 256, 8, 1024, 4, 16, 128)
-CASES = [*(f"encoder-decoder {name}" for name in LADDER), "nanoGPT", "encoder"]
-AGREE = 1e-4  # of the losses of the first three steps
+SIZES = {f"encoder-decoder {name}": sizes for name, sizes in (LADDER | GPU_LADDER).items()}
+SIZES |= {"nanoGPT": NANO_GPT, "encoder": BERT}
+GPU_CASES = [case for case in SIZES if case != "encoder-decoder d 32"]
+CASES = [case for case in SIZES if case.removeprefix("encoder-decoder ") not in GPU_LADDER]
+AGREE = {None: 1e-4, "float32": 1e-4, "TF32": 2e-3}  # of the losses of the first three steps
 
 
 def fields(case, dropout):
     """(the kind of model, the fields of its Config, B, T)"""
-    kind, _, rung = case.partition(" ")
-    sizes = {"nanoGPT": NANO_GPT, "encoder": BERT}.get(kind) or LADDER[rung]
-    V, d, H, f, layers, B, T = sizes
+    kind = case.partition(" ")[0]
+    V, d, H, f, layers, B, T = SIZES[case]
     shape = {"vocab_size": V, "d_model": d, "num_heads": H, "d_ff": f, "max_position_embeddings": T}
     shape |= {"num_encoder_layers": layers, "num_decoder_layers": layers, "dropout": dropout}
     plain = {"positions": "learned", "scale_embeddings": False, "activation": "gelu"}
@@ -61,8 +71,8 @@ def make(case, dropout):
 
 def flops(case):
     """Of the matrix products of a step, forward and backward: three times those of the forward."""
-    kind, _, rung = case.partition(" ")
-    V, d, _, f, layers, B, T = {"nanoGPT": NANO_GPT, "encoder": BERT}.get(kind) or LADDER[rung]
+    kind = case.partition(" ")[0]
+    V, d, _, f, layers, B, T = SIZES[case]
     attention, feed_forward = 4 * d * d + 2 * T * d, 2 * d * f
     block = attention + feed_forward
     stacks = layers * block if kind != "encoder-decoder" else layers * (2 * block + attention)
@@ -73,13 +83,13 @@ def flops(case):
 # --- the sides
 
 
-def ours(case, dropout, backend="numpy"):
+def ours(case, dropout, precision=None):
     """minixfmr, a worker for each core."""
-    minixfmr.use_backend(backend)
+    minixfmr.use_backend("cupy" if precision else "numpy")
     libraries = common.held_mb()
     model, _, _, batch = make(case, dropout)
     optimizer = minixfmr.AdamW(model.parameters())
-    gradients = minixfmr.training.ParallelGradients(model, minixfmr.CrossEntropy(), common.CORES)
+    gradients = minixfmr.training.ParallelGradients(model, minixfmr.CrossEntropy(), 1 if precision else common.CORES)
     steps = iter(range(1 << 30))
 
     def run():
@@ -89,22 +99,24 @@ def ours(case, dropout, backend="numpy"):
         return loss
 
     run.libraries_mb = libraries
+    run.meter = gpu.CuPy() if precision else common.Meter()
     return run
 
 
-def torch_eager(case, dropout, compiled=False):
+def torch_eager(case, dropout, precision=None, compiled=False):
     """PyTorch with fused AdamW."""
     import torch
 
     from .torch_twin import F, Twin
 
     torch.set_num_threads(common.CORES)
+    device, meter = (gpu.TORCH_DEVICE, gpu.Torch(precision)) if precision else ("cpu", common.Meter())
     libraries = common.held_mb()
     _, config, weights, batch = make(case, dropout)
-    model = Twin(config, weights)
+    model = Twin(config, weights).to(device)
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
-    batch = {name: torch.tensor(array) for name, array in batch.items()}
+    batch = {name: torch.tensor(array, device=device) for name, array in batch.items()}
     labels = batch.pop("labels").view(-1)
 
     def loss_of(batch):
@@ -117,18 +129,18 @@ def torch_eager(case, dropout, compiled=False):
         loss = loss_function(batch)
         loss.backward()
         optimizer.step()
-        return loss.item()
+        return loss.detach()  # not waited for: a GPU computes in the background
 
-    run.libraries_mb = libraries
+    run.libraries_mb, run.meter = libraries, meter
     return run
 
 
-def torch_compiled(case, dropout):
+def torch_compiled(case, dropout, precision=None):
     """The same through torch.compile."""
-    return torch_eager(case, dropout, compiled=True)
+    return torch_eager(case, dropout, precision, compiled=True)
 
 
-def jax_jit(case, dropout):
+def jax_jit(case, dropout, precision=None):
     """JAX with optax's AdamW, the whole step under jit."""
     import jax
     import optax
@@ -136,6 +148,7 @@ def jax_jit(case, dropout):
     from .jax_twin import forward, parameters
 
     jax.config.update("jax_default_prng_impl", "unsafe_rbg")  # the fastest that JAX has
+    meter = gpu.JAX(precision) if precision else common.Meter()
     libraries = common.held_mb()
     _, config, weights, batch = make(case, dropout)
     optimizer = optax.adamw(1e-3, weight_decay=1e-2)
@@ -163,7 +176,7 @@ def jax_jit(case, dropout):
         *state[:], loss = step(*state, batch)
         return loss  # not waited for: JAX computes in the background
 
-    run.libraries_mb = libraries
+    run.libraries_mb, run.meter = libraries, meter
     return run
 
 
@@ -174,42 +187,44 @@ def main():
     parser = common.options(__doc__)
     parser.add_argument("--dropout", type=float, nargs="*", default=[0.0, 0.1], help="(default: 0 0.1)")
     chosen = parser.parse_args()
+    card = gpu.card(parser) if chosen.backend == "cupy" else None
     names = chosen.sides.split(",") if chosen.sides else list(SIDES)
+    if card and not chosen.sides and not gpu.jax_sees_one():
+        names.remove("JAX")
+    cases = [case for case in (GPU_CASES if card else CASES) if chosen.only is None or chosen.only in case]
     results, rows = [], []
-    for case in (c for c in CASES if chosen.only is None or chosen.only in c):
-        for dropout in chosen.dropout:
-            sides = {}
-            for name in names:
-                backend = {"backend": chosen.backend} if name == "minixfmr" else {}
-                function = f"benchmarks.training_step:{SIDES[name].__name__}"
-                sides[name] = function, {"case": case, "dropout": dropout, **backend}
-            sides["sgemm"] = common.SGEMM
-            measured = common.in_turn(sides, chosen.rounds, chosen.seconds)
-            results.append({"case": case, "dropout": dropout, "sides": measured})
-            rows.append(row(case, dropout, measured, names))
-            print(*rows[-1], sep=" | ", flush=True)
-    header = ["setting", "dropout", *(f"{n}, ms" for n in names), "best peer / ours", "share of sgemm peak"]
-    text = common.table([*header, "peak memory, MiB: " + ", ".join(names)], rows)
+    for case, dropout, precision in itertools.product(cases, chosen.dropout, gpu.PRECISIONS if card else [None]):
+        given = {"case": case, "dropout": dropout, "precision": precision}
+        sides = {"sgemm": ("benchmarks.gpu:matmul", {"precision": precision}) if card else common.SGEMM}
+        sides |= {name: (f"benchmarks.training_step:{SIDES[name].__name__}", given) for name in names}
+        measured = common.in_turn(sides, chosen.rounds, chosen.seconds)
+        results.append(given | {"sides": measured})
+        rows.append(row(case, dropout, precision, measured, names))
+        print(*rows[-1], sep=" | ", flush=True)
+    header = ["setting", "dropout", *(["precision"] if card else []), *(f"{n}, ms" for n in names), "best peer / ours"]
+    header += [f"share of {'matmul' if card else 'sgemm'} peak", common.memory_header(card, names)]
+    text = common.table(header, rows)
     print(text)
     if not chosen.no_save:
-        common.save("training_step", text, {"results": results})
+        common.save("training_step", text, {"results": results}, card)
 
 
-def row(case, dropout, measured, names):
+def row(case, dropout, precision, measured, names):
     """One line of the table, after a check that all sides computed the same."""
     good = {name: r for name, r in measured.items() if "ms" in r}
     if dropout == 0 and "minixfmr" in good:
         for name in good.keys() & set(names):
-            if not np.allclose(good[name]["first"], good["minixfmr"]["first"], rtol=AGREE):
+            if not np.allclose(good[name]["first"], good["minixfmr"]["first"], rtol=AGREE[precision]):
                 raise SystemExit(f"{case}: the losses of {name} are {good[name]['first']}, not ours")
 
     peers = [good[name]["ms"] for name in names if name != "minixfmr" and name in good]
-    mine = good.get("minixfmr", {}).get("ms", float("nan"))
+    mine = good.get("minixfmr", {}).get("ms", math.nan)
     ratio = f"{min(peers) / mine:.2f}" if peers else "-"
-    peak = common.SGEMM_FLOPS / good["sgemm"]["ms"]  # operations a millisecond
-    memory = ", ".join(f"{good[n]['peak_mb']:.0f}" if n in good else "-" for n in names)
+    product = gpu.MATMUL_FLOPS if precision else common.SGEMM_FLOPS
+    peak = product / good.get("sgemm", {}).get("ms", math.nan)  # operations a millisecond
     times = [common.milliseconds(measured[name]) for name in names]
-    return [case, dropout, *times, ratio, f"{flops(case) / mine / peak:.0%}", memory]
+    share = f"{flops(case) / mine / peak:.0%}"
+    return [case, dropout, *filter(None, [precision]), *times, ratio, share, common.memory(measured, names)]
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ settings.load_profile("minixfmr")
 
 NUMPY_ONLY = {  # and why
     "test_backend": "chooses backends itself",
+    "test_benchmarks": "chooses backends itself",
     "test_exercises": "students write NumPy",
     "test_mistakes": "students write NumPy",
     "test_cupy": "chooses backends itself",
