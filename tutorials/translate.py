@@ -11,7 +11,9 @@ the checkpoint from which `--resume` goes on after Ctrl-C, a crash or a kill as 
 import argparse
 import json
 import math
+import multiprocessing
 import os
+import re
 import signal
 import sys
 import time
@@ -364,13 +366,18 @@ def finish(run, model, corpus, tokenizer, state):
 
 
 def peak_memory_mb():
-    """The most memory this process ever held, in MB; None where the system does not tell."""
+    """The most memory this process and its workers ever held, in MB; None where the system does not tell.
+
+    What they share (the weights, the libraries) counts once for each of them.
+    """
     try:
         import resource
     except ImportError:  # Windows
         return None
+    workers = [Path(f"/proc/{child.pid}/status").read_text() for child in multiprocessing.active_children()]
+    kilobytes = sum(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) for status in workers)  # forked on Linux alone
     unit = 1 if sys.platform == "darwin" else 1024  # bytes or KiB
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
+    return round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit + kilobytes * 1024) / 1e6, 1)
 
 
 # --- translating
