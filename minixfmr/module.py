@@ -23,7 +23,7 @@ class Parameter:
     def __init__(self, data: Any) -> None:
         check_array(data, "the data of this Parameter")
         self.data = data
-        self.grad = xp.zeros_like(data)
+        self.grad = xp.zeros(data.shape, data.dtype)  # takes no memory before something is written there
 
     @property
     def shape(self):
