@@ -255,9 +255,9 @@ def beam_search(task, num_beams, length_penalty=1.0, early_stopping=False, num_r
         task.reorder(rows)
         task.append(to_numpy(tokens))
     winners = [ids for hypotheses in finished for _, ids in hypotheses[:num_return_sequences]]
-    fill = (
-        task.pad or (*task.eos, task.pad)[0] if task.published else task.pad
-    )  # Hugging Face takes a padding id of 0 for none
+    fill = task.pad
+    if task.published and not fill:  # Hugging Face takes a padding id of 0 for none
+        fill = (*task.eos, task.pad)[0]
     widest = max(map(len, winners))
     return to_numpy([[*ids, *[fill] * (widest - len(ids))] for ids in winners])
 

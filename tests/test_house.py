@@ -2,9 +2,11 @@
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+import setuptools
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "minixfmr"
@@ -44,3 +46,10 @@ def test_the_file_map_of_the_readme_is_complete_and_its_line_counts_are_true():
         if path.name != "__init__.py"
     }
     assert rows == counts
+
+
+def test_every_folder_of_the_package_is_installed():
+    """An editable installation finds a folder that an ordinary one would leave out."""
+    include = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
+    folders = {".".join(path.parent.relative_to(ROOT).parts) for path in FILES}
+    assert set(setuptools.find_packages(str(ROOT), include=include)) == folders

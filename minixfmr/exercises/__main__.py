@@ -24,6 +24,7 @@ PACKAGES = str(Path(__file__).resolve().parents[2])  # where the child finds min
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run the command; return its exit status."""
     options = _options(arguments)
     folder = Path(options.folder).resolve()
     names = [name for name in EXERCISES if not options.only or name in options.only]

@@ -160,6 +160,7 @@ class AttentionPair(Pair):
 
 
 def check_adamw(student):
+    """Five steps of the student's AdamW beside the package's, with two sets of options."""
     others: dict[str, Any] = dict(lr=0.05, betas=(0.8, 0.95), eps=1e-3, weight_decay=0.3)
     for remark, options in (("", {}), (" (other options than the defaults)", others)):
         rng = random_generator(2)
@@ -181,6 +182,7 @@ def check_adamw(student):
 
 
 def check_greedy_decoding(student):
+    """The student's ids for scores with many ties, with each way to come to an end."""
     scores = random_generator(3).integers(0, 4, (9, V)) / 1.0  # few values, so that many are equal
 
     def next_logits(ids):

@@ -24,6 +24,7 @@ class ForbiddenImport(ImportError):
 
 
 def main() -> None:
+    """Read the job, do it, and leave the result in its file."""
     job = json.loads(sys.stdin.readline())
     sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - input() shall fail, not wait
     folder = Path(job["folder"])

@@ -28,6 +28,7 @@ from .report import GradcheckError
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run the command; return its exit status."""
     options = _options(arguments)
     results: dict[str, Any] = {}
     try:

@@ -68,6 +68,7 @@ def is_activation_of(y: numpy.ndarray, x: numpy.ndarray) -> bool:
 
 
 def activation(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
+    """The derivative forgotten, of another function, at the output, or a part of it."""
     like = {name: a for name, a in pool.items() if a.shape == v.shape and a.dtype.kind == "f"}
     for (name, x), (f, act) in itertools.product(like.items(), ACTIVATIONS.items()):
         a = act(x)

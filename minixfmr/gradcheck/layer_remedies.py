@@ -29,6 +29,7 @@ def general(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
 
 
 def softmax(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
+    """The row term forgotten: v is dy · p, or the diagonal alone."""
     cause = "softmax row term missing"
     for name, p in pool.items():
         for axis in range(p.ndim) if p.shape == v.shape else ():
@@ -47,6 +48,7 @@ def softmax(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
 
 
 def softmax_forgotten(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
+    """The whole way back through softmax forgotten: v is its dy."""
     for name, p in pool.items():
         for axis in (a for a in range(p.ndim) if p.shape == v.shape and p.shape[a] > 1 and _is_distribution(p, a)):
             text = f"the way back through softmax is missing: dx = {name} · (dy - sum(dy · {name}) over axis {axis})"
@@ -77,6 +79,7 @@ def _is_distribution(p, axis):
 
 
 def normalization(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
+    """A term through mean or variance forgotten, or the gain outside of them."""
     if v.ndim < 2 or v.shape[-1] < 3:
         return
     for name, centered, eps in _normalizable(v.shape, pool):
@@ -226,6 +229,7 @@ def _plus_array(a: numpy.ndarray) -> Change:
 
 
 def embedding(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
+    """Tokens that occur twice: assigned, or averaged."""
     for name, ids in pool.items():
         if v.ndim != 2 or ids.dtype.kind not in "iu" or ids.size < 2 or ids.min() < 0 or ids.max() >= len(v):
             continue
@@ -262,6 +266,7 @@ def _times_count(name: str) -> Change:
 
 
 def dropout(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
+    """Another mask than forward's."""
     dy, y = pool.get("dy"), pool.get("the output")
     if dy is None or y is None or not dy.shape == y.shape == v.shape:
         return
