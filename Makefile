@@ -1,6 +1,8 @@
 # make translate    train the translation model of the README, test it and draw what it attends to
 # make test         run the tests
+# make notebooks    open the tutorials in JupyterLab
 # make test-parity  install PyTorch, transformers and CuPy and run all tests, those that compare with them too
+# make test-notebooks  install Jupyter and run every tutorial on less data
 # make lint         check style and types
 # make benchmark    install the peers, compare with them (half an hour) and write benchmarks/RESULTS.md
 #
@@ -29,6 +31,12 @@ test: .venv/tutorials .venv/test
 test-parity: .venv/tutorials .venv/test .venv/parity
 	$(BIN)/python -m pytest $(ARGS)
 
+notebooks: .venv/notebooks
+	$(BIN)/jupyter lab tutorials $(ARGS)
+
+test-notebooks: .venv/tutorials .venv/test .venv/notebooks
+	$(BIN)/python -m pytest -m notebook $(ARGS)
+
 lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,7 +61,7 @@ $(BIN)/python:
 	  { echo "minixfmr needs Python 3.11 or later; $(PYTHON) is older or missing: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
 
-.venv/tutorials .venv/test .venv/dev .venv/cuda12 .venv/cuda13: .venv/%: pyproject.toml | $(BIN)/python
+.venv/tutorials .venv/notebooks .venv/test .venv/dev .venv/cuda12 .venv/cuda13: .venv/%: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable ".[$*]"
 	@touch $@
 
@@ -67,4 +75,4 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --editable ".[parity]"
 	@touch $@
 
-.PHONY: translate test test-parity lint benchmark test-gpu benchmark-gpu
+.PHONY: translate notebooks test test-notebooks test-parity lint benchmark test-gpu benchmark-gpu

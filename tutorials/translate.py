@@ -354,10 +354,10 @@ def finish(run, model, corpus, tokenizer, state):
     for source, output, reference in list(zip(sources, outputs, references, strict=True))[:10]:
         print(f"  {source} → {output}" + (f"   (reference: {reference})" if output != reference else ""))
     examples = sorted(range(len(sources)), key=lambda i: abs(len(sources[i]) - 45))[:3]
-    plots.attention_maps(
-        run / "attention.png", [cross_attention(model, tokenizer, sources[i], outputs[i]) for i in examples]
-    )
-    plots.loss_curve(run / "loss.png", state["steps"], state["valid"])
+    maps = plots.attention_maps([cross_attention(model, tokenizer, sources[i], outputs[i]) for i in examples])
+    maps.savefig(run / "attention.png")
+    curves = {"training (dropout, smoothed labels)": state["steps"], "validation (neither)": state["valid"]}
+    plots.losses({label: points for label, points in curves.items() if points}).savefig(run / "loss.png")
     write_file(run / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
     (run / "checkpoint.safetensors").unlink(missing_ok=True)
     print(json.dumps(metrics, indent=2))
