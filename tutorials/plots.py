@@ -9,10 +9,8 @@ import math
 import matplotlib.pyplot as plt
 import numpy as np
 
-BLUE, ORANGE, GREEN, PINK, SKY, YELLOW, RED, GREY = (  # the palette of Okabe & Ito (2008)
-    "#0072b2 #e69f00 #009e73 #cc79a7 #56b4e9 #f0e442 #d55e00 #999999".split()
-)
-COLOURS = [BLUE, RED, GREEN, ORANGE, PINK, SKY, GREY]
+BLUE, RED, GREEN, ORANGE = "#0072b2", "#d55e00", "#009e73", "#e69f00"  # of the palette of Okabe & Ito (2008)
+COLOURS = [BLUE, RED, GREEN, ORANGE, "#cc79a7", "#56b4e9", "#999999"]
 plt.rcParams.update(
     {
         "axes.prop_cycle": plt.cycler(color=COLOURS),
@@ -35,12 +33,15 @@ def figure(rows=1, columns=1, size=(6.4, 3.6), **options):
     return drawn, axes
 
 
-def heat_maps(panels, rows=None, columns=None, *, xlabel="", ylabel="", limits=None, signed=False, numbers=None, bar=True):
+def heat_maps(
+    panels, rows=None, columns=None, *, xlabel="", ylabel="", limits=None, signed=False, numbers=None, bar=True
+):
     """Matrices as heat maps, side by side.
 
     panels: {title: matrix}, all of one shape. rows, columns: labels of the cells' rows and columns. limits: (lowest,
     highest) of the colours, None for those of the data. signed: white at 0. numbers: whether to write each
-    number into its cell; None where there is room. bar: the scale of the colours beside them. A cell of -inf, as a masked score is, is crossed out.
+    number into its cell; None where there is room. bar: the scale of the colours beside them. A cell of -inf, as a
+    masked score is, is crossed out.
     """
     matrices = [np.asarray(matrix, dtype=float) for matrix in panels.values()]
     m, n = matrices[0].shape
