@@ -7,6 +7,7 @@ from .gradcheck import assert_gradients, gradcheck, gradcheck_function
 from .models import Config, ConfigError, DecoderOnly, EncoderDecoder, EncoderOnly
 from .module import Module, Parameter
 from .pretrained import load_pretrained, save_pretrained
+from .trace import Trace, trace
 from .training import AdamW, CrossEntropy, Trainer, TrainingDiverged, TranslationData, clip_grad_norm, evaluate
 
 __version__ = "0.1.0"
@@ -24,6 +25,7 @@ __all__ = [
     "Module",
     "OutOfMemoryError",
     "Parameter",
+    "Trace",
     "Trainer",
     "TrainingDiverged",
     "TranslationData",
@@ -44,5 +46,6 @@ __all__ = [
     "save_training",
     "to_device",
     "to_numpy",
+    "trace",
     "use_backend",
 ]

@@ -6,7 +6,10 @@ from .linear import Linear
 
 
 def repeat_heads(x, times):
-    """Let each key/value head serve several query heads in a row:  (B, Hk, T, dh) → (B, Hk·times, T, dh)."""
+    """Let each key/value head serve several query heads in a row:   y[:, h] = x[:, h // times].
+
+    x: (B, Hk, T, dh)    →    y: (B, Hk·times, T, dh)
+    """
     return x if times == 1 else xp.repeat(x, times, axis=1)
 
 
@@ -73,7 +76,7 @@ class VariantAttention(MultiHeadAttention):
         if self.score_bias is not None:
             dq_bias, dk_bias = self.score_bias.backward(dbias, saved_bias)
             dq, dk = dq + dq_bias, dk + dk_bias
-        dk, dv = repeat_heads_backward(dk, times), repeat_heads_backward(dv, times)
+        dv, dk = repeat_heads_backward(dv, times), repeat_heads_backward(dk, times)
         if turns is not None:
             turn_q, turn_k = turns
             dq, dk = self.rotary.backward(dq, turn_q), self.rotary.backward(dk, turn_k)

@@ -1,0 +1,3 @@
+"""One forward and backward pass, told step by step."""
+
+from .tell import Trace, trace
