@@ -43,7 +43,7 @@ def heat_maps(
     number into its cell; None where there is room. bar: the scale of the colours beside them. A cell of -inf, as a
     masked score is, is crossed out.
     """
-    matrices = [np.asarray(matrix, dtype=float) for matrix in panels.values()]
+    matrices = [np.asarray(matrix, dtype=float) + 0.0 for matrix in panels.values()]  # and no -0
     m, n = matrices[0].shape
     seen = np.concatenate([matrix[np.isfinite(matrix)] for matrix in matrices])
     low, high = limits or ((-abs(seen).max(), abs(seen).max()) if signed else (seen.min(), seen.max()))

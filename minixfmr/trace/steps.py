@@ -99,11 +99,13 @@ def _key(call):
 def _formula(described):
     """The first formula in a docstring: an indented block, or else lines of the form a = b, without what follows."""
     lines = (inspect.getdoc(described) or "").splitlines()
-    block = _block(lines, _is_indented) or _block(lines, _is_equation)
-    starts = (re.split(r":\s{2,}", line)[-1] for line in block)  # "The norm:   y = ..."
-    return textwrap.dedent(
-        "\n".join(re.split(r"\s+\(\w+ [&\w. ]*\d{4}|,? with |, (?:the|so) |[.;](?: |$)", s)[0] for s in starts)
-    )
+    block = _block(lines, _is_indented)
+    if not block:
+        starts = (re.split(r":\s{2,}", line)[-1] for line in _block(lines, _is_equation))  # "The norm:   y = ..."
+        block = [
+            re.split(r"\s+\(\w+ [&\w. ]*\d{4}|,? with |, (?:the|so) |(?<!\.)[.;](?: |$)", line)[0] for line in starts
+        ]
+    return textwrap.dedent("\n".join(block))
 
 
 def _block(lines, belongs):
