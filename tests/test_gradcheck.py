@@ -194,6 +194,36 @@ def test_what_nothing_explains_is_mapped(rng):
 
 
 @pytest.mark.on_numpy("homework is NumPy")
+def test_a_line_of_a_notebook_is_named_by_its_cell(rng, monkeypatch):
+    class Shell:  # as much of IPython's as is asked
+        @property
+        def compile(self):
+            return self
+
+        def format_code_name(self, filename):
+            return ("Cell", "In[7]") if filename == __file__ else None
+
+    def forward(x):
+        e = np.exp(x - x.max(-1, keepdims=True))
+        w = e / e.sum(-1, keepdims=True)
+        return w @ x.T, (w, x)
+
+    def backward(dy, saved):
+        w, x = saved
+        dw = dy @ x
+        return w * dw + dy.T @ w
+
+    def broken(dy, saved):
+        raise NameError("dyy")
+
+    monkeypatch.setattr("builtins.get_ipython", Shell, raising=False)
+    (why,) = gradcheck_function(forward, backward, rng.standard_normal((3, 4))).explanations
+    assert why.sentence.startswith(f"In[7]:{backward.__code__.co_firstlineno + 3}, `w * dw`: softmax's row term")
+    with pytest.raises(GradcheckError, match=r"\(In\[7\]:\d+: raise NameError"):
+        gradcheck_function(forward, broken, rng.standard_normal((3, 4)))
+
+
+@pytest.mark.on_numpy("homework is NumPy")
 def test_large_arrays_are_sampled_within_the_time(rng):
     x = rng.standard_normal((300, 300))
     report = gradcheck_function(lambda x: (np.sin(x), x), lambda dy, x: dy * np.cos(x), x, max_seconds=0.0)

@@ -1,5 +1,6 @@
 """Whose line is to blame: errors of the code under check as one sentence each, never a traceback of the checker."""
 
+import builtins
 import inspect
 import linecache
 import sysconfig
@@ -30,13 +31,13 @@ def blame(function: Callable | str) -> Iterator[None]:
         raise
     except Exception as error:
         if isinstance(error, SyntaxError) and error.filename:
-            where = f"{Path(error.filename).name}:{error.lineno}: {(error.text or '').strip()}"
+            where = f"{file_of(error.filename)}:{error.lineno}: {(error.text or '').strip()}"
             raise GradcheckError(f"{name}: {error.msg} ({where})") from None
         frames = traceback.extract_tb(error.__traceback__)
         theirs = [f for f in frames if is_students(f.filename)]
         frame = theirs[-1] if theirs else frames[-1]
         code = linecache.getline(frame.filename, frame.lineno or 0).strip()
-        where = f" ({Path(frame.filename).name}:{frame.lineno}{': ' + code if code else ''})"
+        where = f" ({file_of(frame.filename)}:{frame.lineno}{': ' + code if code else ''})"
         told = GradcheckError(f"{name} raised {type(error).__name__}: {error}{where}")
         told.original = error
         raise told from None
@@ -45,7 +46,14 @@ def blame(function: Callable | str) -> Iterator[None]:
 def place_of(function: Callable) -> str:
     """' (homework.py:12)' of a function's def line, or nothing where it has no source."""
     code = getattr(inspect.unwrap(function), "__code__", None)
-    return f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code else ""
+    return f" ({file_of(code.co_filename)}:{code.co_firstlineno})" if code else ""
+
+
+def file_of(filename: str) -> str:
+    """homework.py, or In[3] for that cell of a notebook, whose file has a made-up name."""
+    shell = getattr(builtins, "get_ipython", lambda: None)()
+    cell = shell.compile.format_code_name(filename) if shell else None
+    return cell[1] if cell else Path(filename).name
 
 
 def name_of(function: Callable) -> str:

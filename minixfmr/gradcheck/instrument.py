@@ -9,12 +9,11 @@ import sys
 import textwrap
 import types
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy
 
-from .blame import is_students
+from .blame import file_of, is_students
 
 LARGEST = 100_000  # entries of an array that is worth keeping
 
@@ -25,7 +24,7 @@ class Site:
     def __init__(self, node: ast.AST, filename: str, source: str, in_call: bool = False, compared: bool = False):
         self.node, self.in_call, self.compared = node, in_call, compared
         self.multiplied = getattr(node, "multiplied", False)  # a number in a product
-        self.file, self.line = Path(filename).name, node.lineno  # type: ignore[attr-defined]
+        self.file, self.line = file_of(filename), node.lineno  # type: ignore[attr-defined]
         self.text = source if len(source) <= 60 else source[:57] + "..."
         self.value: Any = None  # what it gave when it first ran
         self.scope: dict[str, Any] = {}  # the arrays and numbers in sight of it
