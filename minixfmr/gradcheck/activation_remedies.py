@@ -51,8 +51,8 @@ SLOPES: dict[str, Callable] = {
     "SiLU": lambda x: _swish(x, 1),
     "sigmoid": lambda x: _sigmoid(x) * (1 - _sigmoid(x)),
     "tanh": lambda x: 1 - numpy.tanh(x) ** 2,
-    "tanh, from its output": lambda y: 1 - y * y,
-    "sigmoid, from its output": lambda y: y * (1 - y),
+    "tanh from its output": lambda y: 1 - y * y,
+    "sigmoid from its output": lambda y: y * (1 - y),
     "the first term of exact GELU's": _Phi,
     "the first term of tanh GELU's": lambda x: (1 + _t(x)) / 2,
     "the first term of SiLU's": _sigmoid,
@@ -92,15 +92,19 @@ def activation(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
                 if (f, name) == (right, of) or right in PARTIAL:
                     continue
                 if "output" in f + right or (a is not x and is_activation_of(a, x)):
-                    cause, text = "derivative at the output", f"this is {f}'s derivative at {name}, the output"
+                    cause, text = "derivative at the output", f"this is {_derivative(f, name)}, the output"
                 elif f in PARTIAL:
                     cause, text = "term missing", f"this is {f}, only a part of the derivative"
                 elif name == of and "GELU" in f and "GELU" in right:
                     cause, text = "other GELU", f"this is the derivative of {f}"
                 else:
-                    cause, text = "wrong derivative", f"this is {f}'s derivative at {name}"
-                where = "" if "output" in right else f" at its input {of}"
-                yield Remedy(cause, f"{text}; take that of {right}{where}", _slope_of(right, of, upstream))
+                    cause, text = "wrong derivative", f"this is {_derivative(f, name)}"
+                yield Remedy(cause, f"{text}; take {_derivative(right, of)}", _slope_of(right, of, upstream))
+
+
+def _derivative(f: str, name: str) -> str:
+    f, from_output, _ = f.partition(" from its output")
+    return f"{f}'s derivative, got from its output {name}" if from_output else f"{f}'s derivative at {name}"
 
 
 def _times_slope(f: str, name: str) -> Change:
