@@ -1,4 +1,5 @@
-"""Activations: the one nonlinearity of a feed-forward layer."""
+"""Activations: the one nonlinearity of a feed-forward layer.
+Derived in tutorials/11_every_gradient_derived, chapter 8."""
 
 import math
 

@@ -50,6 +50,8 @@ def attention_backward(dy, saved):
 
         dV = dropout(W)ᵀ dy,   dW = dropout_backward(dy Vᵀ),   dS = W · (dW - y · dy)
         dQ = dS K / √dh,   dK = dSᵀ Q / √dh,   dbias = dS: (B, H, Tq, Tk), to be summed where bias was broadcast
+
+    Derived in tutorials/11_every_gradient_derived, chapters 4 and 10.
     """
     query, key, value, e, r, dropped, saved_dropout, y, scale = saved
     inner = row_sum(y * dy) * r  # (B, H, Tq, 1)
@@ -85,7 +87,8 @@ def attend(query, key, value, mask=None, p=0.0, rng=None, bias=None, scale=None)
 
 
 def attend_backward(dy, saved):
-    """dL/dquery, dL/dkey, dL/dvalue, dL/dbias (None where there was none) for attend."""
+    """dL/dquery, dL/dkey, dL/dvalue, dL/dbias (None where there was none) for attend.
+    Derived in tutorials/11_every_gradient_derived, chapter 10."""
     is_long, saved = saved
     return (*long_attention_backward(dy, saved), None) if is_long else attention_backward(dy, saved)
 
@@ -105,7 +108,8 @@ def split_heads(x, num_heads):
 
 
 def merge_heads(x):
-    """(B, H, T, dh) → (B, T, H·dh), the inverse of split_heads, and so its backward."""
+    """(B, H, T, dh) → (B, T, H·dh), the inverse of split_heads, and so its backward.
+    Derived in tutorials/11_every_gradient_derived, chapter 10."""
     return x.swapaxes(1, 2).reshape(x.shape[0], x.shape[2], -1)
 
 

@@ -14,7 +14,8 @@ def repeat_heads(x, times):
 
 
 def repeat_heads_backward(dy, times):
-    """dx = the sum over the query heads that shared a key/value head:  (B, Hk·times, T, dh) → (B, Hk, T, dh)."""
+    """dx = the sum over the query heads that shared a key/value head:  (B, Hk·times, T, dh) → (B, Hk, T, dh).
+    Derived in tutorials/11_every_gradient_derived, chapter 1."""
     B, H, T, dh = dy.shape
     return dy if times == 1 else dy.reshape(B, H // times, times, T, dh).sum(axis=2)
 

@@ -18,7 +18,8 @@ def convolution(x, weight, bias):
 
 
 def convolution_backward(dy, saved):
-    """dL/dx, dL/dweight, dL/dbias for convolution."""
+    """dL/dx, dL/dweight, dL/dbias for convolution.
+    Derived in tutorials/11_every_gradient_derived, chapter 2."""
     padded, weight = saved
     K, T = len(weight), dy.shape[1]
     dpadded, dweight = xp.zeros_like(padded), xp.empty_like(weight)

@@ -21,7 +21,8 @@ def dropout(x, p, rng):
 
 
 def dropout_backward(dy, saved):
-    """dx = dy · keep / (1 - p), with the draws of the forward."""
+    """dx = dy · keep / (1 - p), with the draws of the forward.
+    Derived in tutorials/11_every_gradient_derived, chapter 9."""
     return dy if saved is None else (dy * saved[0]) * saved[1]
 
 

@@ -16,6 +16,8 @@ def embedding_backward(dy, saved, silent=None):
     """dL/dtable for embedding, (V, d). A token that occurs several times collects the gradient of each.
 
     silent: a token whose lookups are to add nothing, as padding in most published systems (their departure, not ours)
+
+    Derived in tutorials/11_every_gradient_derived, chapter 3.
     """
     ids, shape = saved
     dtable = xp.zeros(shape, dy.dtype)

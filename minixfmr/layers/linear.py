@@ -22,6 +22,8 @@ def linear_backward(dy, saved):
     """dL/dx, dL/dweight, dL/dbias for linear. W and b served every row, so their gradients sum over rows.
 
     dx = dy Wᵀ,   dW = xᵀ dy,   db = Σ dy
+
+    Derived in tutorials/11_every_gradient_derived, chapter 2.
     """
     rows, weight = saved
     drows = dy.reshape(-1, dy.shape[-1])  # (N, m)
@@ -71,7 +73,8 @@ def output_logits(x, table):
 
 
 def output_logits_backward(dz, saved):
-    """dL/dx, dL/dtable for output_logits:   dx = dz E,   dE = dzᵀ x."""
+    """dL/dx, dL/dtable for output_logits:   dx = dz E,   dE = dzᵀ x.
+    Derived in tutorials/11_every_gradient_derived, chapter 14."""
     rows, table = saved
     dlogits = dz.reshape(-1, dz.shape[-1])  # (N, V)
     return (dlogits @ table).reshape(*dz.shape[:-1], -1), dlogits.T @ rows

@@ -57,6 +57,8 @@ def long_attention_backward(dy, saved):
     """dL/dquery, dL/dkey, dL/dvalue for long_attention: the formulas of attention_backward, block by block.
 
     W = exp(S - L),   dV = Wᵀ dy,   dS = W · (dy Vᵀ - y · dy),   dQ = dS K / √dh,   dK = dSᵀ Q / √dh
+
+    Derived in tutorials/11_every_gradient_derived, chapter 10.
     """
     query, key, value, mask, scale, y, L = saved
     inner = row_sum(y * dy)  # (B, H, Tq, 1)

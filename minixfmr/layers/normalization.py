@@ -26,6 +26,8 @@ def layer_norm_backward(dy, saved):
     μ and r depend on every x of the row: the second term is what comes back through μ, the third through r.
 
         dn = dy · weight,   dx = r · (dn - mean(dn) - n · mean(dn · n))
+
+    Derived in tutorials/11_every_gradient_derived, chapter 6.
     """
     n, r, weight = saved
     dyn = dy * n
@@ -75,6 +77,8 @@ def rms_norm_backward(dy, saved):
     """dL/dx, dL/dweight for rms_norm. r depends on every x of its row, hence the second term.
 
     dn = dy · weight,   dx = r · (dn - n · mean(dn · n))
+
+    Derived in tutorials/11_every_gradient_derived, chapter 7.
     """
     n, r, weight = saved
     dn = dy * weight

@@ -45,7 +45,8 @@ def add_positions(x, table, rows=0):
 
 
 def add_positions_backward(dy, saved):
-    """dL/dx, dL/dtable for add_positions:   dx = dy,   dP[row] = Σ dy over all vectors that used the row."""
+    """dL/dx, dL/dtable for add_positions:   dx = dy,   dP[row] = Σ dy over all vectors that used the row.
+    Derived in tutorials/11_every_gradient_derived, chapter 3."""
     shape, rows = saved
     dtable = xp.zeros(shape, dy.dtype)
     if isinstance(rows, slice):

@@ -48,7 +48,8 @@ class RelativeBias(Module):
         return self.weight.data[index].transpose(2, 0, 1)[None], index
 
     def backward(self, dbias, index):
-        """dbias: (B, H, Tq, Tk). Nothing reaches q and k."""
+        """dbias: (B, H, Tq, Tk). Nothing reaches q and k.
+        Derived in tutorials/11_every_gradient_derived, chapter 12."""
         rows = dbias.sum(axis=0).transpose(1, 2, 0)  # (Tq, Tk, H)
         add_at(self.weight.grad, index.reshape(-1), rows.reshape(-1, rows.shape[-1]))
         return 0, 0
@@ -99,7 +100,8 @@ class DisentangledBias(Module):
         return bias, (saved, saved_norm)
 
     def backward(self, dbias, saved):
-        """dbias: (B, H, Tq, Tk) → (dq, dk)"""
+        """dbias: (B, H, Tq, Tk) → (dq, dk)
+        Derived in tutorials/11_every_gradient_derived, chapter 12."""
         saved_terms, saved_norm = saved
         drows = xp.zeros_like(self.table.data)
         gradients = []

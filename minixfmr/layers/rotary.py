@@ -74,6 +74,8 @@ def rotate(x, cos, sin):
     x: (B, H, T, dh)    cos, sin: (T, dh/2)    →    y: (B, H, T, dh)
     The pairs are halves, as in LLaMA's published form, not neighbours as in the paper. The backward pass
     turns by the opposite angle: rotate(dy, cos, -sin).
+
+    Derived in tutorials/11_every_gradient_derived, chapter 11.
     """
     half = x.shape[-1] // 2
     x1, x2 = x[..., :half], x[..., half:]

@@ -12,6 +12,8 @@ class Residual(Module):
 
     forward(x, ..., rng) passes whatever follows x on to f. backward returns dx, or (dx, dmemory) where f is
     cross-attention.
+
+    Derived in tutorials/11_every_gradient_derived, chapter 13.
     """
 
     def __init__(self, layer, norm, dropout):

@@ -15,6 +15,8 @@ def adamw_update(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
         p = p - lr · weight_decay · p - lr · m̂ / (√v̂ + eps)
 
     The paper scales the decay by the schedule alone; here, as in PyTorch, it is scaled by the learning rate.
+
+    Derived in tutorials/11_every_gradient_derived, chapter 15.
     """
     m *= beta1
     m += (1 - beta1) * g
@@ -107,6 +109,8 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float, norm: float
         g = g · min(1, max_norm / (‖g‖ + 1e-6))
 
     (Pascanu et al. 2013, algorithm 1, with the 1e-6 of torch.nn.utils.clip_grad_norm_.) norm: ‖g‖, if it is known.
+
+    Derived in tutorials/11_every_gradient_derived, chapter 15.
     """
     parameters = list(parameters)
     norm = float(grad_norm(parameters)) if norm is None else norm
