@@ -94,7 +94,7 @@ def ours(case, dropout, precision=None):
 
     def run():
         optimizer.zero_grad()
-        loss, _ = gradients([batch], [0, next(steps)])
+        loss, _ = gradients([batch], [0, next(steps)] if dropout else None)
         optimizer.step()
         return loss
 

@@ -226,7 +226,7 @@ def add_at(table, ids, rows):
         return
     order = ids.argsort(kind="stable")  # equal ids side by side, so that a sum over each run of them does it
     ordered = ids[order]
-    starts = numpy.flatnonzero(numpy.r_[True, ordered[1:] != ordered[:-1]])
+    starts = numpy.flatnonzero(numpy.concatenate(([True], ordered[1:] != ordered[:-1])))
     table[ordered[starts]] += numpy.add.reduceat(rows[order], starts, axis=0)
 
 
