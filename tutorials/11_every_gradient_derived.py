@@ -1619,7 +1619,30 @@ where(minixfmr.clip_grad_norm)
 # | scores | $S = Q K^\top / \sqrt{d_h}$ | $dQ = dS K / \sqrt{d_h}$, $dK = dS^\top Q / \sqrt{d_h}$ |
 # | rotary | $y = R x$ | $dx = R^\top dy$, turned back |
 # | residual | $y = x + f(x)$ | $dx = dy + J_f^\top dy$ |
+
+# %% [markdown]
+# ## The same, watched
 #
+# `minixfmr.trace` runs a module forward and backward and tells every step. On the left is the number of each call in
+# the order of time, with the shape that comes out; on the right the number of the backward that answers it, and the formula of its
+# docstring, which is what the chapters derived. A self-attention layer:
+
+# %%
+trace = minixfmr.trace(layers.MultiHeadAttention(8, 2), rng.normal(size=(1, 3, 8)).astype("float32"))
+for step in trace.steps:
+    forward, backward = step.forward, step.backward
+    name = "  " * forward.depth + forward.name + f" {forward.path}" * forward.is_method
+    formula = backward.formula.replace("\n", "\n" + 36 * " ")
+    print(f"{forward.number:2} {name:18} {str(forward.shapes_out[0]):12} {backward.number:2}  {formula}")
+numbers = [step.backward.number for step in trace.steps]
+assert min(numbers) == numbers[0] > max(step.forward.number for step in trace.steps)
+
+# %% [markdown]
+# The backward begins with the layer as a whole, as the forward does, but inside it with the output map, which came
+# last: a backward pass is its forward read from the bottom to the top. `trace.save("trace.html")` writes a page with
+# the same for a whole model, with values, times, memory, and the source of both sides next to each other.
+
+# %% [markdown]
 # ## Check
 #
 # 1. Set `ids` in chapter 3 to `np.array([2, 2, 2])`, and run its cell and the next one. Row 2 of $dE$ should be the

@@ -41,7 +41,8 @@ def read(script):
 
 def run(notebook):
     """Run all cells from top to bottom in a kernel of their own. Raises nbclient's CellExecutionError if one fails."""
-    NotebookClient(notebook, timeout=1800, kernel_name="python3", resources={"metadata": {"path": str(HERE)}}).execute()
+    options = {"timeout": 1800, "kernel_name": "python3", "coalesce_streams": True}
+    NotebookClient(notebook, **options, resources={"metadata": {"path": str(HERE)}}).execute()
     for cell in notebook.cells:
         cell.metadata.clear()  # when it ran
         for output in cell.get("outputs", ()):
