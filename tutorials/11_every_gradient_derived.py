@@ -1624,16 +1624,16 @@ where(minixfmr.clip_grad_norm)
 # ## The same, watched
 #
 # `minixfmr.trace` runs a module forward and backward and tells every step. On the left is the number of each call in
-# the order of time, with the shape that comes out; on the right the number of the backward that answers it, and the formula of its
-# docstring, which is what the chapters derived. A self-attention layer:
+# the order of time, with the shape that comes out; on the right the number of the backward that answers it, and the
+# formula of its docstring, which is what the chapters derived. A self-attention layer:
 
 # %%
 trace = minixfmr.trace(layers.MultiHeadAttention(8, 2), rng.normal(size=(1, 3, 8)).astype("float32"))
 for step in trace.steps:
     forward, backward = step.forward, step.backward
-    name = "  " * forward.depth + forward.name + f" {forward.path}" * forward.is_method
+    name = "  " * forward.depth + f"{forward.name} {forward.path * forward.is_method}"
     formula = backward.formula.replace("\n", "\n" + 36 * " ")
-    print(f"{forward.number:2} {name:18} {str(forward.shapes_out[0]):12} {backward.number:2}  {formula}")
+    print(f"{forward.number:2} {name:18} {forward.shapes_out[0]!s:12} {backward.number:2}  {formula}")
 numbers = [step.backward.number for step in trace.steps]
 assert min(numbers) == numbers[0] > max(step.forward.number for step in trace.steps)
 
