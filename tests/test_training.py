@@ -228,6 +228,17 @@ def test_threads_change_nothing_but_rounding(workers):
         np.testing.assert_allclose(a, b, atol=1e-12)
 
 
+@pytest.mark.parametrize("B", [1, 5])
+def test_a_mask_of_one_row_goes_to_every_worker(B):
+    config = small_config()
+    model, ids = minixfmr.DecoderOnly(config), np.random.default_rng(0).integers(3, config.vocab_size, (B, 6))
+    batch = {"input_ids": ids[:, :-1], "labels": ids[:, 1:], "mask": np.tri(5, 5, 1, dtype=bool)[None, None]}
+    one, two = gradients(model, [batch]), gradients(model, [batch], 2)
+    assert one[:2] == pytest.approx(two[:2])
+    for a, b in zip(one[2], two[2], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
+
+
 @pytest.mark.bits
 def test_a_number_of_threads_always_gives_the_same_bits():
     config = small_config(dropout=0.3, dtype="float32")

@@ -40,7 +40,7 @@ class ParallelGradients:
         count = sum(self.criterion.count(batch["labels"]) for batch in batches)
         size = sum(p.data.size for p in self.parameters) * sum(batch["labels"].size for batch in batches)
         n = self.workers if size > self.SMALL else 1
-        parts = [[{name: array[w::n] for name, array in batch.items()} for batch in batches] for w in range(n)]
+        parts = [[_rows(batch, w, n) for batch in batches] for w in range(n)]
         if n == 1:
             with one_blas_thread() if self.workers > 1 else contextlib.nullcontext():
                 return add_gradients(self.model, self.criterion, parts[0], 0, seed, count), count
@@ -73,6 +73,12 @@ class ParallelGradients:
             replica, gradients = replicate(self.model)
             compute = functools.partial(_helper_gradients, replica, gradients, self.criterion)
             self._helpers.append((new_worker(compute), replica.parameters()))
+
+
+def _rows(batch, worker, workers):
+    """A worker's rows of a batch. What has one row for all of them, as a mask may have, goes to every worker."""
+    B = len(batch["labels"])
+    return {name: array if len(array) == 1 < B else array[worker::workers] for name, array in batch.items()}
 
 
 def add_gradients(model, criterion, batches, worker, seed, count):
