@@ -1,0 +1,749 @@
+# %% [markdown]
+# # 10 · Twice as fast, then on a GPU
+#
+# Where does the time of a training step go, and what can be done about it without leaving NumPy? At the end you will
+# know what a matrix product costs and what a pass over memory costs, how to measure both, and what a second core can
+# do as a second thread or as a second worker. You will make a layer of your own about twice as fast, in four steps,
+# each of which the gradient checker watches. The last section moves the same lines to a GPU.
+#
+# It takes about a minute and a half. It builds on the checker of [02](02_your_gradient_checked.ipynb) and on the
+# training of [09](09_real_translation.ipynb).
+
+# %%
+import math
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from contextlib import contextmanager
+
+import numpy as np
+import plots
+
+import minixfmr
+from minixfmr import layers
+from minixfmr.backend import in_blocks, one_blas_thread, random_generator, random_keep, row_blocks, row_mean, sum_rows
+from minixfmr.training import ParallelGradients, pad, token_batches
+
+QUICK = bool(os.environ.get("QUICK"))  # less data, for the tests
+
+# %% [markdown]
+# Other programs share the machine, so a single timing says little. We measure the things to be compared in turns, so
+# that a slow moment hits all of them, and take the median. All times below are those of the machine that ran this
+# notebook; look at their ratios.
+
+
+# %%
+def milliseconds(cases, rounds=3 if QUICK else 9, pause=0):
+    """{name: median milliseconds of a call} for {name: function}, measured in turns, with a pause before each."""
+    times, repeats = defaultdict(list), {}
+    for name, function in cases.items():
+        function()  # the first call pays for what is made once
+        began = time.perf_counter()
+        function()
+        repeats[name] = max(1, round(0.005 / (time.perf_counter() - began)))  # too short to be measured alone
+    for _ in range(rounds):
+        for name, function in cases.items():
+            time.sleep(pause)
+            began = time.perf_counter()
+            for _ in range(repeats[name]):
+                function()
+            times[name].append((time.perf_counter() - began) / repeats[name] * 1000)
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+# %% [markdown]
+# ## Where the time goes
+#
+# A profiler that counts calls would show `@` nowhere, since it is no Python function. But every layer here is a
+# `forward` and a `backward`, so a stopwatch around these methods sees nearly everything. We put it only around layers
+# that hold no other layer, or time would be counted twice.
+
+
+# %%
+@contextmanager
+def stopwatch(methods):
+    """{name: seconds spent in it} while the block runs, for methods given as {name: (class, method's name)}."""
+    seconds, originals = defaultdict(float), {}
+    for name, (kind, method) in methods.items():
+        originals[name] = getattr(kind, method)
+
+        def timed(self, *arguments, _name=name, **options):
+            began = time.perf_counter()
+            result = originals[_name](self, *arguments, **options)
+            seconds[_name] += time.perf_counter() - began
+            return result
+
+        setattr(kind, method, timed)
+    try:
+        yield seconds
+    finally:
+        for name, (kind, method) in methods.items():
+            setattr(kind, method, originals[name])
+
+
+# %% [markdown]
+# The patient: an encoder-decoder of two and two blocks. The step is the one that the trainer does, with the matrix
+# products on one core, as the passes are.
+
+# %%
+B, T, V, d = 32, 32, 1000, 128
+
+
+def make_model(d, V, num_layers=2, dropout=0.1):
+    config = minixfmr.Config(
+        vocab_size=V,
+        d_model=d,
+        num_heads=4,
+        d_ff=4 * d,
+        num_encoder_layers=num_layers,
+        num_decoder_layers=num_layers,
+        norm_order="pre",
+        dropout=dropout,
+    )
+    return minixfmr.EncoderDecoder(config, seed=0)
+
+
+# %%
+def make_batch(V, B=B, T=T):
+    ids = np.random.default_rng(0).integers(3, V, (3, B, T))
+    return {"input_ids": ids[0], "decoder_input_ids": ids[1], "labels": ids[2]}
+
+
+model, batch, criterion = make_model(d, V), make_batch(V), minixfmr.CrossEntropy(label_smoothing=0.1)
+optimizer = minixfmr.AdamW(model.parameters())
+rng = random_generator(0)
+
+
+def step():
+    optimizer.zero_grad()
+    logits, saved = model.forward(batch["input_ids"], batch["decoder_input_ids"], rng=rng)
+    loss, saved_loss = criterion.forward(logits, batch["labels"])
+    model.backward(criterion.backward(saved_loss), saved)
+    optimizer.step()
+    return loss
+
+
+# %%
+kinds = [layers.Linear, layers.OutputProjection, layers.LayerNorm, layers.Activation, layers.Dropout, layers.Embedding]
+methods = {
+    (kind.__name__, way): (kind, way) for kind in [*kinds, minixfmr.CrossEntropy] for way in ("forward", "backward")
+}
+methods["attention", "forward"] = (layers.MultiHeadAttention, "attend")
+methods["attention", "backward"] = (layers.MultiHeadAttention, "attend_backward")
+methods["AdamW", "forward"] = (minixfmr.AdamW, "step")
+rounds = 3 if QUICK else 20
+with one_blas_thread():
+    step()
+    with stopwatch(methods) as seconds:
+        began = time.perf_counter()
+        losses = [step() for _ in range(rounds)]
+        whole = (time.perf_counter() - began) / rounds * 1000
+parts = {key: value / rounds * 1000 for key, value in seconds.items()}  # ms a step
+assert losses[-1] < losses[0]
+
+# %%
+names = sorted({name for name, _ in parts}, key=lambda name: -sum(v for key, v in parts.items() if key[0] == name))
+drawn, axis = plots.figure(size=(6.8, 3.4))
+left = np.zeros(len(names))
+for way, colour in (("forward", plots.BLUE), ("backward", plots.RED)):
+    widths = np.array([parts.get((name, way), 0) for name in names])
+    axis.barh(names, widths, left=left, color=colour, label=way)
+    left += widths
+rest = whole - left.sum()
+axis.barh(["all else"], [rest], color="0.6")
+axis.invert_yaxis()
+axis.set(xlabel=f"milliseconds of a step of {whole:.0f} ms")
+axis.legend(loc="lower right")
+drawn
+
+# %% [markdown]
+# `Linear` and `OutputProjection` are matrix products and next to nothing else. `attention` is both: small products,
+# and the passes of its softmax. The others are passes over arrays; "all else" is residual additions, masks, and Python
+# itself. AdamW has no backward: its one bar is the update.
+
+# %%
+products = sum(v for (name, _), v in parts.items() if name in ("Linear", "OutputProjection"))
+attention = sum(v for (name, _), v in parts.items() if name == "attention")
+other = whole - products - attention
+print(f"matrix products {products / whole:.0%}, attention {attention / whole:.0%}, all the others {other / whole:.0%}")
+weights = sum(p.data.size for p in model.parameters() if p.data.ndim == 2)  # the tied table counts as output layer
+flops = 6 * weights * B * T  # each weight: a multiplication and an addition, in y = xW, in dx and in dW
+print(f"{flops / 1e9:.2f} billion operations in {products:.0f} ms: {flops / products / 1e6:.0f} GFLOP/s")
+
+# %% [markdown]
+# Count once how much work the products are. A weight W (n, m) meets a row x in three products: y = x W forward, dx =
+# dy Wᵀ and dW = xᵀ dy backward. In each, every number of W takes one multiplication and one addition: **six operations
+# a weight and token**. (Attention adds the products of queries and keys, which have no weights.)
+#
+# ## What a matrix product costs
+#
+# A product of two n × n matrices does 2n³ operations on 3n² numbers: the larger n, the more work for each number that
+# is fetched. How many operations a second does BLAS reach?
+
+# %%
+sizes = [16, 32, 64, 128, 256] if QUICK else [8, 16, 32, 64, 128, 256, 512, 1024]
+
+
+def rate(n, dtype):
+    """GFLOP/s of a product of two matrices (n, n)."""
+    a = np.random.default_rng(0).random((n, n)).astype(dtype)
+    return 2 * n**3 / milliseconds({"product": lambda: a @ a}, 3 if QUICK else 5)["product"] / 1e6
+
+
+curves = {"float32, all cores": [rate(n, "float32") for n in sizes]}
+with one_blas_thread():
+    curves["float32, one core"] = [rate(n, "float32") for n in sizes]
+    curves["float64, one core"] = [rate(n, "float64") for n in sizes]
+drawn, axis = plots.figure()
+for label, rates in curves.items():
+    axis.plot(sizes, rates, marker="o", label=label)
+axis.set_xscale("log", base=2)
+axis.set(xlabel="n of a product (n, n) @ (n, n)", ylabel="GFLOP/s", ylim=(0, None), xticks=sizes, xticklabels=sizes)
+axis.legend()
+drawn
+
+# %%
+one, double = curves["float32, one core"], curves["float64, one core"]
+print(
+    f"one core: {one[-1]:.0f} GFLOP/s at n = {sizes[-1]}, {one[0]:.2f} at n = {sizes[0]}; "
+    f"float64 reaches {max(double) / max(one):.0%} of float32"
+)
+
+# %% [markdown]
+# Three things to see. Small products are slow: for the smallest the call itself costs more than the work. A second
+# core helps only where the matrices are large, for the two cores have to wait for each other. And float64 is about
+# half as fast, since a register holds half as many of its numbers: a reason to train in float32, and to keep float64
+# for the checks.
+#
+# So the products want to be few and large. That is why `linear` of [linear.py](../minixfmr/layers/linear.py) first
+# makes one matrix (B·T, n) of all tokens, and why the matrices of all heads lie side by side in one.
+#
+# ## What a pass over memory costs
+#
+# `x + 1` does one operation on each number that it fetches. The processor waits for the memory, and so the price
+# depends on where the numbers are: in the cache or not, in an array that exists or in a fresh one.
+
+
+# %%
+def by_size(curves, ylabel):
+    """Curves {label: (numbers of float32, values)} over the size in memory."""
+    drawn, axis = plots.figure()
+    for label, (numbers, values) in curves.items():
+        axis.plot(numbers, values, marker="o", label=label)
+    labels = [f"{n // 256} KiB" if n < 1 << 18 else f"{n >> 18} MiB" for n in numbers]
+    axis.set_xscale("log", base=2)
+    axis.set(ylabel=ylabel, ylim=(0, None), xticks=numbers, xticklabels=labels)
+    axis.legend()
+    return drawn
+
+
+# %%
+lengths = [2**k for k in (range(12, 21, 4) if QUICK else range(10, 25, 2))]
+cost = defaultdict(list)
+for n in lengths:
+    x, y = np.ones((2, n), "float32")
+    cases = {
+        "x + 1, a fresh array": lambda x=x: x + 1,
+        "x += 0, in place": lambda x=x: np.add(x, 0, out=x),  # 0, or x would grow with each repetition
+        "y = exp(x), y is there": lambda x=x, y=y: np.exp(x, out=y),
+    }
+    for name, ms in milliseconds(cases).items():
+        cost[name].append(ms * 1e6 / n)
+drawn = by_size({name: (lengths, values) for name, values in cost.items()}, "nanoseconds a number")
+drawn.axes[0].set_xlabel("size of the array")
+drawn
+
+# %% [markdown]
+# On the left, Python's call costs more than the addition. In the middle the array lies in the cache, and a number
+# costs a fraction of a nanosecond. On the right it does not fit any more, and each pass fetches it anew. A fresh array
+# is dearer still: it is a second stretch of memory to go through. For `exp` all this matters less, as it computes more
+# on each number.
+#
+# From this follow three rules: **fewer passes**; **in place**, on arrays that nobody else needs; and, where several
+# cheap passes follow each other, **in blocks that stay in the cache**. The last one is `in_blocks` of
+# [backend.py](../minixfmr/backend.py). Six passes over an array of 64 MiB, with blocks of different sizes:
+
+
+# %%
+def six_passes(x, out):
+    """Cheap passes, much as GELU has them."""
+    np.multiply(x, x, out=out)
+    out *= 0.044715
+    out += 1
+    out *= x
+    out *= math.sqrt(2 / math.pi)
+    out -= 1
+
+
+x = np.random.default_rng(0).standard_normal(1 << (18 if QUICK else 24)).astype("float32")
+
+
+def by_blocks(size):
+    out = np.empty_like(x)
+    for start in range(0, len(x), size):
+        six_passes(x[start : start + size], out[start : start + size])
+    return out
+
+
+# %%
+blocks = [1 << k for k in range(10, x.size.bit_length(), 2)]
+assert all(np.array_equal(by_blocks(size), in_blocks(six_passes, x)) for size in blocks)
+block_times = milliseconds({size: lambda size=size: by_blocks(size) for size in blocks}, 3 if QUICK else 5)
+drawn = by_size({"six passes over the array": (blocks, list(block_times.values()))}, "milliseconds")
+drawn.axes[0].set_xlabel("size of a block")
+drawn
+
+# %%
+best = min(block_times, key=block_times.get)
+gain = block_times[x.size] / block_times[best]
+print(f"best block here: {best // 256:,} KiB, {gain:.1f} times as fast as the whole array at once")
+
+# %% [markdown]
+# Too small a block, and Python's calls cost more than the passes; too large, and it leaves the cache between one pass
+# and the next. The result is the same to the last bit, as each number is computed by itself.
+#
+# ## The same, spelled differently
+#
+# Some spellings of the same thing differ in cost by far more than one would guess. Measure before you believe; here
+# are those that this package has had to choose between.
+
+# %%
+x = np.random.default_rng(0).standard_normal((512, 512) if QUICK else (2048, 512)).astype("float32")
+mask, zeros = np.random.default_rng(1).random(x.shape) < 0.9, np.zeros_like(x)
+ones_right, ones_left = np.ones((x.shape[1], 1), "float32"), np.ones((1, x.shape[0]), "float32")
+short = x.reshape(-1, 32, 32)  # scores of attention: many short rows
+flipped = np.ascontiguousarray(short.swapaxes(1, 2))
+spellings = {
+    "sum of each row": {"x.sum(-1)": lambda: x.sum(-1), "x @ ones": lambda: (x @ ones_right)[:, 0]},
+    "sum of each column": {"x.sum(0)": lambda: x.sum(0), "ones @ x": lambda: (ones_left @ x)[0]},
+    "maximum of short rows": {"max(-1)": lambda: short.max(-1), "transposed, max(-2)": lambda: flipped.max(-2)},
+    "zero where masked": {"np.where(mask, x, 0)": lambda: np.where(mask, x, 0), "x * mask": lambda: x * mask},
+    "x cubed": {"x**3": lambda: x**3, "x * x * x": lambda: x * x * x},
+    "ReLU": {"np.maximum(x, 0)": lambda: np.maximum(x, 0), "np.maximum(x, zeros)": lambda: np.maximum(x, zeros)},
+}
+
+# %%
+ratios = {}
+with one_blas_thread():
+    for cases in spellings.values():
+        first, second = (function() for function in cases.values())
+        assert np.allclose(first, second, rtol=1e-4, atol=1e-3)
+        slow, fast = milliseconds(cases).values()
+        ratios[" / ".join(cases)] = slow / fast
+drawn, axis = plots.figure(size=(7, 2.8))
+found = axis.barh(list(ratios), np.array([*ratios.values()]) - 1, left=1, color=plots.BLUE)
+axis.bar_label(found, [f"{ratio:.1f}" for ratio in ratios.values()], padding=3)
+axis.set_xscale("log", base=2)
+axis.set(xlabel="time of the first spelling over that of the second", xlim=(0.25, 3 * max(ratios.values())))
+axis.axvline(1, color="0.4")
+axis.invert_yaxis()
+drawn
+
+# %% [markdown]
+# A bar to the right: the second spelling is the faster one; at 1 they are equal. A sum is a product with ones, and
+# BLAS reads and adds faster than `sum` does. `x**3` calls a general power function for each number. A maximum along
+# short rows has to begin anew every 32 numbers, one down the columns goes through memory in one sweep. The last pair
+# is a warning: a ready array of zeros looks as if it saved work, but it is one more array to read.
+#
+# The helpers `row_sum`, `row_mean` and `sum_rows` give the products with ones a name, so that the layers stay
+# readable, and attention keeps its scores transposed for the sake of that maximum. Where the bars say something else
+# on your machine, believe the bars.
+#
+# Random numbers are a pass too, and a dear one. Dropout needs one decision for each number, for which 16 random bits
+# are plenty:
+
+# %%
+rng = random_generator(0)
+cases = {"float": lambda: rng.random(x.shape) >= 0.1, "16 bits": lambda: random_keep(rng, x.shape, 0.1)}
+assert all(abs(function().mean() - 0.9) < 0.01 for function in cases.values())
+found = milliseconds(cases)
+print(f"a dropout mask from floats takes {found['float'] / found['16 bits']:.1f} times as long as from 16 bits")
+
+# %% [markdown]
+# ## Threads or workers
+#
+# There are two ways to use a second core. BLAS can share out each product between threads; then the passes still run
+# on one core. Or each worker takes half of the batch and does everything with it, products and passes:
+#
+#     loss = Σ_b loss_b      so      dW = Σ_b dW_b = Σ_(b of worker 1) dW_b + Σ_(b of worker 2) dW_b
+#
+# `ParallelGradients` of [parallel.py](../minixfmr/training/parallel.py) does that. Modules keep no state between
+# forward and backward, so that the workers can read the same weights; each adds into gradients of its own, and these
+# are added up at the end.
+
+
+# %%
+def gradient_of(model, function):
+    """All gradients that the function adds, as one array."""
+    model.zero_grad()
+    function()
+    return np.concatenate([p.grad.ravel() for p in model.parameters()])
+
+
+def gradient_times(model, batch):
+    """Milliseconds of the gradients of a batch: on one core, with threads in BLAS, with two workers."""
+    one, two = (ParallelGradients(model, minixfmr.CrossEntropy(), workers) for workers in (1, 2))
+
+    def one_core():
+        with one_blas_thread():
+            one([batch])
+
+    cases = {"one core": one_core, "threads in BLAS": lambda: one([batch]), "two workers": lambda: two([batch])}
+    expected, first, second = (gradient_of(model, cases[name]) for name in ("one core", "two workers", "two workers"))
+    error = abs(first - expected).max() / abs(expected).max()
+    assert error < 1e-4 and np.array_equal(first, second)  # equal to rounding; the same workers, the same bits
+    return milliseconds(cases, 3 if QUICK else 7, pause=0.1), error  # BLAS's threads wait actively for a while
+
+
+# %%
+settings = {"d 64": (64, 100, 8)} if QUICK else {"d 64": (64, 100, 16), "d 256": (256, 4000, 32)}
+drawn, axes = plots.figure(1, len(settings), (7.4, 2.4), squeeze=False)
+for axis, (title, (width, V, T)) in zip(axes[0], settings.items(), strict=True):
+    found, error = gradient_times(make_model(width, V, dropout=0.0), make_batch(V, T=T))
+    axis.barh(list(found), found.values(), color=[plots.BLUE, plots.ORANGE, plots.GREEN])
+    axis.set(title=title, xlabel="ms for the gradients of a batch")
+    axis.invert_yaxis()
+    threads, workers = (found["one core"] / found[name] for name in ("threads in BLAS", "two workers"))
+    print(f"{title}: with threads {threads:.2f} times as fast as on one core, with workers {workers:.2f} times")
+    print(f"      the gradients differ by {error:.0e} of the largest")
+drawn
+
+# %% [markdown]
+# Threads can gain no more than the share of the products, and each product ends with waiting for the slower thread.
+# With workers both cores are busy all the time, but a batch has to be sent and two sets of gradients to be added up.
+# That takes equally long for few tokens and for many, so a small model gains little by it, or even loses, and a larger
+# one gains most of a second core.
+#
+# Why are the gradients equal only to rounding? They are the same sums, added in another order, and in floating point
+# (a + b) + c is not a + (b + c). The difference is that of the last digits, and it does not depend on which worker is
+# first: the same number of workers gives the same bits in every run.
+#
+# On Linux the workers are processes; elsewhere, and on a GPU, threads. A Python thread has to wait for the
+# interpreter's lock before and after each array operation. A forked process has a lock of its own, and sees the same
+# weights in shared memory.
+#
+# ## The work that is not done
+#
+# The fastest work is what is left out. Two examples. Writing text with a key/value cache computes each position once
+# instead of once for each later one: that is [04](04_decoder_only.ipynb). And a batch of sentences of similar length
+# computes hardly any padding; how that is done stands in [09](09_real_translation.ipynb), here is what it gains:
+
+# %%
+rng = np.random.default_rng(0)
+sentences = [rng.integers(3, 1000, n).tolist() for n in rng.integers(3, 40, 20 if QUICK else 512)]
+by_length = token_batches([len(s) for s in sentences], 1000)
+at_random = np.split(rng.permutation(len(sentences)), np.cumsum([len(b) for b in by_length])[:-1])
+gradients = ParallelGradients(model, criterion)
+
+
+def an_epoch(batches):
+    for indices in batches:
+        ids = pad([sentences[i] for i in indices], 0)
+        labels = pad([sentences[i] for i in indices], -100)
+        gradients([{"input_ids": ids, "decoder_input_ids": ids, "attention_mask": (ids > 0) * 1, "labels": labels}])
+
+
+with one_blas_thread():
+    cases = {"at random": lambda: an_epoch(at_random), "by length": lambda: an_epoch(by_length)}
+    found = milliseconds(cases, 1 if QUICK else 3)
+gain = found["at random"] / found["by length"]
+print(f"{len(by_length)} batches of the same sentences: by length {gain:.2f} times as fast as at random")
+
+# %% [markdown]
+# ## A layer of your own, twice as fast
+#
+# Now all of it on one example: a layer norm and a GELU behind it, written as one would write them down (but for z³,
+# after what the bars above have shown).
+#
+#     n = (x - mean(x)) / √(var(x) + ε),   z = n · w + b
+#     t = tanh(c (z + 0.044715 z³)),   y = ½ z (1 + t),   c = √(2/π)
+#
+#     dz = dy · (½ (1 + t) + ½ z (1 - t²) c (1 + 3 · 0.044715 z²)),   dn = dz · w
+#     dx = (dn - mean(dn) - n · mean(dn · n)) / √(var(x) + ε),   dw = Σ dz · n,   db = Σ dz
+
+# %%
+c, k, eps = math.sqrt(2 / math.pi), 0.044715, 1e-5
+
+
+def normal(x):
+    mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)  # (N, 1)
+    return (x - mean) / np.sqrt(var + eps), var
+
+
+def plain_forward(x, w, b):
+    """x: (N, d)    w, b: (d,)    →    y: (N, d)"""
+    n, _ = normal(x)
+    z = n * w + b
+    t = np.tanh(c * (z + k * z * z * z))
+    return 0.5 * z * (1 + t), (x, w, b)
+
+
+def plain_backward(dy, saved):
+    x, w, b = saved
+    n, var = normal(x)
+    z = n * w + b
+    t = np.tanh(c * (z + k * z * z * z))
+    dz = dy * (0.5 * (1 + t) + 0.5 * z * (1 - t * t) * c * (1 + 3 * k * z * z))
+    dn = dz * w
+    dx = dn - dn.mean(-1, keepdims=True) - n * (dn * n).mean(-1, keepdims=True)
+    return dx / np.sqrt(var + eps), (dz * n).sum(0), dz.sum(0)
+
+
+# %% [markdown]
+# **Step 1: keep what the backward needs.** The plain backward computes n, z and t a second time. They are there when
+# the forward ends; it has only to hand them over. The price is memory.
+
+
+# %%
+def keeping_forward(x, w, b):
+    n, var = normal(x)
+    z = n * w + b
+    t = np.tanh(c * (z + k * z * z * z))
+    return 0.5 * z * (1 + t), (n, 1 / np.sqrt(var + eps), z, t, w)
+
+
+def keeping_backward(dy, saved):
+    n, r, z, t, w = saved
+    dz = dy * (0.5 * (1 + t) + 0.5 * z * (1 - t * t) * c * (1 + 3 * k * z * z))
+    dn = dz * w
+    dx = r * (dn - dn.mean(-1, keepdims=True) - n * (dn * n).mean(-1, keepdims=True))
+    return dx, (dz * n).sum(0), dz.sum(0)
+
+
+# %% [markdown]
+# **Step 2: sums as products.** `row_mean` and `sum_rows` in place of `mean` and `sum`. The variance is the mean square
+# of what is left when the mean has been taken away, so x - mean(x) need not be computed twice, as `var` does.
+
+
+# %%
+def summing_forward(x, w, b):
+    n = x - row_mean(x)
+    r = (row_mean(n * n) + eps) ** -0.5  # (N, 1)
+    n = n * r
+    z = n * w + b
+    t = np.tanh(c * (z + k * z * z * z))
+    return 0.5 * z * (1 + t), (n, r, z, t, w)
+
+
+def summing_backward(dy, saved):
+    n, r, z, t, w = saved
+    dz = dy * (0.5 * (1 + t) + 0.5 * z * (1 - t * t) * c * (1 + 3 * k * z * z))
+    dn = dz * w
+    dx = r * (dn - row_mean(dn) - n * row_mean(dn * n))
+    return dx, sum_rows(dz * n), sum_rows(dz)
+
+
+# %% [markdown]
+# **Step 3: in place.** Each operation of a formula makes a fresh array. An array that nobody saved can be overwritten.
+# It reads like a recipe instead of a formula, which is why the formula belongs into the docstring.
+
+
+# %%
+def in_place_forward(x, w, b):
+    n = x - row_mean(x)
+    r = (row_mean(n * n) + eps) ** -0.5
+    n *= r
+    z = n * w  # a new array: n is saved
+    z += b
+    t = z * z
+    t *= k
+    t += 1
+    t *= z
+    t *= c
+    np.tanh(t, out=t)
+    y = t + 1
+    y *= z
+    y *= 0.5
+    return y, (n, r, z, t, w)
+
+
+def in_place_backward(dy, saved):
+    n, r, z, t, w = saved
+    dz = z * z
+    dz *= 3 * k
+    dz += 1
+    dz *= c
+    dz *= z
+    dz *= 1 - t * t
+    dz += t
+    dz += 1
+    dz *= 0.5
+    dz *= dy
+    dzn = dz * n
+    dw, db = sum_rows(dzn), sum_rows(dz)  # (d,)
+    dzn *= w  # dn · n
+    dz *= w  # dn
+    dx = n * row_mean(dzn)
+    dz -= row_mean(dz)
+    np.subtract(dz, dx, out=dx)
+    dx *= r
+    return dx, dw, db
+
+
+# %% [markdown]
+# **Step 4: in blocks.** The same functions, on a few rows at a time, so that all their arrays stay in the cache. Each
+# row is normalised by itself, so rows may be taken in any portions; only dw and db are sums over all of them.
+
+
+# %%
+def blocked_forward(x, w, b):
+    y, saved = np.empty_like(x), []
+    for rows in row_blocks(x):
+        y[rows], kept = in_place_forward(x[rows], w, b)
+        saved.append((rows, kept))
+    return y, saved
+
+
+def blocked_backward(dy, saved):
+    dx, dw, db = np.empty_like(dy), 0, 0
+    for rows, kept in saved:
+        dx[rows], dw_rows, db_rows = in_place_backward(dy[rows], kept)
+        dw, db = dw + dw_rows, db + db_rows
+    return dx, dw, db
+
+
+# %% [markdown]
+# First: are they still right? The checker compares each with finite differences in float64, on small arrays. Then all
+# five must agree to rounding on float32 arrays of 2,048 tokens, which step 4 takes in several blocks.
+
+# %%
+versions = {
+    "as written": (plain_forward, plain_backward),
+    "1 keep": (keeping_forward, keeping_backward),
+    "2 sums": (summing_forward, summing_backward),
+    "3 in place": (in_place_forward, in_place_backward),
+    "4 in blocks": (blocked_forward, blocked_backward),
+}
+rng = np.random.default_rng(0)
+small = rng.standard_normal((5, 7)), 1 + 0.1 * rng.standard_normal(7), 0.1 * rng.standard_normal(7)
+N, d = (256, 512) if QUICK else (2048, 512)
+x, dy = rng.standard_normal((2, N, d)).astype("float32")
+w, b = 1 + 0.1 * rng.standard_normal((2, d)).astype("float32")
+
+
+def both(forward, backward):
+    y, saved = forward(x, w, b)
+    return y, *backward(dy, saved)
+
+
+expected = both(*versions["as written"])
+for name, (forward, backward) in versions.items():
+    report = minixfmr.gradcheck_function(forward, backward, *small)
+    assert report.ok
+    results = both(forward, backward)
+    assert all(np.allclose(a, e, rtol=1e-3, atol=1e-3 * abs(e).max()) for a, e in zip(results, expected, strict=True))
+    print(f"{name:12} gradients agree with finite differences to {report.max_relative_error:.0e}")
+
+# %%
+with one_blas_thread():
+    found = milliseconds({name: lambda pair=pair: both(*pair) for name, pair in versions.items()})
+before = None
+for name, ms in found.items():
+    print(f"{name:12} {ms:6.1f} ms" + (f"   {before / ms:.2f} times as fast as the step before" if before else ""))
+    before = ms
+print(f"reached here: {found['as written'] / ms:.1f} times as fast as written, forward and backward together")
+plots.bars(found, xlabel="ms, forward and backward, one core", digits=".1f")
+
+# %% [markdown]
+# No step changed what is computed, and none needed a line of C. The order of the steps matters as well: what to
+# compute first, how to spell it second, where to put it last. The layer norm and the GELU of the package
+# ([normalization.py](../minixfmr/layers/normalization.py), [activations.py](../minixfmr/layers/activations.py)) are
+# written in this way.
+#
+# ## Then on a GPU
+#
+# A GPU has far more arithmetic units than a CPU, and faster memory. CuPy gives it NumPy's interface, and minixfmr is
+# written against `xp`, which is either of them. So these are the lines for both:
+
+
+# %%
+def three_losses():
+    model = make_model(32, 50, num_layers=1, dropout=0.0)
+    pairs = np.random.default_rng(0).integers(3, 50, (2, 30, 8)).tolist()
+    data = minixfmr.TranslationData(*pairs, model.config, max_tokens=90, seed=0)
+    trainer = minixfmr.Trainer(model, minixfmr.AdamW(model.parameters()), lambda step: 1e-3, data)
+    return [round(result.loss, 4) for result in trainer.run(epochs=1)]
+
+
+print("NumPy:", three_losses())
+try:
+    with minixfmr.backend("cupy"):  # for a while; minixfmr.use_backend("cupy") for good
+        print("CuPy: ", three_losses())
+except minixfmr.BackendError as error:
+    print("CuPy is not to be had here. The error says:", error)
+
+# %% [markdown]
+# A seed gives the same weights and the same order of the data on both, so the losses of the two lines should agree to
+# rounding. They differ where dropout is on, as its draws are made on the GPU.
+#
+# On a GPU the rules change. Each array operation **launches a kernel**, a little program for thousands of threads. A
+# launch costs the CPU a few microseconds, whatever the kernel does. In a small model the GPU is done before the next
+# launch arrives, so the number of launches decides; blocks and clever spellings are pointless, and the package leaves
+# them out there (`_cuda` in [backend.py](../minixfmr/backend.py)). And each number that travels back to the CPU makes
+# it wait for all the work before.
+#
+# Launches can be counted without a card. The tests have a strict double of CuPy, NumPy inside with CuPy's manners,
+# that counts what would be launched and what would be copied ([cupy_double.py](../tests/cupy_double.py)); `python -m
+# benchmarks.launches` runs every layer on it:
+
+# %%
+run = [sys.executable, "-m", "benchmarks.launches"]  # in a process of its own, as it puts the double in CuPy's place
+environment = os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, ".."]), "MINIXFMR_BACKEND": ""}
+lines = subprocess.run(run, cwd="..", env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
+rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines if line.startswith("| ")]
+launches = {row[0]: [int(number) for number in row[1:]] for row in rows if row[1].isdigit()}
+shown = ["Linear", "LayerNorm", "Activation gelu_tanh", "Dropout", "MultiHeadAttention", "FeedForward", "EncoderBlock"]
+plots.bars({name: launches[name][2] for name in shown}, xlabel="kernels launched, forward and backward", digits="d")
+
+# %%
+(name, (total, there, back)), *_ = ((name, n) for name, n in launches.items() if name.startswith("training step"))
+print(f"{name}: {total} launches, {there} copies to the GPU, {back} back")
+print(f"if a launch costs 5 µs, this step takes at least {total * 0.005:.1f} ms, however small the model is")
+print(f"the step measured above, of as many blocks, takes {whole:.0f} ms on this CPU")
+
+# %% [markdown]
+# What goes to the GPU are the token ids, their mask, and the labels; what comes back, in one copy, are the loss and
+# the norm of the gradients. Weights, gradients and the state of AdamW stay there.
+#
+# **What was not measured.** The package has not been run on a GPU: the machine that runs these notebooks has none, so
+# the counts above come from the double, the 5 µs are an assumption, and nothing here says how fast it is. With a card,
+# `make test-gpu` runs the tests that need one, and `make benchmark-gpu` measures.
+#
+# ## Check
+#
+# 1. Make the model of the first section wider: `d = 256`. You should see the share of the matrix products grow: their
+#    work grows with d², that of the passes with d.
+# 2. Set `dropout=0.0` in `make_model` and run the first section again. You should see the bar of `Dropout` all but
+#    vanish, and the step become shorter by about as much.
+# 3. In the section on blocks, let `x` have `1 << 14` numbers instead of `1 << 24`. You should see that the whole array
+#    at once is now the best block: it fits into the cache.
+#
+# ## Break
+#
+# Overwrite an array that somebody else still needs. In `in_place_forward`, `z = n * w` looks like one more fresh array
+# that could be saved. The next cell multiplies in place: y stays right, to the last bit, so that no test of the output
+# would notice. The gradient is wrong.
+
+
+# %%
+def broken_forward(x, w, b):
+    n = x - row_mean(x)
+    r = (row_mean(n * n) + eps) ** -0.5
+    n *= r
+    z = n
+    z *= w  # n is the same array
+    z += b
+    t = np.tanh(c * (z + k * z * z * z))
+    return 0.5 * z * (1 + t), (n, r, z, t, w)
+
+
+report = minixfmr.gradcheck_function(broken_forward, in_place_backward, *small, explain=False)
+assert not report.ok and np.array_equal(broken_forward(*small)[0], summing_forward(*small)[0])
+print(report)
+
+# %% [markdown]
+# The backward got a z where it expected n, so everything that uses n is wrong: dx and dw. db does not use it, and is
+# right. This is the price of step 3, and the reason to have the checker run with every step.
