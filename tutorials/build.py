@@ -41,7 +41,12 @@ def read(script):
 
 def run(notebook):
     """Run all cells from top to bottom in a kernel of their own. Raises nbclient's CellExecutionError if one fails."""
-    options = {"timeout": 1800, "kernel_name": "python3", "coalesce_streams": True}
+    options = {
+        "timeout": 1800,
+        "kernel_name": "python3",
+        "coalesce_streams": True,
+        "extra_arguments": ["--log-level=ERROR"],
+    }
     NotebookClient(notebook, **options, resources={"metadata": {"path": str(HERE)}}).execute()
     for cell in notebook.cells:
         cell.metadata.clear()  # when it ran
