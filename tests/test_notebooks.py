@@ -16,7 +16,7 @@ SPEC = importlib.util.spec_from_file_location("build", ROOT / "tutorials" / "bui
 build = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(build)
 
-pytestmark = [pytest.mark.notebook, pytest.mark.on_numpy("notebooks choose their own backend")]
+pytestmark = pytest.mark.notebook
 each_script = pytest.mark.parametrize("script", build.SCRIPTS, ids=lambda script: script.stem)
 NEEDS = {"08_published_checkpoints": ["torch", "transformers"]}
 
