@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tracemalloc
 import types
 
 import pytest
@@ -95,6 +96,10 @@ def test_values_shapes_and_the_loss_are_those_of_the_model():
     loss, _ = minixfmr.CrossEntropy().forward(model(given), labels)
     assert trace.loss == pytest.approx(float(loss))
     assert "loss" in trace.title
+    assert [step.forward.name for step in trace.steps if step.forward.path == "loss"] == [
+        "CrossEntropy",
+        "cross_entropy",
+    ]
 
 
 def test_times_add_up():
@@ -223,6 +228,28 @@ def test_a_layer_that_is_used_twice():
     _, first, _, second, _ = minixfmr.trace(Twice(), numbers(2, 3)).steps
     assert first.forward.number < second.forward.number
     assert first.backward.number > second.backward.number  # the one that ran last is answered first
+
+
+def test_a_module_that_is_in_no_file():
+    names = {"Module": minixfmr.Module}
+    exec("class Same(Module):\n def forward(self, x): return x, None\n def backward(self, dy, saved): return dy", names)
+    trace = minixfmr.trace(names["Same"](), numbers(2, 3))
+    assert "Same" in str(trace) and "not kept in a file" in trace.page()
+
+
+@pytest.mark.on_numpy("tracemalloc knows the memory of NumPy only")
+def test_a_running_tracemalloc_goes_on():
+    tracemalloc.start()
+    try:
+        minixfmr.trace(Linear(3, 2), numbers(4, 3))
+        assert tracemalloc.is_tracing()
+    finally:
+        tracemalloc.stop()
+
+
+def test_nobody_times_nothing():
+    with pytest.raises(ValueError, match="repeats must be at least 1, got 0"):
+        minixfmr.trace(Linear(3, 2), numbers(4, 3), repeats=0)
 
 
 @pytest.mark.parametrize("model", [3, lambda x: (x, None), Linear])

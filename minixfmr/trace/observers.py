@@ -30,7 +30,7 @@ class Values:
         is_method = function.__name__ in ("forward", "backward")
         owner = frame.f_locals["self"] if is_method else getattr(inside, "owner", None)
         caller, line = frame.f_back.f_code, frame.f_back.f_lineno
-        path = self.names.get(id(owner), "loss")
+        path = self.names.get(id(owner), "")
         return Call(function, owner, path, inside, len(self.calls) + 1, caller, (caller.co_filename, line))
 
     def begin(self, call, frame):

@@ -6,7 +6,8 @@ import keyword
 import linecache
 import re
 import textwrap
-from pathlib import Path
+
+from ..gradcheck.blame import file_of
 
 STYLE = """
 .trace { font: 14px/1.45 system-ui, sans-serif; color: #222; }
@@ -78,7 +79,7 @@ def shape_text(shapes):
 
 def short(place):
     """(file, line) → "attention.py:12"."""
-    return f"{Path(place[0]).name}:{place[1]}"
+    return f"{file_of(place[0])}:{place[1]}"
 
 
 def _calls(step):
@@ -151,10 +152,10 @@ def _helpers(trace):
 
 def _sources(step, anchor, answers, helpers):
     functions = _functions(step)
-    words = [set(re.findall(r"\w+", inspect.getsource(function))) for function in functions]
-    symbols = sorted(word for word in words[0] if f"d{word}" in words[-1] and not keyword.iskeyword(word))
-    if step.forward.is_method:
-        symbols = []  # there the calls tell more
+    symbols = []  # of a method none: there the calls tell more
+    if not step.forward.is_method:
+        words = [set(re.findall(r"\w+", "".join(_lines(function.__code__)[0]))) for function in functions]
+        symbols = sorted(word for word in words[0] if f"d{word}" in words[-1] and not keyword.iskeyword(word))
     sides = [
         "".join(_listing(code, symbols, answers) for code in (function.__code__, *helpers.get(function, ())))
         for function in functions
@@ -165,7 +166,7 @@ def _sources(step, anchor, answers, helpers):
 def _listing(code, symbols, answers):
     tints = {name: tint for tint, symbol in enumerate(symbols) for name in (symbol, f"d{symbol}")}
     names = re.compile(rf"\b({'|'.join(sorted(tints, key=len, reverse=True))})\b")
-    lines, first = inspect.getsourcelines(code)
+    lines, first = _lines(code)
     shown = []
     for number, line in enumerate(textwrap.dedent("".join(lines)).splitlines(), first):
         text = html.escape(line, quote=False)
@@ -177,3 +178,11 @@ def _listing(code, symbols, answers):
         shown.append(f'{start}<span class="n">{tag:>5} {number:5d} </span>{text}</span>')
     place = html.escape(short((code.co_filename, first)))
     return f'<span class="path">{place}</span><pre>{"".join(shown)}</pre>'
+
+
+def _lines(code):
+    """(the lines of a function, the number of the first), or one line in their place where they are stored nowhere."""
+    try:
+        return inspect.getsourcelines(code)
+    except OSError:
+        return ["# typed in, and not kept in a file"], code.co_firstlineno

@@ -57,20 +57,25 @@ def trace(model: Module, *inputs: Any, labels: Any = None, repeats: int = 3, see
     the backward is random, from seed. repeats: passes that are timed; the fastest of each step counts. The gradients
     of the parameters are as before afterwards. Times are of the host, which on a GPU only starts the work, and memory
     is told on NumPy only.
-    Raises TypeError if model is no Module or its forward does not return one array and what it saved.
+    Raises TypeError if model is no Module or its forward does not return one array and what it saved, ValueError if
+    repeats is below 1.
     """
     if not isinstance(model, Module):
         raise TypeError(f"trace takes a Module and the inputs of its forward, got a {type(model).__name__}")
+    if repeats < 1:
+        raise ValueError(f"repeats must be at least 1, got {repeats}")
+    criterion = CrossEntropy()
     parameters = model.parameters()
     before = [parameter.grad.copy() for parameter in parameters]
     names = {id(module): path for path, module in reversed([*_modules(model)])}  # a shared one by its first name
+    names[id(criterion)] = "loss"
 
     def observe(kind):
         observer = kind(names)
         profiler = sys.getprofile()
         sys.setprofile(observer)
         try:
-            loss = _forward_and_backward(model, inputs, options, labels, seed)
+            loss = _forward_and_backward(model, inputs, options, criterion, labels, seed)
         finally:
             sys.setprofile(profiler)
         return observer.calls, loss
@@ -82,11 +87,13 @@ def trace(model: Module, *inputs: Any, labels: Any = None, repeats: int = 3, see
             fastest = min(again, key=lambda one: one.seconds)
             call.seconds, call.own_seconds = fastest.seconds, fastest.own_seconds
         if backend_name() == "numpy":
+            was_tracing = tracemalloc.is_tracing()
             tracemalloc.start()
             try:
                 weighed, _ = observe(Scales)
             finally:
-                tracemalloc.stop()
+                if not was_tracing:
+                    tracemalloc.stop()
             for call, again in zip(calls, weighed, strict=True):
                 call.kept, call.peak = again.kept, again.peak
     finally:
@@ -96,7 +103,7 @@ def trace(model: Module, *inputs: Any, labels: Any = None, repeats: int = 3, see
     return Trace(title if loss is None else f"{title}, loss {loss:.4f}", steps_of(calls), loss)
 
 
-def _forward_and_backward(model, inputs, options, labels, seed):
+def _forward_and_backward(model, inputs, options, criterion, labels, seed):
     result = model.forward(*inputs, **options)
     if not (isinstance(result, tuple) and len(result) == 2 and hasattr(result[0], "shape")):
         raise TypeError(f"the forward of {type(model).__name__} must return (an array, what its backward needs)")
@@ -105,7 +112,6 @@ def _forward_and_backward(model, inputs, options, labels, seed):
         dy = to_device(random_generator(seed).standard_normal(y.shape), y.dtype)
         model.backward(dy, saved)
         return None
-    criterion = CrossEntropy()
     loss, saved_loss = criterion.forward(y, labels)
     model.backward(criterion.backward(saved_loss), saved)
     return float(loss)
