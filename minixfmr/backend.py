@@ -125,9 +125,15 @@ def check_array(array, name):
         )
 
 
-def frombuffer(data, dtype):
-    """The bytes as a flat numpy.ndarray on the host."""
-    return numpy.frombuffer(data, dtype)
+def from_file(path, dtype, count, offset):
+    """A flat numpy.ndarray on the host, of so many numbers from there on in a file."""
+    return numpy.fromfile(path, dtype, count, offset=offset)
+
+
+def by_columns(array):
+    """The same matrix with its columns one after the other in memory: the order in which generation reads it fastest,
+    where it is too large for the cache."""
+    return xp.asarray(array, order="F") if array.ndim == 2 and array.size >= 1 << 18 else array
 
 
 def joined(arrays, axis):
@@ -166,23 +172,53 @@ def _blas():
 
 @functools.cache
 def _threads():
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return ThreadPoolExecutor(cores)
+    return ThreadPoolExecutor(_cores())
 
 
-def on_all_cores(function, items):
-    """function(item) for each item, on all cores: for elementwise work on large arrays, each item another part."""
-    if _module is numpy and len(items) > 4:
-        list(_threads().map(function, items))  # while NumPy computes, it lets go of Python's lock
+def _cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def on_all_cores(function, parts, worth=True):
+    """function(part) for each of the parts of large arrays, on all cores, if that is worth more than the waiting for
+    Python's lock that it costs."""
+    if _module is numpy and worth:
+        shares = [parts[core :: _cores()] for core in range(_cores())]
+        list(_threads().map(lambda share: [function(part) for part in share], shares))
     else:
-        for item in items:
-            function(item)
+        for part in parts:
+            function(part)
 
 
 def one_blas_thread():
     """For a `with`: each matrix product runs on one core, where the cores have other work, or the products are so
     small that waiting for a second core costs more than it saves."""
     return _blas().limit(limits=1, user_api="blas")
+
+
+# --- products
+
+
+def times(a, b):
+    """a @ b, of matrices (N, n) and (n, m); for a few rows a, as generation has them, in the fastest order."""
+    if _module is numpy and 1 < len(a) < 64 and b.flags.f_contiguous:
+        return _few_rows(a, b.T)
+    return a @ b
+
+
+def _few_rows(a, table):
+    """a tableᵀ. To read the table (m, n) is most of the work, and as the left factor it is read fastest. OpenBLAS
+    would first make a copy of it, but not in products of less than a million multiplications: hence the parts."""
+    N = len(a)
+    if N > 8 or a.size * len(table) <= 10**6:
+        return (table @ a.T).T
+    columns, product = a.T.copy(), numpy.empty((len(table), N), a.dtype)
+
+    def multiply(part):
+        numpy.matmul(table[part], columns, out=product[part])
+
+    on_all_cores(multiply, row_blocks(table, 10**6 // N), table.size > 1 << 21)
+    return product.T
 
 
 # --- sums, as products with ones: BLAS adds up rows several times faster than NumPy's .sum(axis). CuPy's is one kernel,
@@ -209,6 +245,13 @@ def column_sum(x):
     return x.sum(axis=-2, keepdims=True) if _cuda else _filled((1, x.shape[-2]), 1, x.dtype, _module) @ x
 
 
+def row_dot(a, b):
+    """Sum of a · b over the last axis, which stays with length 1:  (..., n), (..., n) → (..., 1)."""
+    if _module is numpy:
+        return numpy.vecdot(a, b)[..., None]
+    return (a * b).sum(axis=-1, keepdims=True)
+
+
 def sum_rows(x):
     """Sum over every axis but the last:  (..., n) → (n,)."""
     rows = x.reshape(-1, x.shape[-1])
@@ -233,22 +276,23 @@ def add_at(table, ids, rows):
 # --- elementwise functions
 
 
-def in_blocks(function, *arrays):
-    """function(*arrays) of arrays of one shape, each element by itself, over blocks that stay in the cache: where
-    many cheap passes follow each other, memory is then read only once.
+def in_blocks(function, x, results=1):
+    """Arrays of the shape of x, as many as results, of which each element comes from that of x alone, over blocks
+    that stay in the cache: where many cheap passes follow each other, memory is then read only once.
 
-    function(*blocks, out) fills the block out.
+    function(block, *outs) fills the blocks outs.
     """
-    flat = [array.reshape(-1, 1) for array in arrays]
-    out = xp.empty_like(flat[0])
-    for part in row_blocks(out):
-        function(*(array[part] for array in flat), out[part])
-    return out.reshape(arrays[0].shape)
+    flat = x.reshape(-1, 1)
+    outs = [xp.empty_like(flat) for _ in range(results)]
+    for part in row_blocks(flat):
+        function(flat[part], *(out[part] for out in outs))
+    return [out.reshape(x.shape) for out in outs]
 
 
-def row_blocks(x):
-    """Slices of the rows of x (N, n), one after the other, each of a few rows that stay in the cache together."""
-    rows = max(1, len(x) if _cuda else (1 << 16) // x.shape[1])  # on a GPU all of them
+def row_blocks(x, size=1 << 16):
+    """Slices of the rows of x (N, n), one after the other, each of a few rows, about size numbers, that stay in the
+    cache together."""
+    rows = max(1, len(x) if _cuda else size // x.shape[1])  # on a GPU all of them
     return [slice(start, start + rows) for start in range(0, len(x), rows)]
 
 
@@ -271,19 +315,15 @@ def erf(x):
     if _cuda:
         return importlib.import_module("cupyx.scipy.special").erf(x)
     if x.dtype == xp.float32:
-        return in_blocks(_erf_float32, x)
+        square = xp.minimum(x * x, 4.2**2)
+        p = square * _ERF_P[-1]
+        for coefficient in _ERF_P[-2:0:-1]:  # Horner's rule
+            p += coefficient
+            p *= square
+        p += _ERF_P[0]
+        p *= x
+        return xp.tanh(p, out=p)
     return to_device(_erf_exact(to_numpy(x)).astype(x.dtype))
-
-
-def _erf_float32(x, p):
-    square = xp.minimum(x * x, 4.2**2)
-    xp.multiply(square, _ERF_P[-1], out=p)
-    for coefficient in _ERF_P[-2:0:-1]:  # Horner's rule
-        p += coefficient
-        p *= square
-    p += _ERF_P[0]
-    p *= x
-    xp.tanh(p, out=p)
 
 
 # --- random numbers: drawn on the host, so that a seed gives the same weights and data order on every backend. Only

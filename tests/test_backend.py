@@ -6,9 +6,22 @@ import types
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import minixfmr
-from minixfmr.backend import column_sum, erf, random_generator, random_keep, row_mean, row_sum, sum_rows, xp
+from minixfmr.backend import (
+    column_sum,
+    erf,
+    random_generator,
+    random_keep,
+    row_dot,
+    row_mean,
+    row_sum,
+    sum_rows,
+    times,
+    xp,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -56,9 +69,20 @@ def test_the_environment_variable(value, outcome):
 def test_sums_as_products(rng, shape):
     x = rng.standard_normal(shape)
     np.testing.assert_allclose(row_sum(x), x.sum(-1, keepdims=True))
+    np.testing.assert_allclose(row_dot(x, x + 1), (x * (x + 1)).sum(-1, keepdims=True))
     np.testing.assert_allclose(row_mean(x), x.mean(-1, keepdims=True))
     np.testing.assert_allclose(column_sum(x), x.sum(-2, keepdims=True))
     np.testing.assert_allclose(sum_rows(x), x.reshape(-1, shape[-1]).sum(0))
+
+
+@given(st.integers(1, 70), st.sampled_from([(3, 5), (300, 700), (700, 2100), (2100, 1100)]), st.booleans())
+def test_a_product_is_the_same_in_every_order(rows, shape, by_columns):
+    a, b = (
+        np.random.default_rng(rows).standard_normal((rows, shape[0])),
+        np.random.default_rng(0).standard_normal(shape),
+    )
+    b = np.asfortranarray(b) if by_columns else b
+    np.testing.assert_allclose(times(a, b), a @ b, atol=1e-10)
 
 
 def test_erf_is_exact_to_rounding():

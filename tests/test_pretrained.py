@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -342,6 +343,18 @@ def test_shards_and_sixteen_bits(folders, tmp_path):
             loaded.embedding.tokens.weight.data, peer.model.embed_tokens.weight.detach().double().numpy()
         )
         peer = peer.float()
+
+
+def test_a_large_model_is_in_memory_once(tmp_path):
+    sizes = dict(n_embd=128, n_layer=4, n_head=2, n_positions=16, vocab_size=2000)
+    hf.GPT2LMHeadModel(hf.GPT2Config(**sizes)).save_pretrained(tmp_path)
+    tracemalloc.start()
+    try:
+        model = minixfmr.load_pretrained(tmp_path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * 4 * model.num_parameters()
 
 
 class TestBadFolders:

@@ -9,6 +9,7 @@ import minixfmr
 from minixfmr import gradcheck_function, training
 from minixfmr.backend import to_device, xp
 from minixfmr.training import CrossEntropy, ParallelGradients, TranslationData, token_batches
+from minixfmr.training.optimizers import adamw_update
 
 
 def copy_task(config, n=40, max_tokens=60, seed=0):
@@ -107,7 +108,7 @@ class TestOptimizer:
         results = []
         for size in (50, 7):
             blocks = [slice(i, i + size) for i in range(0, 50, size)]
-            monkeypatch.setattr(training.optimizers, "row_blocks", lambda _, blocks=blocks: blocks)
+            monkeypatch.setattr(training.optimizers, "row_blocks", lambda *_, blocks=blocks: blocks)
             p = minixfmr.Parameter(to_device(np.linspace(-1, 1, 50)))
             optimizer = minixfmr.AdamW([p], lr=0.1)
             for step in range(3):
@@ -115,6 +116,17 @@ class TestOptimizer:
                 optimizer.step()
             results.append(p.data.copy())
         np.testing.assert_array_equal(*results)
+
+    def test_all_cores_do_what_one_does(self):
+        n = (1 << 21) + 7  # enough to be shared out
+        p, g = (xp.sin(xp.arange(n, dtype="float32") + k) for k in range(2))
+        parameter, m, v = minixfmr.Parameter(p.copy()), xp.zeros_like(p), xp.zeros_like(p)
+        parameter.grad[...] = g
+        optimizer = minixfmr.AdamW([parameter], lr=0.1)
+        for step in (1, 2):
+            optimizer.step()
+            adamw_update(p, g, m, v, step, 0.1, 0.9, 0.999, 1e-8, 1e-2)
+        np.testing.assert_array_equal(parameter.data, p)
 
     def test_replaced_arrays_are_noticed(self):
         p = minixfmr.Parameter(xp.ones(3))

@@ -290,7 +290,7 @@ def by_blocks(size):
 
 # %%
 blocks = [1 << k for k in range(10, x.size.bit_length(), 2)]
-assert all(np.array_equal(by_blocks(size), in_blocks(six_passes, x)) for size in blocks)
+assert all(np.array_equal(by_blocks(size), in_blocks(six_passes, x)[0]) for size in blocks)
 block_times = milliseconds({size: lambda size=size: by_blocks(size) for size in blocks}, 3 if QUICK else 5)
 drawn = by_size({"six passes over the array": (blocks, list(block_times.values()))}, "milliseconds")
 drawn.axes[0].set_xlabel("size of a block")

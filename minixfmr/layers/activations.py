@@ -15,37 +15,38 @@ def relu(x):
 
 def relu_backward(dy, saved):
     """dx = dy where x > 0, else 0 (at x = 0 the derivative is taken as 0)."""
-    return in_blocks(_relu_derivative, *saved, dy)
-
-
-def _relu_derivative(y, dy, d):
-    xp.multiply(dy, y > 0, out=d)
+    (y,) = saved
+    return dy * (y > 0)
 
 
 def gelu(x):
     """Exact GELU (Hendrycks & Gimpel 2016): x times the chance that a standard normal lies below x.
 
-    Φ = ½ (1 + erf(x / √2)),   y = x Φ
+    Φ = ½ (1 + erf(x / √2)),   φ = Φ' = exp(-x²/2) / √(2π),   y = x Φ,   y' = Φ + x φ
+
+    The backward needs y' alone. It is made here, where x and Φ are in the cache.
     """
-    phi = erf(x * (1 / math.sqrt(2)))
-    phi += 1
-    phi *= 0.5
-    return x * phi, (x, phi)
+    y, slope = in_blocks(_gelu, x, results=2)
+    return y, (slope,)
 
 
 def gelu_backward(dy, saved):
-    """dx = dy · (Φ + x φ),   φ = Φ' = exp(-x²/2) / √(2π)."""
-    return in_blocks(_gelu_derivative, *saved, dy)
+    """dx = dy · y' = dy · (Φ + x φ)."""
+    (slope,) = saved
+    return dy * slope
 
 
-def _gelu_derivative(x, phi, dy, d):
-    xp.multiply(x, x, out=d)
-    d *= -0.5
-    xp.exp(d, out=d)
-    d *= 1 / math.sqrt(2 * math.pi)  # φ
-    d *= x
-    d += phi
-    d *= dy
+def _gelu(x, y, slope):
+    phi = erf(x * (1 / math.sqrt(2)))
+    phi += 1
+    phi *= 0.5  # Φ
+    xp.multiply(x, phi, out=y)
+    xp.multiply(x, x, out=slope)
+    slope *= -0.5
+    xp.exp(slope, out=slope)
+    slope *= 1 / math.sqrt(2 * math.pi)  # φ
+    slope *= x
+    slope += phi
 
 
 def gelu_tanh(x):

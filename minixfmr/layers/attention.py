@@ -6,7 +6,7 @@ as fast as one along its short rows. Nothing outside this file sees it.
 
 from typing import Any
 
-from ..backend import column_sum, random_generator, row_sum, to_device, xp
+from ..backend import column_sum, random_generator, row_dot, to_device, xp
 from ..module import Module
 from .dropout import dropout, dropout_backward
 from .linear import Linear
@@ -54,7 +54,7 @@ def attention_backward(dy, saved):
     Derived in tutorials/11_every_gradient_derived, chapters 4 and 10.
     """
     query, key, value, e, r, dropped, saved_dropout, y, scale = saved
-    inner = row_sum(y * dy) * r  # (B, H, Tq, 1)
+    inner = row_dot(y, dy) * r  # (B, H, Tq, 1)
     dy = dy * r  # E instead of W = E r below: the r is here
     dvalue = heads_product(dropped, dy)  # (B, H, Tk, dh)
     ds = dropout_backward(value @ dy.swapaxes(-1, -2), saved_dropout)  # (B, H, Tk, Tq)

@@ -1,6 +1,6 @@
 """Linear maps: y = x W + b, and the logits of an output layer that shares its matrix with the embedding."""
 
-from ..backend import check_array, random_generator, sum_rows, to_device, xp
+from ..backend import check_array, random_generator, sum_rows, times, to_device, xp
 from ..module import Module, Parameter
 
 
@@ -12,7 +12,7 @@ def linear(x, weight, bias=None):
     x: (..., n)    weight: (n, m)    bias: (m,) or None    →    y: (..., m)
     """
     rows = x.reshape(-1, x.shape[-1])  # (N, n)  one large product instead of many small ones
-    y = rows @ weight  # (N, m)
+    y = times(rows, weight)  # (N, m)
     if bias is not None:
         y += bias
     return y.reshape(*x.shape[:-1], -1), (rows, weight)  # rows: for dweight;  weight: for dx
@@ -67,8 +67,7 @@ def output_logits(x, table):
     x: (..., d)    table E: (V, d), one row a token    →    z: (..., V)
     """
     rows = x.reshape(-1, x.shape[-1])  # (N, d)
-    few = len(rows) < 64  # as in generation: then it takes half the time if the table need not be turned
-    z = (table @ rows.T).T if few else rows @ table.T  # (N, V)
+    z = times(rows, table.T)  # (N, V)
     return z.reshape(*x.shape[:-1], -1), (rows, table)
 
 

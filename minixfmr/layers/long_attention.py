@@ -5,7 +5,7 @@ and keeps, for each query, the largest score so far and the sum so far (Milakov 
 FlashAttention, Dao et al. 2022). The backward computes the scores again, block by block.
 """
 
-from ..backend import row_sum, xp
+from ..backend import row_dot, row_sum, xp
 
 BLOCK = 256  # queries and keys at a time
 
@@ -61,7 +61,7 @@ def long_attention_backward(dy, saved):
     Derived in tutorials/11_every_gradient_derived, chapter 10.
     """
     query, key, value, mask, scale, y, L = saved
-    inner = row_sum(y * dy)  # (B, H, Tq, 1)
+    inner = row_dot(y, dy)  # (B, H, Tq, 1)
     dquery, dkey, dvalue = xp.zeros_like(query), xp.zeros_like(key), xp.zeros_like(value)
     for rows in _blocks(query.shape[2]):
         q, d = query[:, :, rows] * scale, dy[:, :, rows]  # (B, H, bq, dh)

@@ -1,6 +1,6 @@
 """Normalization: keep each vector at a scale that the next layer can rely on."""
 
-from ..backend import check_array, row_mean, sum_rows, xp
+from ..backend import check_array, row_dot, row_mean, sum_rows, xp
 from ..module import Module, Parameter
 
 
@@ -13,7 +13,7 @@ def layer_norm(x, weight, bias, eps):
     x: (..., d)    weight, bias: (d,)    →    y: (..., d)
     """
     n = x - row_mean(x)  # (..., d)
-    r = (row_mean(n * n) + eps) ** -0.5  # (..., 1)
+    r = (row_dot(n, n) / x.shape[-1] + eps) ** -0.5  # (..., 1)
     n *= r
     y = n * weight
     y += bias
@@ -25,18 +25,17 @@ def layer_norm_backward(dy, saved):
 
     μ and r depend on every x of the row: the second term is what comes back through μ, the third through r.
 
-        dn = dy · weight,   dx = r · (dn - mean(dn) - n · mean(dn · n))
+        dn = dy · weight,   dx = r · (dn - mean(dn) - n · mean(dn · n)),   dweight = Σ dy · n,   dbias = Σ dy
 
     Derived in tutorials/11_every_gradient_derived, chapter 6.
     """
     n, r, weight = saved
     dyn = dy * n
     dweight, dbias = sum_rows(dyn), sum_rows(dy)  # (d,)
-    dn = dy * weight
-    dyn *= weight  # dn · n
-    dx = n * row_mean(dyn)
-    dn -= row_mean(dn)
-    xp.subtract(dn, dx, out=dx)
+    mean_weight = (weight / len(weight))[:, None]  # (d, 1)  dy @ mean_weight = mean(dn)
+    dx = dy * weight  # dn
+    dx -= dy @ mean_weight
+    dx -= xp.multiply(n, dyn @ mean_weight, out=dyn)
     dx *= r
     return dx, dweight, dbias
 
@@ -68,7 +67,7 @@ def rms_norm(x, weight, eps):
 
     x: (..., d)    weight: (d,)    →    y: (..., d)
     """
-    r = (row_mean(x * x) + eps) ** -0.5  # (..., 1)
+    r = (row_dot(x, x) / x.shape[-1] + eps) ** -0.5  # (..., 1)
     n = x * r  # (..., d)
     return n * weight, (n, r, weight)  # n: for dweight and dx;  r, weight: for dx
 
@@ -76,14 +75,17 @@ def rms_norm(x, weight, eps):
 def rms_norm_backward(dy, saved):
     """dL/dx, dL/dweight for rms_norm. r depends on every x of its row, hence the second term.
 
-    dn = dy · weight,   dx = r · (dn - n · mean(dn · n))
+    dn = dy · weight,   dx = r · (dn - n · mean(dn · n)),   dweight = Σ dy · n
 
     Derived in tutorials/11_every_gradient_derived, chapter 7.
     """
     n, r, weight = saved
-    dn = dy * weight
-    dx = r * (dn - n * row_mean(dn * n))
-    return dx, sum_rows(dy * n)
+    dyn = dy * n
+    dweight = sum_rows(dyn)  # (d,)
+    dx = dy * weight  # dn
+    dx -= xp.multiply(n, dyn @ (weight / len(weight))[:, None], out=dyn)
+    dx *= r
+    return dx, dweight
 
 
 class RMSNorm(Module):

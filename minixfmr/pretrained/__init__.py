@@ -5,16 +5,17 @@ Each family has a small file that says how its configuration and its names trans
 
 import re
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..backend import to_numpy
+from ..backend import by_columns, to_numpy
 from ..checkpoint import CheckpointError
 from ..models import Config
 from ..module import Buffer
 from ..token_rules import RULES
 from . import bart, bert, deberta, gpt2, llama, t5
-from .folder import current_names, find, join, read_json, read_tensors, take, transposed, write_folder
+from .folder import Lazy, current_names, find, join, read_json, read_tensors, take, transposed, write_folder
 
 FAMILIES: dict[str, Any] = {kind: family for family in (bert, deberta, gpt2, llama, t5, bart) for kind in family.KINDS}
 GENERATION = (*RULES, "bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
@@ -57,12 +58,12 @@ def load_pretrained(directory: str | Path, dtype: str = "float32") -> Any:
     model.generation = read_json(folder / "generation_config.json", missing=model.generation)
     family, places = _places(model)
     expected = {theirs for theirs, _ in places.values()}
-    tensors = current_names(tensors, expected)
+    stored = current_names(tensors, expected)
     buffers = {name for name, array in model.named_arrays() if isinstance(array, Buffer)}
     optional = {places[name][0] for name in buffers}  # old files lack them; what they start with is then right
     ignored = re.compile("|".join(family.IGNORED) or "(?!)")
-    missing = sorted(expected - optional - set(tensors))
-    extra = sorted(set(tensors) - expected)
+    missing = sorted(expected - optional - set(stored))
+    extra = sorted(set(stored) - expected)
     unexpected = [name for name in extra if not ignored.fullmatch(name)]
     if missing or unexpected:
         raise CheckpointError(
@@ -72,20 +73,24 @@ def load_pretrained(directory: str | Path, dtype: str = "float32") -> Any:
         )
     if extra:
         warnings.warn(f"{folder}: left out, as this model has no use for them: {', '.join(extra)}", stacklevel=2)
-    if optional - set(tensors):
-        kept = ", ".join(sorted(optional - set(tensors)))
+    if optional - set(stored):
+        kept = ", ".join(sorted(optional - set(stored)))
         warnings.warn(f"{folder}: not in the file, so left as they start: {kept}", stacklevel=2)
-    flip, heads = transposed(model, family.AS_THEY_ARE), model.config.num_heads
-    state = {name: array.data for name, array in model.named_arrays() if name in buffers}
-    for name, (theirs, part) in places.items():
-        if theirs not in tensors:
-            continue
-        array = take(tensors[theirs], part, heads)
-        state[name] = array.T if name in flip else array
+    flip, arrays = transposed(model, family.AS_THEY_ARE), dict(model.named_arrays())
+
+    def read(name):
+        theirs, part = places[name]
+        if theirs not in stored:
+            return arrays[name].data
+        array = take(tensors[stored[theirs]], part, model.config.num_heads)
+        return array.T if name in flip else array
+
     try:
-        model.load_state_dict(state)
+        model.load_state_dict(Lazy({name: partial(read, name) for name in places}))
     except ValueError as error:
         raise CheckpointError(f"{folder}: {error}") from error
+    for name in transposed(model) & set(arrays):
+        arrays[name].data = by_columns(arrays[name].data)
     return model
 
 

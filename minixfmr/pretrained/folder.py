@@ -1,17 +1,37 @@
 """Hugging Face folders: config.json, generation_config.json, and weights in one file or several."""
 
 import json
+import math
 import re
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import safetensors
 import safetensors.numpy
 
-from ..backend import frombuffer, joined
+from ..backend import from_file, joined
 from ..checkpoint import CheckpointError, write_file
 from ..layers import Convolution, Linear
 
-STORED = {"F64": "float64", "F32": "float32", "F16": "float16"}
+STORED = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "uint16"}
+
+
+class Lazy(Mapping):
+    """{name: array}, where each array is read when it is asked for, so that a large model is in memory only once."""
+
+    def __init__(self, readers):
+        """readers: {name: function that returns the array}"""
+        self.readers = readers
+
+    def __getitem__(self, name):
+        return self.readers[name]()
+
+    def __iter__(self):
+        return iter(self.readers)
+
+    def __len__(self):
+        return len(self.readers)
 
 
 def read_json(path, missing=None):
@@ -25,31 +45,45 @@ def read_json(path, missing=None):
 
 
 def read_tensors(folder):
-    """{name: numpy.ndarray} of model.safetensors, or of all the files that model.safetensors.index.json names.
+    """{name: numpy.ndarray}, Lazy, of model.safetensors, or of all the files that model.safetensors.index.json names.
 
     bfloat16, which NumPy lacks, becomes float32; integer tables are left out. Raises CheckpointError.
     """
     index = folder / "model.safetensors.index.json"
     files = sorted(set(read_json(index)["weight_map"].values())) if index.is_file() else ["model.safetensors"]
-    tensors = {}
+    readers = {}
     for path in (folder / file for file in files):
         if not path.is_file():
             raise CheckpointError(f"there is no file {path}: the weights must be stored as safetensors")
-        try:
-            stored = safetensors.deserialize(path.read_bytes())
-        except safetensors.SafetensorError as error:
-            raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from error
-        for name, item in stored:
-            if item["dtype"] == "BF16":  # the upper half of a float32
-                flat = (frombuffer(item["data"], "uint16").astype("uint32") << 16).view("float32")
-            elif item["dtype"] in STORED:
-                flat = frombuffer(item["data"], STORED[item["dtype"]])
-            elif item["dtype"] in ("I64", "I32", "U8", "BOOL"):  # position ids and mask buffers of old files
-                continue
-            else:
+        header, start = read_header(path)
+        for name, item in header.items():
+            if item["dtype"] in STORED:
+                where = path, item["dtype"], item["shape"], start + item["data_offsets"][0]
+                readers[name] = partial(read_tensor, *where)
+            elif item["dtype"] not in ("I64", "I32", "U8", "BOOL"):  # position ids and mask buffers of old files
                 raise CheckpointError(f"{path}: {name} is stored as {item['dtype']}, which is not supported")
-            tensors[name] = flat.reshape(item["shape"])
-    return tensors
+    return Lazy(readers)
+
+
+def read_header(path):
+    """({name: dtype, shape and place}, where the places count from) of a safetensors file. Raises CheckpointError."""
+    try:
+        with safetensors.safe_open(path, "numpy"):  # is the file whole?
+            pass
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from error
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    return header, 8 + length
+
+
+def read_tensor(path, dtype, shape, offset):
+    flat = from_file(path, STORED[dtype], math.prod(shape), offset)
+    if dtype == "BF16":  # the upper half of a float32
+        flat = (flat.astype("uint32") << 16).view("float32")
+    return flat.reshape(shape)
 
 
 def write_folder(folder, config, generation, tensors):
@@ -98,13 +132,13 @@ PREFIXES = ("bert.", "roberta.", "distilbert.", "deberta.", "transformer.", "mod
 
 
 def current_names(tensors, expected):
-    """{name as written today: array}. Old files say gamma and beta for a norm's weight and bias, and may lack the
-    prefix that a model has inside a model with a head."""
+    """{name as written today: name in the file}. Old files say gamma and beta for a norm's weight and bias, and may
+    lack the prefix that a model has inside a model with a head."""
     renamed = {}
-    for name, array in tensors.items():
-        name = re.sub(r"(?<=LayerNorm\.)gamma$", "weight", re.sub(r"(?<=LayerNorm\.)beta$", "bias", name))
+    for stored in tensors:
+        name = re.sub(r"(?<=LayerNorm\.)gamma$", "weight", re.sub(r"(?<=LayerNorm\.)beta$", "bias", stored))
         candidates = [name, *(prefix + name for prefix in PREFIXES)]
-        renamed[next((candidate for candidate in candidates if candidate in expected), name)] = array
+        renamed[next((candidate for candidate in candidates if candidate in expected), name)] = stored
     return renamed
 
 

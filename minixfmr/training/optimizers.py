@@ -77,7 +77,7 @@ class AdamW:
             p, g, m, v = (array[block] for array in arrays)
             adamw_update(p, g, m, v, self.t, self.lr, beta1, beta2, self.eps, self.weight_decay)
 
-        on_all_cores(update, row_blocks(self.m.reshape(-1, 1)))  # the passes over a block stay in the cache
+        on_all_cores(update, row_blocks(self.m.reshape(-1, 1), 1 << 17), self.m.size > 1 << 19)
 
     def zero_grad(self) -> None:
         """Set the gradients of its parameters to zero: model.zero_grad() in one array operation."""
