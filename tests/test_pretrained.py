@@ -346,7 +346,7 @@ def test_shards_and_sixteen_bits(folders, tmp_path):
 
 
 def test_a_large_model_is_in_memory_once(tmp_path):
-    sizes = dict(n_embd=128, n_layer=4, n_head=2, n_positions=16, vocab_size=2000)
+    sizes = dict(n_embd=128, n_layer=4, n_head=2, n_positions=16, vocab_size=2000, bos_token_id=0, eos_token_id=0)
     hf.GPT2LMHeadModel(hf.GPT2Config(**sizes)).save_pretrained(tmp_path)
     tracemalloc.start()
     try:
