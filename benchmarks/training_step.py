@@ -87,7 +87,8 @@ def ours(case, dropout, precision=None):
     """minixfmr, a worker for each core."""
     minixfmr.use_backend("cupy" if precision else "numpy")
     libraries = common.held_mb()
-    model, _, _, batch = make(case, dropout)
+    model, *rest, batch = make(case, dropout)
+    del rest  # no side holds what it does not need
     optimizer = minixfmr.AdamW(model.parameters())
     gradients = minixfmr.training.ParallelGradients(model, minixfmr.CrossEntropy(), 1 if precision else common.CORES)
     steps = iter(range(1 << 30))
@@ -112,8 +113,9 @@ def torch_eager(case, dropout, precision=None, compiled=False):
     torch.set_num_threads(common.CORES)
     device, meter = (gpu.TORCH_DEVICE, gpu.Torch(precision)) if precision else ("cpu", common.Meter())
     libraries = common.held_mb()
-    _, config, weights, batch = make(case, dropout)
-    model = Twin(config, weights).to(device)
+    model, config, weights, batch = make(case, dropout)
+    model = Twin(config, weights).to(device)  # in the place of ours
+    del weights
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     batch = {name: torch.tensor(array, device=device) for name, array in batch.items()}
@@ -150,11 +152,12 @@ def jax_jit(case, dropout, precision=None):
     jax.config.update("jax_default_prng_impl", "unsafe_rbg")  # the fastest that JAX has
     meter = gpu.JAX(precision) if precision else common.Meter()
     libraries = common.held_mb()
-    _, config, weights, batch = make(case, dropout)
+    model, config, weights, batch = make(case, dropout)
     optimizer = optax.adamw(1e-3, weight_decay=1e-2)
     tree = parameters(config, weights)
     moments = optimizer.init(tree)
     positions = weights.get("positions")
+    del model, weights
     batch = {name: jax.numpy.asarray(array) for name, array in batch.items()}
 
     def loss_of(tree, batch, key):

@@ -245,6 +245,19 @@ def column_sum(x):
     return x.sum(axis=-2, keepdims=True) if _cuda else _filled((1, x.shape[-2]), 1, x.dtype, _module) @ x
 
 
+def column_max(x):
+    """Largest over the last axis but one, which stays with length 1:  (..., m, n) → (..., 1, n).
+
+    By halves, as NumPy's .max(axis) takes short columns one number at a time.
+    """
+    if _cuda:
+        return x.max(axis=-2, keepdims=True)
+    while (m := x.shape[-2]) > 1:
+        half = (m + 1) // 2  # where m is odd, the one in the middle is on both sides
+        x = xp.maximum(x[..., :half, :], x[..., m - half :, :])
+    return x
+
+
 def row_dot(a, b):
     """Sum of a · b over the last axis, which stays with length 1:  (..., n), (..., n) → (..., 1)."""
     if _module is numpy:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import minixfmr
 from minixfmr.backend import (
+    column_max,
     column_sum,
     erf,
     random_generator,
@@ -65,13 +66,14 @@ def test_the_environment_variable(value, outcome):
     assert (run.returncode == 0) == (value == "numpy")
 
 
-@pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4), (2, 3, 4, 5)])
-def test_sums_as_products(rng, shape):
+@pytest.mark.parametrize("shape", [(3, 4), (1, 5), (2, 7, 4), (2, 3, 4, 5)])
+def test_sums_and_maxima(rng, shape):
     x = rng.standard_normal(shape)
     np.testing.assert_allclose(row_sum(x), x.sum(-1, keepdims=True))
     np.testing.assert_allclose(row_dot(x, x + 1), (x * (x + 1)).sum(-1, keepdims=True))
     np.testing.assert_allclose(row_mean(x), x.mean(-1, keepdims=True))
     np.testing.assert_allclose(column_sum(x), x.sum(-2, keepdims=True))
+    np.testing.assert_array_equal(column_max(x), x.max(-2, keepdims=True))
     np.testing.assert_allclose(sum_rows(x), x.reshape(-1, shape[-1]).sum(0))
 
 

@@ -6,7 +6,7 @@ as fast as one along its short rows. Nothing outside this file sees it.
 
 from typing import Any
 
-from ..backend import column_sum, random_generator, row_dot, to_device, xp
+from ..backend import column_max, column_sum, random_generator, row_dot, to_device, xp
 from ..module import Module
 from .dropout import dropout, dropout_backward
 from .linear import Linear
@@ -30,7 +30,7 @@ def attention(query, key, value, mask=None, p=0.0, rng=None, bias=None, scale=No
     if mask is not None:
         visible = mask.swapaxes(-1, -2)  # (..., Tk, Tq)
         e += (visible.astype(e.dtype) - 1) * xp.finfo(e.dtype).max  # hidden: as low as a number can be
-    e -= e.max(axis=-2, keepdims=True)  # softmax does not change, and exp cannot overflow
+    e -= column_max(e)  # softmax does not change, and exp cannot overflow
     xp.exp(e, out=e)
     r = 1 / column_sum(e)  # (B, H, 1, Tq)  1 / Z
     if mask is not None:

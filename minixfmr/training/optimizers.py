@@ -80,8 +80,9 @@ class AdamW:
         on_all_cores(update, row_blocks(self.m.reshape(-1, 1), 1 << 17), self.m.size > 1 << 19)
 
     def zero_grad(self) -> None:
-        """Set the gradients of its parameters to zero: model.zero_grad() in one array operation."""
-        self.flat.grad.fill(0)
+        """Set the gradients of its parameters to zero: model.zero_grad() in a few array operations."""
+        grad = self.flat.grad
+        on_all_cores(lambda part: grad[part].fill(0), row_blocks(grad.reshape(-1, 1), 1 << 20), grad.size > 1 << 21)
 
     def state_dict(self) -> dict[str, Any]:
         """{"m", "v": numpy arrays, one number a parameter value, "t": steps taken}"""

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import weakref
 
-from ..backend import is_shared, one_blas_thread, random_generator
+from ..backend import is_shared, on_all_cores, one_blas_thread, random_generator
 from ..module import flatten, replicate
 from .workers import new_worker
 
@@ -56,8 +56,8 @@ class ParallelGradients:
             self._arrays = []
             raise
         for _, parameters in self._helpers:
-            for own, total in zip(parameters, self.parameters, strict=True):
-                total.grad += own.grad
+            pairs = list(zip(self.parameters, parameters, strict=True))
+            on_all_cores(_add_gradient, pairs, sum(p.data.size for p in parameters) > 1 << 21)
         return sum(losses), count
 
     def _start_helpers(self):
@@ -94,6 +94,11 @@ def add_gradients(model, criterion, batches, worker, seed, count):
         model.backward(criterion.backward(saved_loss), saved)
         loss += part
     return loss
+
+
+def _add_gradient(pair):
+    total, own = pair
+    total.grad += own.grad
 
 
 def _helper_gradients(replica, gradients, criterion, batches, worker, seed, count):
