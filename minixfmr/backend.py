@@ -221,6 +221,15 @@ def _few_rows(a, table):
     return product.T
 
 
+def mostly_zero(rows):
+    """Which rows (N, n) are not all 0, as indices, if they are the lesser part; else None. On a GPU always None, since
+    it would have to be waited for."""
+    if _cuda:
+        return None
+    used = rows.any(axis=-1)
+    return used.nonzero()[0] if 2 * used.sum() < len(used) else None
+
+
 # --- sums, as products with ones: BLAS adds up rows several times faster than NumPy's .sum(axis). CuPy's is one kernel,
 # where a product of stacked matrices with one vector is five and more
 

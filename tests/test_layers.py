@@ -32,6 +32,16 @@ def test_output_logits(seed, B, T, d, V):
     assert_ok(gradcheck(layers.OutputProjection(minixfmr.Parameter(table)), x))
 
 
+@pytest.mark.parametrize("used", [[], [3], [0, 4, 5], range(8)])
+def test_rows_without_a_gradient_may_be_left_out(rng, used):
+    x, table, dz = rng.standard_normal((2, 4, 3)), rng.standard_normal((7, 3)), xp.zeros((8, 7))
+    dz[list(used)] = rng.standard_normal((len(used), 7))
+    _, saved = layers.output_logits(x, table)
+    dx, dtable = layers.output_logits_backward(dz.reshape(2, 4, 7), saved)
+    np.testing.assert_allclose(dx.reshape(8, 3), dz @ table)
+    np.testing.assert_allclose(dtable, dz.T @ x.reshape(8, 3), atol=1e-12)
+
+
 @given(seeds, sizes, st.integers(1, 7), sizes, st.integers(1, 4))
 def test_embedding_with_repeated_tokens(seed, B, T, d, V):
     rng = Draws(seed)

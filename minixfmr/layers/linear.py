@@ -1,6 +1,6 @@
 """Linear maps: y = x W + b, and the logits of an output layer that shares its matrix with the embedding."""
 
-from ..backend import check_array, random_generator, sum_rows, times, to_device, xp
+from ..backend import check_array, mostly_zero, random_generator, sum_rows, times, to_device, xp
 from ..module import Module, Parameter
 
 
@@ -73,10 +73,20 @@ def output_logits(x, table):
 
 def output_logits_backward(dz, saved):
     """dL/dx, dL/dtable for output_logits:   dx = dz E,   dE = dzᵀ x.
-    Derived in tutorials/11_every_gradient_derived, chapter 14."""
+
+    Where most labels do not count, as in masked language modelling, most rows of dz are 0 and left out.
+
+    Derived in tutorials/11_every_gradient_derived, chapter 14.
+    """
     rows, table = saved
     dlogits = dz.reshape(-1, dz.shape[-1])  # (N, V)
-    return (dlogits @ table).reshape(*dz.shape[:-1], -1), dlogits.T @ rows
+    used = mostly_zero(dlogits)
+    if used is None:
+        dx, dtable = dlogits @ table, dlogits.T @ rows
+    else:
+        dx, dlogits = xp.zeros_like(rows), dlogits[used]
+        dx[used], dtable = dlogits @ table, dlogits.T @ rows[used]
+    return dx.reshape(*dz.shape[:-1], -1), dtable
 
 
 class OutputProjection(Module):

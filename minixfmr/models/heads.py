@@ -1,6 +1,6 @@
 """Heads: what a stack's vectors are used for."""
 
-from ..backend import random_generator, to_device, xp
+from ..backend import random_generator, sum_rows, to_device, xp
 from ..layers import Activation, Linear, OutputProjection
 from ..module import Buffer, Module, Parameter
 from .parts import make_norm
@@ -22,11 +22,12 @@ class MaskedLMHead(Module):
         h, saved_activation = self.activation.forward(h)
         h, saved_norm = self.norm.forward(h)
         logits, saved_output = self.output.forward(h)
-        return logits + self.bias.data, (saved_dense, saved_activation, saved_norm, saved_output)
+        logits += self.bias.data
+        return logits, (saved_dense, saved_activation, saved_norm, saved_output)
 
     def backward(self, dlogits, saved):
         saved_dense, saved_activation, saved_norm, saved_output = saved
-        self.bias.grad += dlogits.sum(axis=(0, 1))
+        self.bias.grad += sum_rows(dlogits)
         dh = self.output.backward(dlogits, saved_output)
         dh = self.norm.backward(dh, saved_norm)
         dh = self.activation.backward(dh, saved_activation)

@@ -1,5 +1,6 @@
 """Losses: one number that says how wrong the logits are."""
 
+import math
 from typing import Any
 
 from ..backend import check_array, number, row_blocks, row_sum, to_device, xp
@@ -73,22 +74,30 @@ class CrossEntropy:
             raise ValueError(f"labels have shape {tuple(labels.shape)}, logits {logits.shape}: all but V must agree")
         if labels.dtype.kind not in "iu":
             raise TypeError(f"labels must be integers (token ids), got {labels.dtype}")
-        flat = labels.reshape(-1)  # (N,)
+        flat, rows = labels.reshape(-1), logits.reshape(-1, V)  # (N,), (N, V)
         safe = flat * (flat != self.ignore_index)
         if safe.size and (safe.min() < 0 or safe.max() >= V):
             raise ValueError(
                 f"labels must lie in [0, {V}) or be ignore_index = {self.ignore_index}, "
                 f"got values from {safe.min()} to {safe.max()}"
             )
-        count = self.count(flat) if count is None else count
+        own = self.count(flat)
+        used = None
+        if 2 * own < len(flat):  # most labels do not count: leave their rows out
+            used = to_device((flat != self.ignore_index).nonzero()[0])
+            flat, rows = flat[flat != self.ignore_index], rows[used]
         flat = to_device(flat)
         keep = flat != self.ignore_index
         safe = flat * keep  # id 0 stands in where the weight is 0
-        weight = (keep / max(count, 1)).astype(logits.dtype)[:, None]  # (N, 1)
-        loss, saved = cross_entropy(logits.reshape(-1, V), safe, weight, self.label_smoothing)
-        return number(loss), (saved, logits.shape)
+        weight = (keep / max(own if count is None else count, 1)).astype(logits.dtype)[:, None]  # (N, 1)
+        loss, saved = cross_entropy(rows, safe, weight, self.label_smoothing)
+        return number(loss), (saved, used, logits.shape)
 
     def backward(self, saved: tuple) -> Any:
         """dlogits, of the shape of logits."""
-        saved, shape = saved
-        return cross_entropy_backward(saved).reshape(shape)
+        saved, used, shape = saved
+        dz = cross_entropy_backward(saved)
+        if used is not None:
+            dz, dused = xp.zeros((math.prod(shape[:-1]), shape[-1]), dz.dtype), dz
+            dz[used] = dused
+        return dz.reshape(shape)
