@@ -13,6 +13,8 @@ import math
 import numpy as np
 
 import minixfmr
+from minixfmr.backend import one_blas_thread
+from minixfmr.training.workers import new_worker
 
 from . import common, gpu
 
@@ -69,18 +71,50 @@ def make(case, dropout):
     return model, config.to_dict(), weights, batch | {"labels": labels}
 
 
-def flops(case):
-    """Of the matrix products of a step, forward and backward: three times those of the forward."""
+def shapes(case, B):
+    """The matrix products of B sequences in the forward: [(how many stacked, rows, inner, columns, and the share of the
+    rows that the two products of the backward take: in masked language modelling those of labels that count)]."""
     kind = case.partition(" ")[0]
-    V, d, _, f, layers, B, T = SIZES[case]
-    attention, feed_forward = 4 * d * d + 2 * T * d, 2 * d * f
-    block = attention + feed_forward
-    stacks = layers * block if kind != "encoder-decoder" else layers * (2 * block + attention)
-    head = V * d + (d * d if kind == "encoder" else 0)
-    return 3 * 2 * B * T * (stacks + head)
+    V, d, H, f, layers, _, T = SIZES[case]
+    attention = 4 * [(1, B * T, d, d, 1.0)] + [(B * H, T, d // H, T, 1.0), (B * H, T, T, d // H, 1.0)]
+    feed_forward = [(1, B * T, d, f, 1.0), (1, B * T, f, d, 1.0)]
+    decoder = 2 * attention + feed_forward if kind == "encoder-decoder" else []
+    head = [(1, B * T, d, d, 1.0), (1, B * T, d, V, 0.15)] if kind == "encoder" else [(1, B * T, d, V, 1.0)]
+    return layers * (attention + feed_forward + decoder) + head
+
+
+def flops(case):
+    """Of the matrix products of a step, forward and backward."""
+    return sum(2 * s * n * k * m * (1 + 2 * share) for s, n, k, m, share in shapes(case, SIZES[case][5]))
 
 
 # --- the sides
+
+
+def products(case, dropout, precision=None):
+    """The matrix products of our step and nothing else, shared out in the same way: NumPy cannot be faster."""
+    every = []
+    for stacked, rows, inner, columns, share in shapes(case, SIZES[case][5] // common.CORES):
+        x, w = np.ones((stacked, rows, inner), "f"), np.ones((stacked, inner, columns), "f")
+        y = (x @ w)[:, : round(rows * share)]
+        every += [(x, w), (y, w.swapaxes(1, 2)), (x[:, : round(rows * share)].swapaxes(1, 2), y)]
+
+    def multiply():
+        for a, b in every:
+            a @ b
+
+    helpers = [new_worker(multiply) for _ in range(common.CORES - 1)]
+
+    def run():
+        for helper in helpers:
+            helper.start()
+        with one_blas_thread():
+            multiply()
+        for helper in helpers:
+            helper.result()
+        return 0.0
+
+    return run
 
 
 def ours(case, dropout, precision=None):
@@ -199,13 +233,15 @@ def main():
     for case, dropout, precision in itertools.product(cases, chosen.dropout, gpu.PRECISIONS if card else [None]):
         given = {"case": case, "dropout": dropout, "precision": precision}
         sides = {"sgemm": ("benchmarks.gpu:matmul", {"precision": precision}) if card else common.SGEMM}
+        sides |= {} if card else {"products": ("benchmarks.training_step:products", given)}
         sides |= {name: (f"benchmarks.training_step:{SIDES[name].__name__}", given) for name in names}
         measured = common.in_turn(sides, chosen.rounds, chosen.seconds)
         results.append(given | {"sides": measured})
         rows.append(row(case, dropout, precision, measured, names))
         print(*rows[-1], sep=" | ", flush=True)
     header = ["setting", "dropout", *(["precision"] if card else []), *(f"{n}, ms" for n in names), "best peer / ours"]
-    header += [f"share of {'matmul' if card else 'sgemm'} peak", common.memory_header(card, names)]
+    header += ["share of matmul peak"] if card else ["share of sgemm peak", "our products alone, ms"]
+    header += [common.memory_header(card, names)]
     text = common.table(header, rows)
     print(text)
     if not chosen.no_save:
@@ -227,7 +263,8 @@ def row(case, dropout, precision, measured, names):
     peak = product / good.get("sgemm", {}).get("ms", math.nan)  # operations a millisecond
     times = [common.milliseconds(measured[name]) for name in names]
     share = f"{flops(case) / mine / peak:.0%}"
-    return [case, dropout, *filter(None, [precision]), *times, ratio, share, common.memory(measured, names)]
+    alone = [common.milliseconds(measured["products"])] if "products" in measured else []
+    return [case, dropout, *filter(None, [precision]), *times, ratio, share, *alone, common.memory(measured, names)]
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def windows(ids, starts):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="a text file, or a folder with input.txt in it")
-    parser.add_argument("--steps", type=int, default=2000, help="optimizer steps (default: 2000)")
+    parser.add_argument("--steps", type=int, default=1800, help="optimizer steps (default: 1800)")
     parser.add_argument("--threads", type=int, default=min(4, CORES), help="workers (default: one a core, at most 4)")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
     parser.add_argument("--write", type=int, default=300, help="characters to write at the end (default: 300)")

@@ -12,18 +12,19 @@ def embedding(ids, table):
     return table[ids], (ids, table.shape)
 
 
-def embedding_backward(dy, saved, silent=None):
+def embedding_backward(dy, saved, silent=None, dtable=None):
     """dL/dtable for embedding, (V, d). A token that occurs several times collects the gradient of each.
 
     silent: a token whose lookups are to add nothing, as padding in most published systems (their departure, not ours)
+    dtable: the array to add to, as most rows of a large table get nothing; None: a new one
 
     Derived in tutorials/11_every_gradient_derived, chapter 3.
     """
     ids, shape = saved
-    dtable = xp.zeros(shape, dy.dtype)
-    add_at(dtable, ids.reshape(-1), dy.reshape(-1, dy.shape[-1]))
+    dtable = xp.zeros(shape, dy.dtype) if dtable is None else dtable
     if silent is not None:
-        dtable[silent] = 0
+        dy = dy * (ids != silent)[..., None]
+    add_at(dtable, ids.reshape(-1), dy.reshape(-1, dy.shape[-1]))
     return dtable
 
 
@@ -60,4 +61,4 @@ class Embedding(Module):
 
     def backward(self, dy, saved):
         """Adds to the table's gradient; ids have none, so returns None."""
-        self.weight.grad += embedding_backward(dy, saved, self.silent)
+        embedding_backward(dy, saved, self.silent, self.weight.grad)

@@ -91,6 +91,7 @@ def add_gradients(model, criterion, batches, worker, seed, count):
         rng = None if seed is None else random_generator([*seed, number, worker])
         logits, saved = model.forward(**inputs, rng=rng)
         part, saved_loss = criterion.forward(logits, batch["labels"], count)
+        del logits  # often the largest array
         model.backward(criterion.backward(saved_loss), saved)
         loss += part
     return loss
