@@ -54,13 +54,9 @@ def fields(case, dropout):
 
 
 def make(case, dropout):
-    """(our model, its config as a dictionary, its weights, a batch): the same on every side."""
+    """(our model, a batch): the same on every side."""
     kind, given, B, T = fields(case, dropout)
     config = minixfmr.Config(**given)
-    model = kind(config)
-    weights = model.state_dict()
-    if config.positions == "sinusoidal":
-        weights["positions"] = minixfmr.to_numpy(model.source.positions.table)
     rng = np.random.default_rng(0)
     batch = {"input_ids": rng.integers(3, config.vocab_size, (B, T))}
     if kind is minixfmr.EncoderDecoder:
@@ -68,7 +64,15 @@ def make(case, dropout):
     labels = rng.integers(3, config.vocab_size, (B, T))
     if kind is minixfmr.EncoderOnly:  # masked tokens: 15 % of the labels count
         labels = np.where(rng.random((B, T)) < 0.15, labels, -100)
-    return model, config.to_dict(), weights, batch | {"labels": labels}
+    return kind(config), batch | {"labels": labels}
+
+
+def weights_of(model):
+    """{name: array} of our model, for the peers."""
+    weights = model.state_dict()
+    if model.config.positions == "sinusoidal":
+        weights["positions"] = minixfmr.to_numpy(model.source.positions.table)
+    return weights
 
 
 def shapes(case, B):
@@ -121,8 +125,7 @@ def ours(case, dropout, precision=None):
     """minixfmr, a worker for each core."""
     minixfmr.use_backend("cupy" if precision else "numpy")
     libraries = common.held_mb()
-    model, *rest, batch = make(case, dropout)
-    del rest  # no side holds what it does not need
+    model, batch = make(case, dropout)
     optimizer = minixfmr.AdamW(model.parameters())
     gradients = minixfmr.training.ParallelGradients(model, minixfmr.CrossEntropy(), 1 if precision else common.CORES)
     steps = iter(range(1 << 30))
@@ -147,9 +150,8 @@ def torch_eager(case, dropout, precision=None, compiled=False):
     torch.set_num_threads(common.CORES)
     device, meter = (gpu.TORCH_DEVICE, gpu.Torch(precision)) if precision else ("cpu", common.Meter())
     libraries = common.held_mb()
-    model, config, weights, batch = make(case, dropout)
-    model = Twin(config, weights).to(device)  # in the place of ours
-    del weights
+    model, batch = make(case, dropout)
+    model = Twin(model.config.to_dict(), weights_of(model)).to(device)  # in the place of ours
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     batch = {name: torch.tensor(array, device=device) for name, array in batch.items()}
@@ -186,7 +188,8 @@ def jax_jit(case, dropout, precision=None):
     jax.config.update("jax_default_prng_impl", "unsafe_rbg")  # the fastest that JAX has
     meter = gpu.JAX(precision) if precision else common.Meter()
     libraries = common.held_mb()
-    model, config, weights, batch = make(case, dropout)
+    model, batch = make(case, dropout)
+    config, weights = model.config.to_dict(), weights_of(model)
     optimizer = optax.adamw(1e-3, weight_decay=1e-2)
     tree = parameters(config, weights)
     moments = optimizer.init(tree)

@@ -145,7 +145,8 @@ def joined(arrays, axis):
 
 
 def shared_zeros(size, dtype):
-    """A flat array of zeros, on a CPU in memory that processes forked from this one share with it."""
+    """A flat array of zeros, on a CPU in memory that processes forked from this one share with it. Of what is not
+    shared, a forked process would keep a copy as soon as this one writes to it."""
     if _module is not numpy:
         return xp.zeros(size, dtype)
     return numpy.frombuffer(mmap.mmap(-1, max(size, 1) * numpy.dtype(dtype).itemsize), dtype, size)

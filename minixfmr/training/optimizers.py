@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from ..backend import on_all_cores, row_blocks, to_device, to_numpy, xp
+from ..backend import on_all_cores, row_blocks, shared_zeros, to_device, to_numpy, xp
 from ..module import Parameter, flatten
 
 
@@ -58,7 +58,7 @@ class AdamW:
             )
         self.parameters = parameters
         self.flat = flatten(parameters)
-        self.m, self.v = xp.zeros_like(self.flat.data), xp.zeros_like(self.flat.data)
+        self.m, self.v = (shared_zeros(self.flat.data.size, self.flat.data.dtype) for _ in "mv")
         self.t = 0
         self.lr, self.betas, self.eps, self.weight_decay = lr, betas, eps, weight_decay
 
