@@ -22,6 +22,9 @@ RESULTS = Path(__file__).parent / "results"
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+LEAST = 5  # runs of a turn: in the first one the caches are cold, which they seldom are where one follows the other
+
+
 class SideFailed(RuntimeError):
     """A side could not be measured; the message is the last line that it wrote."""
 
@@ -92,7 +95,7 @@ class Meter:
 
 
 def peak_mb():
-    """The most memory that this process ever held, and what its workers hold beside it, in MiB."""
+    """The most memory that this process ever held, and what its workers held beside it, in MiB."""
     status = Path("/proc/self/status")
     if status.exists():  # getrusage would count what the process that started this one held
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
@@ -105,9 +108,13 @@ def peak_mb():
 
 
 def _own_mb(pid):
-    """The memory of another process that it shares with no other, in MiB."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
+    """The most memory that another process ever held, without what it shares with others, in MiB."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text() + Path(f"/proc/{pid}/status").read_text()
+
+    def total(start):
+        return sum(int(line.split()[1]) for line in lines.splitlines() if line.startswith(start)) / 1024
+
+    return total("VmHWM:") - total("Shared_")
 
 
 def held_mb():
@@ -128,7 +135,7 @@ def in_turn(sides, rounds=5, seconds=1.0, warm=3):
             side = Side(function, **case)
             first = side.run(warm)["values"]
             once = side.run(1)["seconds"]
-            running[name] = side, max(1, round(seconds / max(once, 1e-6)))
+            running[name] = side, max(LEAST, round(seconds / max(once, 1e-6)))
             results[name] = {"first": first, "times": [], **side.ready}
         except SideFailed as error:
             results[name] = {"failed": str(error)}

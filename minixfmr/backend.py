@@ -14,6 +14,8 @@ and its arrays these, beside operators, indexing and, if they are not in host me
     T all any argmax astype base copy cumsum dtype fill max mean min ndim reshape shape size sum swapaxes transpose
 """
 
+import contextlib
+import ctypes
 import functools
 import importlib
 import math
@@ -21,7 +23,6 @@ import mmap
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import numpy
@@ -73,7 +74,7 @@ def backend_name() -> str:
     return _module.__name__
 
 
-@contextmanager
+@contextlib.contextmanager
 def backend(name: Any) -> Iterator[None]:
     """Use another backend for a while:   with minixfmr.backend("cupy"): ...   name, errors: as of use_backend."""
     before = _module
@@ -84,7 +85,7 @@ def backend(name: Any) -> Iterator[None]:
         use_backend(before)
 
 
-@contextmanager
+@contextlib.contextmanager
 def fits_in_memory(advice):
     """Say what to make smaller where memory runs out."""
     try:
@@ -158,9 +159,13 @@ def is_shared(array):
 
 
 def keep_freed_memory():
-    """Let the C library keep large arrays that are freed for the next ones, instead of asking the system for fresh
-    pages each time, which costs a tenth of a training step. glibc learns it from one large block that is freed."""
-    numpy.empty((32 << 20) - (1 << 16), "uint8")
+    """Let the C library keep up to 1 GiB of freed arrays for the next ones, instead of asking the system for fresh
+    pages each time, which costs more than a tenth of a training step. So it is said to glibc; others do as they like.
+    """
+    with contextlib.suppress(OSError, TypeError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD, the most it allows: smaller blocks come from what is kept
+        mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD
 
 
 # --- threads
