@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import minixfmr
 from minixfmr import gradcheck_function, training
-from minixfmr.backend import to_device, xp
+from minixfmr.backend import is_shared, to_device, xp
 from minixfmr.training import CrossEntropy, ParallelGradients, TranslationData, token_batches
 from minixfmr.training.optimizers import adamw_update
 
@@ -117,6 +117,11 @@ class TestOptimizer:
                 optimizer.step()
             results.append(p.data.copy())
         np.testing.assert_array_equal(*results)
+
+    def test_forked_helpers_keep_no_copy_of_what_training_writes(self):
+        optimizer = minixfmr.AdamW([minixfmr.Parameter(xp.ones((2, 3)))])
+        for array in (optimizer.flat.data, optimizer.flat.grad, optimizer.m, optimizer.v):
+            assert is_shared(array[:1])
 
     def test_all_cores_do_what_one_does(self):
         n = (1 << 21) + 7  # enough to be shared out
