@@ -20,8 +20,6 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 LEAST = 5  # runs of a turn: in the first one the caches are cold, which they seldom are where one follows the other
 
 

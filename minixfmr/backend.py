@@ -160,7 +160,7 @@ def is_shared(array):
 
 def keep_freed_memory():
     """Let the C library keep up to 1 GiB of freed arrays for the next ones, instead of asking the system for fresh
-    pages each time, which costs more than a tenth of a training step. So it is said to glibc; others do as they like.
+    pages each time, which costs up to a tenth of a training step. So it is said to glibc; others do as they like.
     """
     with contextlib.suppress(OSError, TypeError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
@@ -179,6 +179,10 @@ def _blas():
 @functools.cache
 def _threads():
     return ThreadPoolExecutor(_cores())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_threads.cache_clear)  # a forked process would wait for threads it has not got
 
 
 def _cores():

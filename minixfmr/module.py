@@ -146,7 +146,7 @@ def flatten(parameters):
     updates them all, however many they are."""
     size, dtype = sum(p.data.size for p in parameters), parameters[0].data.dtype
     flat = Parameter(shared_zeros(size, dtype))
-    flat.grad = shared_zeros(size, dtype)
+    flat.grad = shared_zeros(size, dtype)  # of which no forked helper keeps a copy
     views = zip(parameters, _views(flat.data, parameters), _views(flat.grad, parameters), strict=True)
     for p, data, grad in views:
         data[...], grad[...] = p.data, p.grad

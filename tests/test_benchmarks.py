@@ -74,6 +74,14 @@ def has_gpu():
         return False
 
 
+def test_the_products_alone_are_those_of_the_step():
+    assert training_step.products(CASE, 0.0)() == 0
+    for case, (V, d, _, f, layers, B, T) in training_step.SIZES.items():
+        if case.startswith("encoder-decoder"):
+            block = 3 * (4 * d * d + 2 * T * d) + 2 * 2 * d * f
+            assert training_step.flops(case) == 3 * 2 * B * T * (layers * block + V * d)
+
+
 @pytest.mark.parametrize("name", ["training_step", "generation"])
 def test_without_a_gpu_they_end_with_one_sentence(name):
     if has_gpu():

@@ -30,12 +30,6 @@ def gelu(x):
     return y, (slope,)
 
 
-def gelu_backward(dy, saved):
-    """dx = dy · y' = dy · (Φ + x φ)."""
-    (slope,) = saved
-    return dy * slope
-
-
 def _gelu(x, y, slope):
     phi = erf(x * (1 / math.sqrt(2)))
     phi += 1
@@ -47,6 +41,12 @@ def _gelu(x, y, slope):
     slope *= 1 / math.sqrt(2 * math.pi)  # φ
     slope *= x
     slope += phi
+
+
+def gelu_backward(dy, saved):
+    """dx = dy · y' = dy · (Φ + x φ)."""
+    (slope,) = saved
+    return dy * slope
 
 
 def gelu_tanh(x):

@@ -32,7 +32,7 @@ def layer_norm_backward(dy, saved):
     n, r, weight = saved
     dyn = dy * n
     dweight, dbias = sum_rows(dyn), sum_rows(dy)  # (d,)
-    mean_weight = (weight / len(weight))[:, None]  # (d, 1)  dy @ mean_weight = mean(dn)
+    mean_weight = (weight / len(weight))[:, None]  # (d, 1)  dy @ it = mean(dn), dyn @ it = mean(dn · n)
     dx = dy * weight  # dn
     dx -= dy @ mean_weight
     dx -= xp.multiply(n, dyn @ mean_weight, out=dyn)
@@ -82,8 +82,9 @@ def rms_norm_backward(dy, saved):
     n, r, weight = saved
     dyn = dy * n
     dweight = sum_rows(dyn)  # (d,)
+    mean_weight = (weight / len(weight))[:, None]  # (d, 1)  dyn @ it = mean(dn · n)
     dx = dy * weight  # dn
-    dx -= xp.multiply(n, dyn @ (weight / len(weight))[:, None], out=dyn)
+    dx -= xp.multiply(n, dyn @ mean_weight, out=dyn)
     dx *= r
     return dx, dweight
 

@@ -80,6 +80,7 @@ def read_header(path):
 
 
 def read_tensor(path, dtype, shape, offset):
+    """The array that lies there in a safetensors file."""
     flat = from_file(path, STORED[dtype], math.prod(shape), offset)
     if dtype == "BF16":  # the upper half of a float32
         flat = (flat.astype("uint32") << 16).view("float32")

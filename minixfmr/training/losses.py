@@ -81,11 +81,11 @@ class CrossEntropy:
                 f"labels must lie in [0, {V}) or be ignore_index = {self.ignore_index}, "
                 f"got values from {safe.min()} to {safe.max()}"
             )
-        own = self.count(flat)
-        used = None
+        own, used = self.count(flat), None
         if 2 * own < len(flat):  # most labels do not count: leave their rows out
-            used = to_device((flat != self.ignore_index).nonzero()[0])
-            flat, rows = flat[flat != self.ignore_index], rows[used]
+            counts = flat != self.ignore_index
+            used = to_device(counts.nonzero()[0])  # (n,)
+            flat, rows = flat[counts], rows[used]  # (n,), (n, V)
         flat = to_device(flat)
         keep = flat != self.ignore_index
         safe = flat * keep  # id 0 stands in where the weight is 0
@@ -96,8 +96,9 @@ class CrossEntropy:
     def backward(self, saved: tuple) -> Any:
         """dlogits, of the shape of logits."""
         saved, used, shape = saved
-        dz = cross_entropy_backward(saved)
-        if used is not None:
-            dz, dused = xp.zeros((math.prod(shape[:-1]), shape[-1]), dz.dtype), dz
-            dz[used] = dused
-        return dz.reshape(shape)
+        dz = cross_entropy_backward(saved)  # (N, V), or (n, V) of the rows that were used
+        if used is None:
+            return dz.reshape(shape)
+        dlogits = xp.zeros((math.prod(shape[:-1]), shape[-1]), dz.dtype)  # (N, V)
+        dlogits[used] = dz
+        return dlogits.reshape(shape)
