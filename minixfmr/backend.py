@@ -284,6 +284,11 @@ def row_dot(a, b):
     return (a * b).sum(axis=-1, keepdims=True)
 
 
+def row_mean_dot(a, b):
+    """Mean of a · b over the last axis, which stays with length 1:  (..., n), (..., n) → (..., 1)."""
+    return row_dot(a, b) / a.shape[-1] if _module is numpy else (a * b).mean(axis=-1, keepdims=True)
+
+
 def sum_rows(x):
     """Sum over every axis but the last:  (..., n) → (n,)."""
     rows = x.reshape(-1, x.shape[-1])

@@ -16,6 +16,7 @@ from minixfmr.backend import (
     random_keep,
     row_dot,
     row_mean,
+    row_mean_dot,
     row_sum,
     sum_rows,
     times,
@@ -70,6 +71,7 @@ def test_sums_and_maxima(rng, shape):
     x = rng.standard_normal(shape)
     np.testing.assert_allclose(row_sum(x), x.sum(-1, keepdims=True))
     np.testing.assert_allclose(row_dot(x, x + 1), (x * (x + 1)).sum(-1, keepdims=True))
+    np.testing.assert_allclose(row_mean_dot(x, x + 1), (x * (x + 1)).mean(-1, keepdims=True))
     np.testing.assert_allclose(row_mean(x), x.mean(-1, keepdims=True))
     np.testing.assert_allclose(column_sum(x), x.sum(-2, keepdims=True))
     np.testing.assert_array_equal(column_max(x), x.max(-2, keepdims=True))

@@ -1,6 +1,6 @@
 """Normalization: keep each vector at a scale that the next layer can rely on."""
 
-from ..backend import check_array, row_dot, row_mean, sum_rows, xp
+from ..backend import check_array, row_mean, row_mean_dot, sum_rows, xp
 from ..module import Module, Parameter
 
 
@@ -13,7 +13,7 @@ def layer_norm(x, weight, bias, eps):
     x: (..., d)    weight, bias: (d,)    →    y: (..., d)
     """
     n = x - row_mean(x)  # (..., d)
-    r = (row_dot(n, n) / x.shape[-1] + eps) ** -0.5  # (..., 1)
+    r = (row_mean_dot(n, n) + eps) ** -0.5  # (..., 1)
     n *= r
     y = n * weight
     y += bias
@@ -32,10 +32,10 @@ def layer_norm_backward(dy, saved):
     n, r, weight = saved
     dyn = dy * n
     dweight, dbias = sum_rows(dyn), sum_rows(dy)  # (d,)
-    mean_weight = (weight / len(weight))[:, None]  # (d, 1)  dy @ it = mean(dn), dyn @ it = mean(dn · n)
-    dx = dy * weight  # dn
-    dx -= dy @ mean_weight
-    dx -= xp.multiply(n, dyn @ mean_weight, out=dyn)
+    dn = dy * weight
+    through_r = xp.multiply(n, row_mean_dot(dn, n), out=dyn)
+    dx = xp.subtract(dn, row_mean(dn), out=dn)
+    dx -= through_r
     dx *= r
     return dx, dweight, dbias
 
@@ -67,7 +67,7 @@ def rms_norm(x, weight, eps):
 
     x: (..., d)    weight: (d,)    →    y: (..., d)
     """
-    r = (row_dot(x, x) / x.shape[-1] + eps) ** -0.5  # (..., 1)
+    r = (row_mean_dot(x, x) + eps) ** -0.5  # (..., 1)
     n = x * r  # (..., d)
     return n * weight, (n, r, weight)  # n: for dweight and dx;  r, weight: for dx
 
@@ -82,9 +82,9 @@ def rms_norm_backward(dy, saved):
     n, r, weight = saved
     dyn = dy * n
     dweight = sum_rows(dyn)  # (d,)
-    mean_weight = (weight / len(weight))[:, None]  # (d, 1)  dyn @ it = mean(dn · n)
-    dx = dy * weight  # dn
-    dx -= xp.multiply(n, dyn @ mean_weight, out=dyn)
+    dn = dy * weight
+    through_r = xp.multiply(n, row_mean_dot(dn, n), out=dyn)
+    dx = xp.subtract(dn, through_r, out=dn)
     dx *= r
     return dx, dweight
 
