@@ -12,7 +12,7 @@ import numpy
 from ..backend import random_generator, to_numpy
 from .adapter import parameters_of
 from .differences import Differences, Numeric, entries_to_check
-from .explain import explain_rows
+from .diagnosis.explain import explain_rows
 from .properties import properties
 from .report import GradcheckError, Report, Row
 from .subject import LayerSubject, Subject, kind_of

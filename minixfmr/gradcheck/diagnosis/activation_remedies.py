@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy
 
-from ..backend import erf, to_device, to_numpy
+from ...backend import erf, to_device, to_numpy
 from .remedies import Change, Pool, Remedy, same
 
 

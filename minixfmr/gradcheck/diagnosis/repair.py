@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy
 
-from ..backend import backend_name, to_numpy
+from ...backend import backend_name, to_numpy
 from .activation_remedies import is_activation_of
 from .constants import names_of
 from .instrument import Instrumented, Site, functions_behind
 from .layer_remedies import general, telling
 from .remedies import Pool, Remedy
-from .report import Explanation, GradcheckError
-from .subject import LayerSubject, Subject
+from ..report import Explanation, GradcheckError
+from ..subject import LayerSubject, Subject
 
 POWERS = {"squared": 2.0, "its square root": 0.5, "its inverse": -1.0, "cubed": 3.0}
 POWERS |= {"the inverse of its square": -2.0, "the inverse of its square root": -0.5}

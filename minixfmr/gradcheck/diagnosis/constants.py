@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy
 
-from ..backend import to_numpy
-from .subject import LayerSubject, Subject, arrays_in, is_mask
+from ...backend import to_numpy
+from ..subject import LayerSubject, Subject, arrays_in, is_mask
 
 PLAIN = (2, 3, 4)
 COUNTS = ("batch", "positions", "entries", "labels")  # of these nobody takes the square root

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..backend import to_numpy
-from .adapter import children_of, parameters_of
-from .report import Explanation, GradcheckError
-from .subject import LayerSubject
+from ...backend import to_numpy
+from ..adapter import children_of, parameters_of
+from ..report import Explanation, GradcheckError
+from ..subject import LayerSubject
 
 
 def blame_part(subject: LayerSubject, dy: Any, cases: list, check: Callable) -> Explanation | None:

@@ -11,13 +11,13 @@ from typing import Any
 import numpy
 
 from .constants import COUNTS, constants_of, names_of, pool_of
-from .differences import Differences, Numeric
+from ..differences import Differences, Numeric
 from .layer_remedies import general, smoothing, telling
 from .parts import blame_part
 from .remedies import misshapen
 from .repair import repair
-from .report import Explanation, Report, wrong_entries
-from .subject import LayerSubject, Subject
+from ..report import Explanation, Report, wrong_entries
+from ..subject import LayerSubject, Subject
 
 SECONDS = 15.0  # for all explanations of a report
 WHOLE = 3000  # entries: arrays up to here are compared in full

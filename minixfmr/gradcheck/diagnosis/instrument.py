@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy
 
-from .blame import file_of, is_students
+from ..blame import file_of, is_students
 
 LARGEST = 100_000  # entries of an array that is worth keeping
 
