@@ -5,7 +5,8 @@ from conftest import Draws, np, small_batch, small_config
 
 import minixfmr
 from minixfmr.backend import to_device, to_numpy
-from minixfmr.generation import generate, log_softmax, sampling_probabilities
+from minixfmr.generation import generate, sampling_probabilities
+from minixfmr.layers import log_softmax
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,4 @@
+import inspect
 import math
 
 import pytest
@@ -272,3 +273,10 @@ class TestBadInput:
             self.model(self.ids, self.ids, attention_mask=np.ones((2, 4)))
         with pytest.raises(ValueError, match=r"decoder_attention_mask has shape \(3,\)"):
             self.model(self.ids, self.ids, decoder_attention_mask=np.ones(3))
+
+
+def test_help_shows_the_remark_of_every_field():
+    lines = minixfmr.Config.__doc__.splitlines()
+    for name in inspect.signature(minixfmr.Config).parameters:
+        remarks = [line for line in lines if line.startswith(f"    {name}: ")]
+        assert len(remarks) == 1 and len(remarks[0]) > len(name) + 10, name

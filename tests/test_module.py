@@ -3,7 +3,8 @@ from conftest import np, small_batch, small_config
 
 import minixfmr
 from minixfmr.layers import Linear
-from minixfmr.module import Module, Parameter, flatten, replicate
+from minixfmr.module import Module, Parameter
+from minixfmr.training.flat import flatten, replicate
 
 
 class Twice(Module):

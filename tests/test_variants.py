@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import minixfmr
 from minixfmr import gradcheck, gradcheck_function, layers
 from minixfmr.backend import random_generator, to_device, to_numpy
-from minixfmr.layers.relative import log_distances
+from minixfmr.layers.variants.relative import log_distances
 from minixfmr.models import causal_mask, padding_mask, pool, prefix_mask, sliding_window_mask
 from minixfmr.models.heads import pool_backward
 

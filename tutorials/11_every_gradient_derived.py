@@ -30,7 +30,7 @@ import sympy as sp
 import minixfmr
 from minixfmr import layers
 from minixfmr.layers.attention import attend, attend_backward
-from minixfmr.layers.relative import distances
+from minixfmr.layers.variants.relative import distances
 from minixfmr.models.blocks import PostNorm, PreNorm, Residual
 from minixfmr.training.losses import cross_entropy_backward
 from minixfmr.training.optimizers import adamw_update

@@ -14,24 +14,8 @@ from .activations import (
     tanh,
     tanh_backward,
 )
-from .attention import (
-    KeyValueCache,
-    MultiHeadAttention,
-    attention,
-    attention_backward,
-    merge_heads,
-    split_heads,
-)
-from .attention_variants import (
-    VariantAttention,
-    repeat_heads,
-    repeat_heads_backward,
-)
-from .convolution import (
-    Convolution,
-    convolution,
-    convolution_backward,
-)
+from .attention import attention, attention_backward
+from .cache import KeyValueCache
 from .dropout import (
     Dropout,
     dropout,
@@ -43,10 +27,7 @@ from .embedding import (
     embedding,
     embedding_backward,
 )
-from .feedforward import (
-    FeedForward,
-    GatedFeedForward,
-)
+from .feedforward import FeedForward
 from .linear import (
     Linear,
     OutputProjection,
@@ -55,10 +36,7 @@ from .linear import (
     output_logits,
     output_logits_backward,
 )
-from .long_attention import (
-    long_attention,
-    long_attention_backward,
-)
+from .multi_head import MultiHeadAttention, merge_heads, split_heads
 from .normalization import (
     LayerNorm,
     RMSNorm,
@@ -74,12 +52,28 @@ from .positions import (
     add_positions_backward,
     sinusoidal_table,
 )
-from .relative import (
+from .softmax import log_softmax, softmax
+from .variants.convolution import (
+    Convolution,
+    convolution,
+    convolution_backward,
+)
+from .variants.gated import GatedFeedForward
+from .variants.grouped_heads import (
+    VariantAttention,
+    repeat_heads,
+    repeat_heads_backward,
+)
+from .variants.long_attention import (
+    long_attention,
+    long_attention_backward,
+)
+from .variants.relative import (
     DisentangledBias,
     RelativeBias,
     relative_buckets,
 )
-from .rotary import (
+from .variants.rotary import (
     Rotary,
     rotary_frequencies,
     rotate,

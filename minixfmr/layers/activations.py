@@ -1,52 +1,37 @@
 """Activations: the one nonlinearity of a feed-forward layer.
 Derived in tutorials/11_every_gradient_derived, chapter 8."""
 
-import math
+from math import pi, sqrt
 
-from ..backend import erf, in_blocks, xp
+from ..backend import Array, erf, xp
 from ..module import Module
 
 
 def relu(x):
     """y = max(0, x), elementwise."""
-    y = xp.maximum(x, 0)
-    return y, (y,)  # y > 0 exactly where x > 0
+    return xp.maximum(0, x), (x,)
 
 
 def relu_backward(dy, saved):
-    """dx = dy where x > 0, else 0 (at x = 0 the derivative is taken as 0)."""
-    (y,) = saved
-    return dy * (y > 0)
+    """dx = dy ⊙ [x > 0]  (at x = 0 the derivative is taken as 0)."""
+    (x,) = saved
+    return dy * (x > 0)
 
 
 def gelu(x):
-    """Exact GELU (Hendrycks & Gimpel 2016): x times the chance that a standard normal lies below x.
+    """Exact GELU (Hendrycks & Gimpel 2016): x times the chance Φ(x) that a standard normal lies below x.
 
-    Φ = ½ (1 + erf(x / √2)),   φ = Φ' = exp(-x²/2) / √(2π),   y = x Φ,   y' = Φ + x φ
-
-    The backward needs y' alone. It is made here, where x and Φ are in the cache.
+    Φ = ½ (1 + erf(x / √2)),   y = x Φ
     """
-    y, slope = in_blocks(_gelu, x, results=2)
-    return y, (slope,)
-
-
-def _gelu(x, y, slope):
-    phi = erf(x * (1 / math.sqrt(2)))
-    phi += 1
-    phi *= 0.5  # Φ
-    xp.multiply(x, phi, out=y)
-    xp.multiply(x, x, out=slope)
-    slope *= -0.5
-    xp.exp(slope, out=slope)
-    slope *= 1 / math.sqrt(2 * math.pi)  # φ
-    slope *= x
-    slope += phi
+    Phi = (1 + erf(x / sqrt(2))) / 2
+    return x * Phi, (x, Phi)
 
 
 def gelu_backward(dy, saved):
-    """dx = dy · y' = dy · (Φ + x φ)."""
-    (slope,) = saved
-    return dy * slope
+    """dx = dy ⊙ (Φ + x φ),   φ = Φ' = exp(-x²/2) / √(2π)."""
+    x, Phi = saved
+    phi = xp.exp(-x * x / 2) / sqrt(2 * pi)
+    return dy * (Phi + x * phi)
 
 
 def gelu_tanh(x):
@@ -54,51 +39,27 @@ def gelu_tanh(x):
 
     t = tanh(√(2/π) (x + 0.044715 x³)),   y = ½ x (1 + t)
     """
-    t = x * x
-    t *= 0.044715
-    t += 1
-    t *= x
-    t *= math.sqrt(2 / math.pi)
-    xp.tanh(t, out=t)
-    y = t + 1
-    y *= x
-    y *= 0.5
-    return y, (x, t)
+    t = xp.tanh(sqrt(2 / pi) * (x + 0.044715 * x * x * x))
+    return x * (1 + t) / 2, (x, t)
 
 
 def gelu_tanh_backward(dy, saved):
-    """dx = dy · ½ (1 + t + x (1 - t²) √(2/π) (1 + 3 · 0.044715 x²))."""
+    """dx = dy ⊙ ½ (1 + t + x (1 - t²) √(2/π) (1 + 3 · 0.044715 x²))."""
     x, t = saved
-    d = x * x
-    d *= 3 * 0.044715
-    d += 1
-    d *= math.sqrt(2 / math.pi)
-    d *= x
-    d *= 1 - t * t
-    d += t
-    d += 1
-    d *= 0.5
-    d *= dy
-    return d
+    dt = (1 - t * t) * sqrt(2 / pi) * (1 + 3 * 0.044715 * x * x)
+    return dy * (1 + t + x * dt) / 2
 
 
 def silu(x):
-    """SiLU or swish (Elfwing et al. 2018):   s = 1 / (1 + exp(-x)) = ½ (1 + tanh(x / 2)),   y = x s."""
-    s = xp.tanh(x * 0.5)
-    s += 1
-    s *= 0.5
+    """SiLU or swish (Elfwing et al. 2018):   s = 1 / (1 + exp(-x)),   y = x s."""
+    s = (1 + xp.tanh(x / 2)) / 2  # the same s, and exp cannot overflow
     return x * s, (x, s)
 
 
 def silu_backward(dy, saved):
-    """dx = dy · s (1 + x (1 - s))."""
+    """dx = dy ⊙ s (1 + x (1 - s))."""
     x, s = saved
-    d = 1 - s
-    d *= x
-    d += 1
-    d *= s
-    d *= dy
-    return d
+    return dy * s * (1 + x * (1 - s))
 
 
 def tanh(x):
@@ -108,7 +69,7 @@ def tanh(x):
 
 
 def tanh_backward(dy, saved):
-    """dx = dy · (1 - y²)."""
+    """dx = dy ⊙ (1 - y²)."""
     (y,) = saved
     return dy * (1 - y * y)
 
@@ -125,14 +86,14 @@ ACTIVATIONS = {
 class Activation(Module):
     """One of ACTIVATIONS by name."""
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         if name not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {sorted(ACTIVATIONS)}, got {name!r}")
         self.function, self.derivative = ACTIVATIONS[name]
 
-    def forward(self, x):
+    def forward(self, x: Array) -> tuple[Array, tuple]:
         """x: any shape → y: the same shape"""
         return self.function(x)
 
-    def backward(self, dy, saved):
+    def backward(self, dy: Array, saved: tuple) -> Array:
         return self.derivative(dy, saved)

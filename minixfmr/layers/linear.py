@@ -1,6 +1,6 @@
 """Linear maps: y = x W + b, and the logits of an output layer that shares its matrix with the embedding."""
 
-from ..backend import check_array, mostly_zero, random_generator, sum_rows, times, to_device, xp
+from ..backend import batch_sum, check_array, nonzero_rows, product, random_generator, to_device, xp
 from ..module import Module, Parameter
 
 
@@ -12,7 +12,7 @@ def linear(x, weight, bias=None):
     x: (..., n)    weight: (n, m)    bias: (m,) or None    →    y: (..., m)
     """
     rows = x.reshape(-1, x.shape[-1])  # (N, n)  one large product instead of many small ones
-    y = times(rows, weight)  # (N, m)
+    y = product(rows, weight)  # (N, m)
     if bias is not None:
         y += bias
     return y.reshape(*x.shape[:-1], -1), (rows, weight)  # rows: for dweight;  weight: for dx
@@ -28,7 +28,7 @@ def linear_backward(dy, saved):
     rows, weight = saved
     drows = dy.reshape(-1, dy.shape[-1])  # (N, m)
     dx = (drows @ weight.T).reshape(*dy.shape[:-1], -1)  # (..., n)
-    return dx, rows.T @ drows, sum_rows(drows)
+    return dx, rows.T @ drows, batch_sum(drows)
 
 
 class Linear(Module):
@@ -67,7 +67,7 @@ def output_logits(x, table):
     x: (..., d)    table E: (V, d), one row a token    →    z: (..., V)
     """
     rows = x.reshape(-1, x.shape[-1])  # (N, d)
-    z = times(rows, table.T)  # (N, V)
+    z = product(rows, table.T)  # (N, V)
     return z.reshape(*x.shape[:-1], -1), (rows, table)
 
 
@@ -80,7 +80,7 @@ def output_logits_backward(dz, saved):
     """
     rows, table = saved
     dlogits = dz.reshape(-1, dz.shape[-1])  # (N, V)
-    used = mostly_zero(dlogits)
+    used = nonzero_rows(dlogits)
     if used is None:
         dx, dtable = dlogits @ table, dlogits.T @ rows
     else:

@@ -1,6 +1,6 @@
 """Normalization: keep each vector at a scale that the next layer can rely on."""
 
-from ..backend import check_array, row_mean, row_mean_dot, sum_rows, xp
+from ..backend import batch_sum, check_array, row_mean, xp
 from ..module import Module, Parameter
 
 
@@ -13,7 +13,7 @@ def layer_norm(x, weight, bias, eps):
     x: (..., d)    weight, bias: (d,)    →    y: (..., d)
     """
     n = x - row_mean(x)  # (..., d)
-    r = (row_mean_dot(n, n) + eps) ** -0.5  # (..., 1)
+    r = (row_mean(n * n) + eps) ** -0.5  # (..., 1)
     n *= r
     y = n * weight
     y += bias
@@ -31,9 +31,9 @@ def layer_norm_backward(dy, saved):
     """
     n, r, weight = saved
     dyn = dy * n
-    dweight, dbias = sum_rows(dyn), sum_rows(dy)  # (d,)
+    dweight, dbias = batch_sum(dyn), batch_sum(dy)  # (d,)
     dn = dy * weight
-    through_r = xp.multiply(n, row_mean_dot(dn, n), out=dyn)
+    through_r = xp.multiply(n, row_mean(dn * n), out=dyn)
     dx = xp.subtract(dn, row_mean(dn), out=dn)
     dx -= through_r
     dx *= r
@@ -67,7 +67,7 @@ def rms_norm(x, weight, eps):
 
     x: (..., d)    weight: (d,)    →    y: (..., d)
     """
-    r = (row_mean_dot(x, x) + eps) ** -0.5  # (..., 1)
+    r = (row_mean(x * x) + eps) ** -0.5  # (..., 1)
     n = x * r  # (..., d)
     return n * weight, (n, r, weight)  # n: for dweight and dx;  r, weight: for dx
 
@@ -81,9 +81,9 @@ def rms_norm_backward(dy, saved):
     """
     n, r, weight = saved
     dyn = dy * n
-    dweight = sum_rows(dyn)  # (d,)
+    dweight = batch_sum(dyn)  # (d,)
     dn = dy * weight
-    through_r = xp.multiply(n, row_mean_dot(dn, n), out=dyn)
+    through_r = xp.multiply(n, row_mean(dn * n), out=dyn)
     dx = xp.subtract(dn, through_r, out=dn)
     dx *= r
     return dx, dweight

@@ -1,10 +1,15 @@
 """The architectures."""
 
-from .blocks import ConvolutionBlock, Decoder, DecoderBlock, Encoder, EncoderBlock, PostNorm, PreNorm
-from .config import Config, ConfigError
-from .decoder_only import DecoderOnly, PromptState
-from .encoder_decoder import DecodingState, EncoderDecoder
+from .blocks import ConvolutionBlock, DecoderBlock, EncoderBlock
+from .config import Config
+from .decoder_only import DecoderOnly
+from .decoding import DecodingState, PromptState
+from .encoder_decoder import EncoderDecoder
 from .encoder_only import EncoderOnly
+from .fields import ConfigError
 from .heads import LanguageModelHead, MaskedLMHead, SequenceClassifier, TokenClassifier, pool
 from .inputs import InputEmbedding
 from .masks import causal_mask, padding_mask, prefix_mask, sliding_window_mask
+from .model import Model
+from .residual import PostNorm, PreNorm
+from .stack import Decoder, Encoder

@@ -1,31 +1,16 @@
 """The decoder alone: every token sees what came before it (GPT, LLaMA and their family)."""
 
-from dataclasses import dataclass
 from typing import Any
 
-from ..backend import joined, random_generator, to_device, to_numpy
-from ..module import Model, Parameter
-from .blocks import Encoder
-from .config import ConfigError
+from ..backend import random_generator, to_device, to_numpy
+from ..module import Parameter
+from .decoding import PromptState
+from .fields import ConfigError
 from .heads import LanguageModelHead, PooledClassifier, TokenClassifier
 from .inputs import InputEmbedding, check_inputs
 from .masks import causal_mask, padding_mask
-
-
-@dataclass
-class PromptState:
-    """What a model remembers between the tokens that it writes."""
-
-    caches: list  # a KeyValueCache for each block
-    attention_mask: Any  # (B, T) of the prompt, a NumPy array, or None
-    length: int = 0  # tokens read so far
-
-    def reorder(self, rows):
-        """Keep these batch rows in this order; a row may come several times."""
-        self.attention_mask = None if self.attention_mask is None else self.attention_mask[rows]
-        rows = to_device(rows)
-        for cache in self.caches:
-            cache.reorder(rows)
+from .model import Model
+from .stack import Encoder
 
 
 class DecoderOnly(Model):
@@ -34,6 +19,8 @@ class DecoderOnly(Model):
     config.head: "causal_lm" (the default), "sequence_classification" (for which pooling = "last" makes sense),
     "token_classification", or "none": the vectors.
     """
+
+    reads_prompts = True
 
     def __init__(self, config, seed=0):
         """config: a Config; num_decoder_layers blocks. seed: of the initial weights, the same on every backend."""
@@ -98,13 +85,10 @@ class DecoderOnly(Model):
     def step(self, ids, state):
         """Read the next tokens.  ids: (B, T): the prompts at first, then T = 1 → logits of what follows: (B, V)"""
         T, seen = ids.shape[1], state.length
-        mask, positions = (causal_mask(T, seen + T) if T > 1 else None), None
-        if state.attention_mask is not None:  # padding of the prompts; what is written after them is real
-            prompt = state.attention_mask.shape[1]
-            real = joined([state.attention_mask, *[state.attention_mask[:, :1] | True] * (seen + T - prompt)], axis=1)
-            padding = padding_mask(real)
+        mask = causal_mask(T, seen + T) if T > 1 else None
+        padding, positions = state.padding(T)
+        if padding is not None:
             mask = padding if mask is None else mask & padding
-            positions = (real.cumsum(axis=1) - 1).clip(0)[:, seen:]  # padding on the left does not count
         x, _ = self.embedding.forward(ids, offset=seen, position_ids=positions)
         y, _ = self.decoder.forward(x, mask, caches=state.caches, save=False)
         state.length += T

@@ -1,34 +1,16 @@
 """The encoder-decoder Transformer of Vaswani et al. 2017."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from ..backend import random_generator, to_device, to_numpy
-from ..module import Model, Parameter
-from .blocks import Decoder, Encoder
-from .config import ConfigError
+from ..module import Parameter
+from .decoding import DecodingState
+from .fields import ConfigError
 from .heads import LanguageModelHead, SequenceClassifier
 from .inputs import InputEmbedding, check_inputs
 from .masks import causal_mask, padding_mask
-
-
-@dataclass
-class DecodingState:
-    """What a model remembers between the tokens that it writes."""
-
-    memory: Any  # (B, S, d), the encoder's output
-    memory_mask: Any  # (B, 1, 1, S) or None
-    caches: list  # a pair of KeyValueCaches for each block of the decoder
-    length: int = 0  # target tokens read so far
-
-    def reorder(self, rows):
-        """Keep these batch rows in this order; a row may come several times."""
-        rows = to_device(rows)
-        self.memory = self.memory[rows]
-        self.memory_mask = None if self.memory_mask is None else self.memory_mask[rows]
-        for pair in self.caches:
-            for cache in pair:
-                cache.reorder(rows)
+from .model import Model
+from .stack import Decoder, Encoder
 
 
 class EncoderDecoder(Model):

@@ -3,12 +3,12 @@
 from typing import Any
 
 from ..backend import random_generator, xp
-from ..module import Model
-from .blocks import Encoder
-from .config import ConfigError
+from .fields import ConfigError
 from .heads import MaskedLMHead, SequenceClassifier, TokenClassifier, pool
 from .inputs import InputEmbedding, check_inputs
 from .masks import padding_mask
+from .model import Model
+from .stack import Encoder
 
 
 class EncoderOnly(Model):

@@ -1,6 +1,6 @@
 """Heads: what a stack's vectors are used for."""
 
-from ..backend import random_generator, sum_rows, to_device, xp
+from ..backend import batch_sum, random_generator, to_device, xp
 from ..layers import Activation, Linear, OutputProjection
 from ..module import Buffer, Module, Parameter
 from .parts import make_norm
@@ -27,7 +27,7 @@ class MaskedLMHead(Module):
 
     def backward(self, dlogits, saved):
         saved_dense, saved_activation, saved_norm, saved_output = saved
-        self.bias.grad += sum_rows(dlogits)
+        self.bias.grad += batch_sum(dlogits)
         dh = self.output.backward(dlogits, saved_output)
         dh = self.norm.backward(dh, saved_norm)
         dh = self.activation.backward(dh, saved_activation)

@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..backend import by_columns, to_numpy
+from ..backend import column_major, to_numpy
 from ..checkpoint import CheckpointError
+from ..generation.rules import RULES
 from ..models import Config
 from ..module import Buffer
-from ..token_rules import RULES
 from . import bart, bert, deberta, gpt2, llama, t5
 from .folder import Lazy, current_names, find, join, read_json, read_tensors, take, transposed, write_folder
 
@@ -90,14 +90,14 @@ def load_pretrained(directory: str | Path, dtype: str = "float32") -> Any:
     except ValueError as error:
         raise CheckpointError(f"{folder}: {error}") from error
     for name in transposed(model) & set(arrays):
-        arrays[name].data = by_columns(arrays[name].data)
+        arrays[name].data = column_major(arrays[name].data)
     return model
 
 
 def save_pretrained(model: Any, directory: str | Path) -> None:
     """Write the model as a Hugging Face folder, which transformers opens. Raises CheckpointError if the model was not
     made by load_pretrained or build: only then is it known which published system it is."""
-    if not hasattr(model, "published"):
+    if not model.published:
         raise CheckpointError(
             "only a model from load_pretrained or minixfmr.pretrained.build can be written as a Hugging Face folder; "
             "minixfmr.save writes any model"

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+import numpy
 import safetensors
 import safetensors.numpy
 
-from ..backend import from_file, joined
 from ..checkpoint import CheckpointError, write_file
 from ..layers import Convolution, Linear
 
@@ -81,7 +81,7 @@ def read_header(path):
 
 def read_tensor(path, dtype, shape, offset):
     """The array that lies there in a safetensors file."""
-    flat = from_file(path, STORED[dtype], math.prod(shape), offset)
+    flat = numpy.fromfile(path, STORED[dtype], math.prod(shape), offset=offset)
     if dtype == "BF16":  # the upper half of a float32
         flat = (flat.astype("uint32") << 16).view("float32")
     return flat.reshape(shape)
@@ -174,6 +174,6 @@ def join(pieces, num_heads):
     if kind == "row":
         return arrays[0][None]
     if kind == "columns":
-        return joined(arrays, -1)
+        return numpy.concatenate(arrays, axis=-1)
     d = arrays[0].shape[-1]
-    return joined([a.reshape(num_heads, 1, -1, d) for a in arrays], 1).reshape(-1, d)
+    return numpy.concatenate([a.reshape(num_heads, 1, -1, d) for a in arrays], axis=1).reshape(-1, d)

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..backend import on_all_cores, row_blocks, shared_zeros, to_device, to_numpy, xp
-from ..module import Parameter, flatten
+from ..module import Parameter
+from .flat import flatten
 
 
 def adamw_update(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):

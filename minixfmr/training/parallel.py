@@ -5,7 +5,7 @@ import functools
 import weakref
 
 from ..backend import is_shared, on_all_cores, one_blas_thread, random_generator
-from ..module import flatten, replicate
+from .flat import flatten, replicate
 from .workers import new_worker
 
 

@@ -6,9 +6,9 @@ backward(dbias) → the gradients that reach q and k through it. One object may 
 
 import math
 
-from ..backend import add_at, random_generator, to_device, xp
-from ..module import Module, Parameter
-from .attention import split_heads
+from ...backend import add_at, random_generator, to_device, xp
+from ...module import Module, Parameter
+from ..multi_head import split_heads
 
 
 def distances(Tq, Tk):

@@ -5,8 +5,8 @@ The product of two turned vectors depends only on the difference of their positi
 
 import math
 
-from ..backend import to_device, xp
-from ..module import Module
+from ...backend import to_device, xp
+from ...module import Module
 
 
 def rotary_frequencies(dh, theta=10000.0, scaling=None, length=0, max_length=0):

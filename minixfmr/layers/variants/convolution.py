@@ -1,7 +1,7 @@
 """A convolution over time, which one published system has beside its first block (DeBERTa v2 xlarge)."""
 
-from ..backend import random_generator, sum_rows, to_device, xp
-from ..module import Module, Parameter
+from ...backend import batch_sum, random_generator, to_device, xp
+from ...module import Module, Parameter
 
 
 def convolution(x, weight, bias):
@@ -27,7 +27,7 @@ def convolution_backward(dy, saved):
     for j in range(K):
         dpadded[:, j : j + T] += dy @ weight[j].T
         dweight[j] = padded[:, j : j + T].reshape(len(rows), -1).T @ rows
-    return dpadded[:, K // 2 : K // 2 + T], dweight, sum_rows(dy)
+    return dpadded[:, K // 2 : K // 2 + T], dweight, batch_sum(dy)
 
 
 class Convolution(Module):

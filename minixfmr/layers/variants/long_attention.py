@@ -5,7 +5,7 @@ and keeps, for each query, the largest score so far and the sum so far (Milakov 
 FlashAttention, Dao et al. 2022). The backward computes the scores again, block by block.
 """
 
-from ..backend import row_dot, row_sum, xp
+from ...backend import row_dot, row_sum, xp
 
 BLOCK = 256  # queries and keys at a time
 

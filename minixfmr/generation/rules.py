@@ -6,7 +6,7 @@ greedy search and sampling they change logits, in beam search log-probabilities 
 
 from typing import Any
 
-from .backend import to_device, xp
+from ..backend import to_device, xp
 
 # the settings that are rules, with the values that ask for nothing
 RULES: dict[str, Any] = {
@@ -21,15 +21,14 @@ RULES: dict[str, Any] = {
 }
 
 
-def apply_rules(scores, ids, rules, eos, prompt_length, max_length):
+def apply_rules(scores, ids, settings):
     """The scores after all rules.
 
-    scores: (B, V) of the next token    ids: (B, n), all so far    rules: as RULES    eos: the tokens that end it
-    prompt_length, max_length: number of ids before the first new one, and at most
+    scores: (B, V) of the next token    ids: (B, n), all so far    settings: the Settings of the call
     """
+    rules, eos, n = settings.rules, settings.eos, ids.shape[1]
     if rules == RULES:
         return scores
-    n = ids.shape[1]
     scores, rows = scores.copy(), ids.tolist()
     if rules["repetition_penalty"] != 1:  # Keskar et al. 2019, section 4.1
         seen = xp.zeros(scores.shape, bool)
@@ -39,12 +38,12 @@ def apply_rules(scores, ids, rules, eos, prompt_length, max_length):
     banned = [(b, token) for b, row in enumerate(rows) for token in _banned(row, rules, eos)]
     if banned:
         scores[tuple(to_device(banned).T)] = -xp.inf
-    too_short = n < (rules["min_length"] or 0) or n - prompt_length < (rules["min_new_tokens"] or 0)
+    too_short = n < (rules["min_length"] or 0) or n - settings.prompt_length < (rules["min_new_tokens"] or 0)
     if too_short:
         scores[:, eos] = -xp.inf
     if n == 1 and rules["forced_bos_token_id"] is not None:
         scores = _only(scores, rules["forced_bos_token_id"])
-    if n == max_length - 1 and rules["forced_eos_token_id"] is not None:
+    if n == settings.max_length - 1 and rules["forced_eos_token_id"] is not None:
         scores = _only(scores, rules["forced_eos_token_id"])
     if rules["suppress_tokens"]:
         scores[:, rules["suppress_tokens"]] = -xp.inf

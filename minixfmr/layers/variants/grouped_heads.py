@@ -1,8 +1,8 @@
 """The attention of the Transformer's descendants, as one more layer over the plain one."""
 
-from ..backend import random_generator, xp
-from .attention import MultiHeadAttention, attend, attend_backward, attend_weights
-from .linear import Linear
+from ...backend import random_generator, xp
+from ..linear import Linear
+from ..multi_head import MultiHeadAttention, attend, attend_backward, attend_weights
 
 
 def repeat_heads(x, times):

@@ -1,0 +1,113 @@
+"""Sums, maxima and products in the order that each backend computes fastest.
+
+On a CPU sums are products with ones: BLAS adds up rows several times faster than NumPy's .sum(axis). On a GPU .sum is
+one kernel, where a product of stacked matrices with one vector takes five and more.
+"""
+
+import functools
+
+import numpy
+
+from .blocks import row_blocks
+from .cores import on_all_cores
+from .switch import on_gpu, to_device, to_numpy, xp
+
+
+@functools.lru_cache(256)
+def _filled(shape, value, dtype):
+    return numpy.full(shape, value, dtype)  # kept: in a small model, making it would take as long as the product
+
+
+def row_sum(x):
+    """Sum over the last axis, which stays with length 1:  (..., n) → (..., 1)."""
+    return x.sum(axis=-1, keepdims=True) if on_gpu() else x @ _filled((x.shape[-1], 1), 1, x.dtype)
+
+
+def row_mean(x):
+    """Mean over the last axis, which stays with length 1:  (..., n) → (..., 1)."""
+    return x.mean(axis=-1, keepdims=True) if on_gpu() else x @ _filled((x.shape[-1], 1), 1 / x.shape[-1], x.dtype)
+
+
+def batch_sum(x):
+    """Sum over every axis but the last, as a bias collects its gradient:  (..., n) → (n,)."""
+    rows = x.reshape(-1, x.shape[-1])
+    return rows.sum(axis=0) if on_gpu() else _filled((len(rows),), 1, x.dtype) @ rows
+
+
+def column_sum(x):
+    """Sum over the last axis but one, which stays with length 1:  (..., m, n) → (..., 1, n)."""
+    return x.sum(axis=-2, keepdims=True) if on_gpu() else _filled((1, x.shape[-2]), 1, x.dtype) @ x
+
+
+def column_max(x):
+    """Largest over the last axis but one, which stays with length 1:  (..., m, n) → (..., 1, n).
+
+    By halves, as NumPy's .max(axis) takes short columns one number at a time.
+    """
+    if on_gpu():
+        return x.max(axis=-2, keepdims=True)
+    while (m := x.shape[-2]) > 1:
+        half = (m + 1) // 2  # where m is odd, the one in the middle is on both sides
+        x = xp.maximum(x[..., :half, :], x[..., m - half :, :])
+    return x
+
+
+def row_dot(a, b):
+    """Sum of a · b over the last axis, which stays with length 1:  (..., n), (..., n) → (..., 1)."""
+    return (a * b).sum(axis=-1, keepdims=True) if on_gpu() else numpy.vecdot(a, b)[..., None]
+
+
+def product(a, b):
+    """a @ b, of matrices (N, n) and (n, m); for a few rows a, as in generation, in the fastest order."""
+    if not on_gpu() and 1 < len(a) < 64 and b.flags.f_contiguous:
+        return _few_rows(a, b.T)
+    return a @ b
+
+
+def _few_rows(a, table):
+    """a tableᵀ. Reading the table (m, n) is most of the work, and as the left factor it is read fastest. OpenBLAS
+    would first copy it, except in products of less than a million multiplications: hence the parts."""
+    N = len(a)
+    if N > 8 or a.size * len(table) <= 10**6:
+        return (table @ a.T).T
+    columns, y = a.T.copy(), numpy.empty((len(table), N), a.dtype)
+
+    def multiply(part):
+        numpy.matmul(table[part], columns, out=y[part])
+
+    on_all_cores(multiply, row_blocks(table, 10**6 // N), table.size > 1 << 21)
+    return y.T
+
+
+def nonzero_rows(rows):
+    """The indices of the rows (N, n) that are not all 0, if fewer than half are; else None. On a GPU always None, since
+    it would force a synchronisation."""
+    if on_gpu():
+        return None
+    used = rows.any(axis=-1)
+    return used.nonzero()[0] if 2 * used.sum() < len(used) else None
+
+
+def add_at(table, ids, rows):
+    """table[id] += row for each pair; unlike `table[ids] += rows`, an id that occurs twice counts twice.
+
+    On a GPU in any order, so that two runs may differ by rounding.
+    ids: (N,)    rows: (N, ...)
+    """
+    if not on_gpu():
+        _add_at_on_host(table, ids, rows)
+    elif hasattr(getattr(xp, "add", None), "at"):
+        xp.add.at(table, ids, rows)
+    else:
+        total = numpy.zeros(table.shape, to_numpy(rows).dtype)
+        _add_at_on_host(total, to_numpy(ids), to_numpy(rows))
+        table += to_device(total, table.dtype)
+
+
+def _add_at_on_host(table, ids, rows):
+    if not len(ids):
+        return
+    order = ids.argsort(kind="stable")  # equal ids side by side, so that a sum over each run of them does it
+    ordered = ids[order]
+    starts = numpy.flatnonzero(numpy.concatenate(([True], ordered[1:] != ordered[:-1])))
+    table[ordered[starts]] += numpy.add.reduceat(rows[order], starts, axis=0)

@@ -1,0 +1,138 @@
+"""Multi-head attention: several attentions side by side."""
+
+from ..backend import random_generator, to_device
+from ..module import Module
+from .attention import attention, attention_backward
+from .linear import Linear
+from .variants.long_attention import long_attention, long_attention_backward, long_attention_weights
+
+LONG = 512  # keys from which on attention by blocks is the faster one, too
+
+
+def attend(query, key, value, mask=None, p=0.0, rng=None, bias=None, scale=None):
+    """attention, or for long sequences long_attention, where there is neither dropout nor bias."""
+    is_long = key.shape[2] >= LONG and query.shape[2] > 1 and bias is None and (rng is None or p == 0)
+    if is_long:
+        y, saved = long_attention(query, key, value, mask, scale)
+    else:
+        y, saved = attention(query, key, value, mask, p, rng, bias, scale)
+    return y, (is_long, saved)
+
+
+def attend_backward(dy, saved):
+    """dL/dquery, dL/dkey, dL/dvalue, dL/dbias (None where there was none) for attend.
+    Derived in tutorials/11_every_gradient_derived, chapter 10."""
+    is_long, saved = saved
+    return (*long_attention_backward(dy, saved), None) if is_long else attention_backward(dy, saved)
+
+
+def attend_weights(saved):
+    """The softmax weights (B, H, Tq, Tk), before dropout."""
+    is_long, saved = saved
+    if is_long:
+        return long_attention_weights(saved)
+    _, _, _, e, r, *_ = saved
+    return e.swapaxes(-1, -2) * r
+
+
+def split_heads(x, num_heads):
+    """(B, T, H·dh) → (B, H, T, dh), a view: BLAS takes it as it is."""
+    return x.reshape(*x.shape[:2], num_heads, -1).swapaxes(1, 2)
+
+
+def merge_heads(x):
+    """(B, H, T, dh) → (B, T, H·dh), the inverse of split_heads, and so its backward.
+    Derived in tutorials/11_every_gradient_derived, chapter 10."""
+    return x.swapaxes(1, 2).reshape(x.shape[0], x.shape[2], -1)
+
+
+class MultiHeadAttention(Module):
+    """Several attentions side by side, each in a subspace of width dh = d_model / H.
+
+        MultiHead(x, m) = concat(head₁ ... head_H) Wᵒ,   headᵢ = attention(x Wᵢ^Q, m Wᵢ^K, m Wᵢ^V)
+
+    (Vaswani et al. 2017, section 3.2.2.) The matrices of all heads lie side by side in one. Self-attention: m is x.
+    The four linear maps have biases, which the paper does not write but most published systems have.
+    """
+
+    def __init__(self, d_model, num_heads, *, dropout=0.0, rng=0, dtype="float32"):
+        if num_heads < 1 or d_model % num_heads:
+            raise ValueError(
+                f"d_model must be divisible by num_heads, got d_model = {d_model} and num_heads = {num_heads}"
+            )
+        rng = random_generator(rng)
+        self.num_heads = self.num_key_value_heads = num_heads
+        self.dropout = dropout
+        self.query = Linear(d_model, d_model, rng=rng, dtype=dtype)
+        self.key = Linear(d_model, d_model, rng=rng, dtype=dtype)
+        self.value = Linear(d_model, d_model, rng=rng, dtype=dtype)
+        self.output = Linear(d_model, d_model, rng=rng, dtype=dtype)
+
+    def forward(self, x, memory=None, mask=None, rng=None, cache=None):
+        """x: (B, Tq, d)    memory: (B, Tk, d) for cross-attention, None for self-attention    →    (B, Tq, d)
+
+        mask: boolean, True = may attend, broadcastable to (B, H, Tq, Tk). rng: for dropout, None in evaluation.
+        cache: a KeyValueCache when generating: self-attention adds x to it, cross-attention fills it once.
+        """
+        q, saved_query = self.query.forward(x)  # (B, Tq, d)
+        if cache is None:
+            k, saved_key, v, saved_value = self._keys_and_values(x if memory is None else memory)
+        else:
+            k, v = self._cached(x, memory, cache)
+            saved_key = saved_value = None  # generating: there is no backward
+        q = split_heads(q, self.num_heads)  # (B, H, Tq, dh)
+        mask = _checked(mask, (*q.shape[:3], k.shape[2]))
+        heads, saved_heads = self.attend(q, k, v, mask, rng)  # (B, H, Tq, dh)
+        y, saved_output = self.output.forward(merge_heads(heads))  # (B, Tq, d)
+        return y, (saved_query, saved_key, saved_value, saved_heads, saved_output, memory is None)
+
+    def backward(self, dy, saved):
+        """dx for self-attention, (dx, dmemory) for cross-attention."""
+        saved_query, saved_key, saved_value, saved_heads, saved_output, is_self = saved
+        dheads = split_heads(self.output.backward(dy, saved_output), self.num_heads)  # (B, H, Tq, dh)
+        dq, dk, dv = self.attend_backward(dheads, saved_heads)
+        dx = self.query.backward(merge_heads(dq), saved_query)  # (B, Tq, d)
+        dmemory = self.key.backward(merge_heads(dk), saved_key)  # (B, Tk, d)
+        dmemory += self.value.backward(merge_heads(dv), saved_value)
+        if not is_self:
+            return dx, dmemory
+        dx += dmemory
+        return dx
+
+    def attend(self, q, k, v, mask, rng):
+        """What happens inside the heads; descendants do more here."""
+        return attend(q, k, v, mask, self.dropout, rng)
+
+    def attend_backward(self, dheads, saved):
+        return attend_backward(dheads, saved)[:3]
+
+    def attend_weights(self, saved):
+        return attend_weights(saved)
+
+    def attention_weights(self, saved):
+        """The softmax weights (B, H, Tq, Tk), before dropout, out of what forward saved."""
+        return self.attend_weights(saved[3])
+
+    def _keys_and_values(self, source):
+        k, saved_key = self.key.forward(source)  # (B, Tk, d)
+        v, saved_value = self.value.forward(source)
+        Hk = self.num_key_value_heads
+        return split_heads(k, Hk), saved_key, split_heads(v, Hk), saved_value
+
+    def _cached(self, x, memory, cache):
+        if memory is not None and cache.length:  # the memory never changes: its keys and values are there
+            return cache.keys, cache.values
+        k, _, v, _ = self._keys_and_values(x if memory is None else memory)
+        return cache.append(k, v)
+
+
+def _checked(mask, shape):
+    """The mask on the device. Raises unless it is boolean and broadcasts to shape = (B, H, Tq, Tk)."""
+    if mask is None:
+        return None
+    if mask.dtype != bool:
+        raise TypeError(f"mask must be boolean (True = may attend), got {mask.dtype}: convert with mask != 0")
+    fits = 2 <= mask.ndim <= 4 and all(m in (1, n) for m, n in zip(mask.shape[::-1], shape[::-1], strict=False))
+    if not fits:
+        raise ValueError(f"mask of shape {mask.shape} does not broadcast to (B, H, Tq, Tk) = {shape}")
+    return to_device(mask)

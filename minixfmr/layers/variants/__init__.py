@@ -1,0 +1,1 @@
+"""What the Transformer's descendants changed. minixfmr.layers hands on the names."""

@@ -1,0 +1,71 @@
+"""What a model remembers between the tokens that it writes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+
+from ..backend import Array, to_device
+from .masks import padding_mask
+
+
+@dataclass
+class DecodingState:
+    """Of an EncoderDecoder."""
+
+    memory: Array  # (B, S, d), the encoder's output
+    memory_mask: Array | None  # (B, 1, 1, S)
+    caches: list  # a pair of KeyValueCaches for each block of the decoder
+    length: int = 0  # target tokens read so far
+
+    def reorder(self, rows: Any) -> None:
+        """Keep these batch rows in this order; a row may come several times."""
+        rows = to_device(rows)
+        self.memory = self.memory[rows]
+        self.memory_mask = None if self.memory_mask is None else self.memory_mask[rows]
+        for pair in self.caches:
+            for cache in pair:
+                cache.reorder(rows)
+
+    def forget(self) -> None:
+        """Read the target from its beginning again: generation without a cache."""
+        self.length = 0
+        for pair in self.caches:
+            for cache in pair:
+                cache.clear()
+
+
+@dataclass
+class PromptState:
+    """Of a DecoderOnly."""
+
+    caches: list  # a KeyValueCache for each block
+    attention_mask: Any  # (B, T) of the prompt, a NumPy array of booleans, or None
+    length: int = 0  # tokens read so far
+
+    def padding(self, T):
+        """The mask and the position_ids of the next T tokens: padding on the left is hidden and does not count; what
+        is written after the prompt is real.
+
+        → (None, None) without padding, else ((B, 1, 1, length + T), (B, T))
+        """
+        if self.attention_mask is None:
+            return None, None
+        B, prompt = self.attention_mask.shape
+        written = numpy.ones((B, self.length + T - prompt), bool)
+        real = numpy.concatenate([self.attention_mask, written], axis=1)  # (B, length + T)
+        positions = (real.cumsum(axis=1) - 1).clip(0)
+        return padding_mask(real), positions[:, self.length :]
+
+    def reorder(self, rows: Any) -> None:
+        """Keep these batch rows in this order; a row may come several times."""
+        self.attention_mask = None if self.attention_mask is None else self.attention_mask[rows]
+        rows = to_device(rows)
+        for cache in self.caches:
+            cache.reorder(rows)
+
+    def forget(self) -> None:
+        """Read the prompt from its beginning again: generation without a cache."""
+        self.length = 0
+        for cache in self.caches:
+            cache.clear()

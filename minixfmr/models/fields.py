@@ -1,0 +1,64 @@
+"""What a configuration can do with its fields: check them, name them, write them down."""
+
+import inspect
+import re
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self, get_args
+
+ALLOWED = {int: (int,), float: (int, float), bool: (bool,), str: (str,)}
+
+
+class ConfigError(ValueError):
+    """A field of a Config is wrong; the message names it, its value, what is valid and the fix."""
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The base of Config."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            self._check_type(field.name, field.type)
+
+    def require(self, name: str, holds: bool, valid: str) -> None:
+        """Raise ConfigError, naming the field, unless it holds."""
+        if not holds:
+            raise ConfigError(f"{name} must be {valid}, got {getattr(self, name)!r}")
+
+    def one_of(self, name: str, choices: tuple[str, ...]) -> None:
+        """Raise ConfigError unless the field has one of these values."""
+        self.require(name, getattr(self, name) in choices, "one of " + ", ".join(map(repr, choices)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON-ready values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The configuration of such values. Raises ConfigError for a name that is no field, or for a missing one."""
+        names = list(inspect.signature(cls).parameters)  # the paper's first
+        unknown = sorted(set(values) - set(names))
+        if unknown:
+            raise ConfigError(f"unknown config field {', '.join(unknown)}: the fields are {', '.join(names)}")
+        if "vocab_size" not in values:
+            raise ConfigError("the config lacks vocab_size, which has no default")
+        return cls(**values)
+
+    def _check_type(self, name, kind):
+        value = getattr(self, name)
+        allowed = ALLOWED.get(kind) or get_args(kind)
+        allowed += (int,) if float in allowed else ()
+        if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+            wanted = getattr(kind, "__name__", str(kind))
+            raise ConfigError(f"{name} must be of type {wanted}, got {value!r} ({type(value).__name__})")
+
+
+def with_remarks(cls: type) -> type:
+    """Add the remark beside each field to the docstring, for help()."""
+    try:
+        sources = [inspect.getsource(kind) for kind in cls.__mro__ if issubclass(kind, Fields)]
+    except OSError:  # installed without its source
+        return cls
+    remarks = [found for source in sources for found in re.findall(r"^    (\w+): .*?  # (.*)$", source, re.M)]
+    cls.__doc__ = f"{cls.__doc__}\n" + "\n".join(f"    {name}: {remark}" for name, remark in remarks)
+    return cls
