@@ -5,9 +5,11 @@ from .generate import Step, generate, generate_steps
 from .greedy import likeliest, write
 from .rules import RULES
 from .sampling import sampling_probabilities
+from .settings import SEARCH
 
 __all__ = [
     "RULES",
+    "SEARCH",
     "Step",
     "beam_search",
     "generate",

@@ -54,7 +54,7 @@ class PromptState:
         B, prompt = self.attention_mask.shape
         written = numpy.ones((B, self.length + T - prompt), bool)
         real = numpy.concatenate([self.attention_mask, written], axis=1)  # (B, length + T)
-        positions = (real.cumsum(axis=1) - 1).clip(0)
+        positions = (real.cumsum(axis=1) - 1) * real
         return padding_mask(real), positions[:, self.length :]
 
     def reorder(self, rows: Any) -> None:
