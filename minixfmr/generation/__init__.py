@@ -1,6 +1,7 @@
 """Generation: the greedy loop first (greedy.py), then sampling, beam search, and rules for tokens."""
 
 from .beam_search import beam_search
+from .checks import check_rules, check_search
 from .generate import Step, generate, generate_steps
 from .greedy import likeliest, write
 from .rules import RULES
@@ -12,6 +13,8 @@ __all__ = [
     "SEARCH",
     "Step",
     "beam_search",
+    "check_rules",
+    "check_search",
     "generate",
     "generate_steps",
     "likeliest",

@@ -68,6 +68,7 @@ from .variants.long_attention import (
     long_attention,
     long_attention_backward,
 )
+from .variants.offset_norm import OffsetRMSNorm
 from .variants.relative import (
     DisentangledBias,
     RelativeBias,
@@ -93,6 +94,7 @@ __all__ = [
     "LearnedPositions",
     "Linear",
     "MultiHeadAttention",
+    "OffsetRMSNorm",
     "OutputProjection",
     "RMSNorm",
     "RelativeBias",

@@ -1,96 +1,67 @@
 """Published checkpoints: a Hugging Face folder in, a Hugging Face folder out.
 
 Each family has a small file that says how its configuration and its names translate; there is no mathematics in it.
+What is read is obeyed, refused in one sentence, or named in a warning.
 """
 
-import re
+import difflib
 import warnings
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..backend import column_major, to_numpy
+from ..backend import to_numpy
 from ..checkpoint import CheckpointError
-from ..generation.rules import RULES
-from ..models import Config
-from ..module import Buffer
-from . import bart, bert, deberta, gpt2, llama, t5
-from .folder import Lazy, current_names, find, join, read_json, read_tensors, take, transposed, write_folder
+from ..models import Config, ConfigError
+from . import bart, bert, deberta, distilbert, gpt2, llama, t5
+from .family import Family
+from .folder import read_json, read_tensors, write_folder
+from .keys import COMMON, Values, values_of
+from .layouts import find, join, transposed
+from .settings import FREE, NEUTRAL, OBEYED, TOKENS, generation_settings, settings_in_config
+from .tensors import File, fill
 
-FAMILIES: dict[str, Any] = {kind: family for family in (bert, deberta, gpt2, llama, t5, bart) for kind in family.KINDS}
-GENERATION = (*RULES, "bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
+FILES: Any = (bert, distilbert, deberta, gpt2, llama, bart, t5)
+FAMILIES: dict[str, Family] = {family.kind: family for file in FILES for family in file.FAMILIES}
 
 
-def build(config: dict, dtype: str = "float32", seed: int = 0, stored: Any = None) -> Any:
+def build(config: dict, dtype: str = "float32", seed: int = 0) -> Any:
     """A new model of a Hugging Face configuration, a dictionary as in config.json, with random weights.
 
-    stored: {name: array} of its file, where there is one, to tell a tied output matrix from a separate one.
-    Raises CheckpointError for a model type or an architecture that is not known.
+    Raises CheckpointError for a model type, an architecture or a setting that cannot be obeyed.
     """
-    kind = config.get("model_type")
-    if kind not in FAMILIES:
-        raise CheckpointError(f"model_type {kind!r} is not known; known are {', '.join(sorted(FAMILIES))}")
-    family = FAMILIES[kind]
-    architectures = family.architectures(kind)
-    architecture = (config.get("architectures") or [next(iter(architectures))])[0]
-    if architecture not in architectures:
-        known = ", ".join(architectures)
-        raise CheckpointError(f"architecture {architecture!r} of model_type {kind!r} is not known; known are {known}")
-    model_class, head = architectures[architecture]
-    model = model_class(Config(**family.fields(config, head, stored), dtype=dtype), seed)
-    model.published = config
-    # older folders keep what generation needs to know among the rest
-    writes = head in ("causal_lm", "seq2seq_lm")
-    model.generation = {key: config[key] for key in GENERATION if writes and config.get(key) is not None}
-    return model
+    family = _family(config, "config")
+    named = {"architectures": config.get("architectures") or [next(iter(family.heads))]}
+    return _build(family, config | named, dtype, seed=seed)[0]
 
 
-def load_pretrained(directory: str | Path, dtype: str = "float32") -> Any:
+def load_pretrained(
+    directory: str | Path, dtype: str = "float32", *, head: str | None = None, finite: bool = True
+) -> Any:
     """The model in a Hugging Face folder: config.json, model.safetensors (or several files with their index), and
-    generation_config.json, whose rules for tokens (forced, banned, shortest length ...) then hold in generate.
+    generation_config.json, whose settings then hold in generate.
 
     dtype: "float32" or "float64"; weights stored in 16 bits are widened.
-    Raises CheckpointError for a family that is not known, or if the arrays are not exactly those expected.
+    head: in place of the one that config.json names, such as "none" for the vectors or "sequence_classification"; if
+    the file lacks its weights, they start anew, and a warning says so
+    finite: refuse weights that are NaN or infinite
+    Raises CheckpointError, in one sentence, for what cannot be obeyed; warns of what is not used.
     """
     folder = Path(directory)
     config, tensors = read_json(folder / "config.json"), read_tensors(folder)
-    model = build(config, dtype, stored=tensors)
-    model.generation = read_json(folder / "generation_config.json", missing=model.generation)
-    family, places = _places(model)
-    expected = {theirs for theirs, _ in places.values()}
-    stored = current_names(tensors, expected)
-    buffers = {name for name, array in model.named_arrays() if isinstance(array, Buffer)}
-    optional = {places[name][0] for name in buffers}  # old files lack them; what they start with is then right
-    ignored = re.compile("|".join(family.IGNORED) or "(?!)")
-    missing = sorted(expected - optional - set(stored))
-    extra = sorted(set(stored) - expected)
-    unexpected = [name for name in extra if not ignored.fullmatch(name)]
-    if missing or unexpected:
-        raise CheckpointError(
-            f"{folder} does not hold what a {type(model).__name__} of its config needs:\n"
-            f"  expected: {len(expected)} arrays, such as {', '.join(sorted(expected)[:3])}\n"
-            f"  missing: {', '.join(missing) or 'none'}\n  unexpected: {', '.join(unexpected) or 'none'}"
-        )
-    if extra:
-        warnings.warn(f"{folder}: left out, as this model has no use for them: {', '.join(extra)}", stacklevel=2)
-    if optional - set(stored):
-        kept = ", ".join(sorted(optional - set(stored)))
-        warnings.warn(f"{folder}: not in the file, so left as they start: {kept}", stacklevel=2)
-    flip, arrays = transposed(model, family.AS_THEY_ARE), dict(model.named_arrays())
-
-    def read(name):
-        theirs, part = places[name]
-        if theirs not in stored:
-            return arrays[name].data
-        array = take(tensors[stored[theirs]], part, model.config.num_heads)
-        return array.T if name in flip else array
-
-    try:
-        model.load_state_dict(Lazy({name: partial(read, name) for name in places}))
-    except ValueError as error:
-        raise CheckpointError(f"{folder}: {error}") from error
-    for name in transposed(model) & set(arrays):
-        arrays[name].data = column_major(arrays[name].data)
+    family = _family(config, str(folder / "config.json"))
+    file = File(family, tensors, str(folder))
+    model, c = _build(family, config, dtype, file=file, head=head, where=str(folder / "config.json"))
+    fill(model, file, places(model), c, finite=finite, head=head or "")
+    if model.config.head in ("causal_lm", "seq2seq_lm"):
+        path = folder / "generation_config.json"
+        stored = read_json(path, missing={})
+        moved = settings_in_config(config)
+        if not path.exists():
+            stored, path = _older_settings(c, moved), folder / "config.json"
+        elif set(moved) - set(TOKENS) - set(family.keys):
+            text = ", ".join(f"{name} = {moved[name]!r}" for name in sorted(set(moved) - set(TOKENS) - set(family.keys)))
+            warnings.warn(f"{folder}/config.json: {text} not read, as generation_config.json holds", stacklevel=2)
+        model.generation = generation_settings(stored, str(path), model.config.target_vocab_size)
     return model
 
 
@@ -102,18 +73,85 @@ def save_pretrained(model: Any, directory: str | Path) -> None:
             "only a model from load_pretrained or minixfmr.pretrained.build can be written as a Hugging Face folder; "
             "minixfmr.save writes any model"
         )
-    family, places = _places(model)
-    flip = transposed(model, family.AS_THEY_ARE)
+    family, where = FAMILIES[model.published["model_type"]], places(model)
+    flip, head = transposed(model, family.as_they_are), model.config.head
     pieces: dict[str, dict] = {}
     for name, array in model.state_dict().items():
-        theirs, part = places[name]
+        theirs, part = where[name]
         pieces.setdefault(theirs, {})[part] = array.T if name in flip else array
     tensors = {name: to_numpy(join(parts, model.config.num_heads)).copy() for name, parts in pieces.items()}
+    tensors = {family.written(name, head): array for name, array in (model.kept | tensors).items()}
     write_folder(directory, model.published | {"dtype": model.config.dtype}, model.generation, tensors)
 
 
-def _places(model):
-    """(the family of the model, {our name: (their name, part)})"""
+def places(model: Any) -> dict[str, tuple[str, Any]]:
+    """{our name: (canonical name of the published tensor, which part of it)} of all arrays of a published model."""
     family = FAMILIES[model.published["model_type"]]
-    rules = family.names(model.published, model.config)
-    return family, {name: find(rules, name) for name, _ in model.named_arrays()}
+    c = Values(family.kind, family.keys, model.published, separate=model.separate)
+    rules = family.names(c, model.config)
+    return {name: find(rules, name) for name, _ in model.named_arrays()}
+
+
+def _family(config, where):
+    """The Family of a configuration."""
+    kind = config.get("model_type")
+    if kind not in FAMILIES:
+        near = difflib.get_close_matches(str(kind), FAMILIES, 1)
+        nearest = f"; the nearest is {near[0]}" if near else ""
+        known = ", ".join(sorted(FAMILIES))
+        raise CheckpointError(f"{where}: model_type {kind!r} is not known; known are {known}{nearest}")
+    return FAMILIES[kind]
+
+
+def _build(family, config, dtype, *, file=None, head=None, where="config", seed=0):
+    """(the model, what its configuration says)"""
+    architecture = _architecture(family, config, head, where)
+    model_class, head = family.heads[architecture]
+    elsewhere = set(OBEYED) | set(NEUTRAL) | FREE
+    c = values_of(config, family.kind, COMMON | family.keys, elsewhere, where)
+    if file is not None:
+        file.tie(c)
+    elif not (c.tie_word_embeddings or family.always_tied):
+        c.separate |= {target for target, _ in family.ties(c)}
+    try:
+        fields = c.fields() | family.fields(c, head) | {"head": head}
+        model = model_class(Config(**fields, dtype=dtype), seed)
+    except ConfigError as error:
+        raise CheckpointError(f"{where}: {error}") from error
+    model.published = c.published() | {"model_type": family.kind, "architectures": [architecture]}
+    model.separate, model.kept = c.separate, {}
+    if head in ("causal_lm", "seq2seq_lm"):
+        model.generation = _older_settings(c, settings_in_config(config))
+    return model, c
+
+
+def _older_settings(c, moved):
+    """The settings of generation of a folder that has no file for them, with the class's special tokens."""
+    usual = {name: getattr(c, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    return {name: value for name, value in (usual | moved).items() if value is not None}
+
+
+def _architecture(family, config, head, where):
+    """The name of the architecture, as this head or as config.json asks for it."""
+    named = config.get("architectures")
+    if named is not None and not (isinstance(named, list) and all(isinstance(name, str) for name in named)):
+        raise CheckpointError(f"{where}: architectures must be a list of names, got {named!r}")
+    if head is not None:
+        heads = {name: other for other, (_, name) in reversed(family.heads.items())}
+        if head not in heads:
+            raise CheckpointError(f"a {family.kind} has no head {head!r}; it has {', '.join(heads)}")
+        return heads[head]
+    if not named:
+        body = next(name for name, (_, head) in family.heads.items() if head == "none")
+        others = ", ".join(sorted({head for _, head in family.heads.values()} - {"none"}))
+        text = f"names no architectures, so it is opened as {body}, without a head; give head= for another: {others}"
+        warnings.warn(f"{where} {text}", stacklevel=4)
+        return body
+    name = family.aliases.get(named[0], named[0])
+    if name not in family.heads:
+        known = ", ".join(family.heads)
+        raise CheckpointError(
+            f"{where}: architecture {named[0]!r} of model_type {family.kind!r} is not known; known are {known}: "
+            "give head= to open it as one of them"
+        )
+    return name
