@@ -61,11 +61,11 @@ class LayerNorm(Module):
 def rms_norm(x, weight, eps):
     """Scale each vector to root mean square 1 (Zhang & Sennrich 2019, eq. 4): LayerNorm without mean and bias.
 
-        r = 1 / √(mean(x²) + eps),   n = x · r,   y = n ⊙ weight
+        r = (mean(x²) + eps)^(-1/2),   n = x · r,   y = n ⊙ weight
 
     x: (..., d)    weight: (d,)    →    y: (..., d)
     """
-    r = 1 / xp.sqrt(row_mean(x * x) + eps)  # (..., 1)
+    r = (row_mean(x * x) + eps) ** -0.5  # (..., 1)
     n = x * r  # (..., d)
     y = n * weight
     return y, (n, r, weight)  # n: for dweight and dx;  r, weight: for dx

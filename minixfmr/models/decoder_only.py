@@ -7,9 +7,10 @@ from .config import Config
 from .decoding import PromptState
 from .fields import ConfigError
 from .heads import LanguageModelHead, PooledClassifier, TokenClassifier, Vectors, make_head
-from .inputs import InputEmbedding, check_inputs
+from .inputs import check_inputs
 from .masks import causal_mask, padding_mask
 from .model import Model
+from .narrow import make_embedding
 from .stack import Stack
 
 HEADS = {
@@ -33,7 +34,7 @@ class DecoderOnly(Model):
         """config: a Config; num_decoder_layers blocks. seed: of the initial weights, the same on every backend."""
         rng = random_generator(seed)
         self.config = config
-        self.embedding = InputEmbedding(config, config.vocab_size, rng=rng)
+        self.embedding = make_embedding(config, rng)
         self.decoder = Stack(config, config.num_decoder_layers, rng, bidirectional=False)
         self.head = make_head("DecoderOnly", HEADS, config, self.embedding.tokens.weight, rng)
 
@@ -58,6 +59,8 @@ class DecoderOnly(Model):
         mask = causal_mask(T) if mask is None else to_device(mask)
         if attention_mask is not None:
             mask = mask & padding_mask(attention_mask)
+            if self.config.positions_from_mask and position_ids is None:
+                position_ids = PromptState([], to_numpy(attention_mask) != 0).positions(T)
         x, saved_embedding = self.embedding.forward(input_ids, rng, position_ids=position_ids)  # (B, T, d)
         y, saved_decoder = self.decoder.forward(x, mask, rng, save=save)
         logits, saved_head = self.head.forward(y, input_ids, attention_mask)  # (B, T, V)

@@ -17,6 +17,7 @@ class VariantConfig(Fields):
     final_norm: bool | None = None  # a norm at the end of each stack; None: with pre-norm only
     embedding_norm: bool = False  # a norm on the embedding sum (BERT, BART)
     embedding_padding: bool = True  # False: embeddings of padding are set to 0 (DeBERTa)
+    embedding_size: int | None = None  # width of the embeddings, where a projection follows (ALBERT); None: d
     type_vocab_size: int = 0  # token types, such as first and second sentence (BERT)
     position_offset: int = 0  # position t uses row t + offset of the table (BART: 2)
     positions_from_ids: bool = False  # row = pad_token_id + number of real tokens so far (RoBERTa, M2M100)
@@ -30,6 +31,10 @@ class VariantConfig(Fields):
     attention_scale: float | None = None  # of the scores; None: 1/√dh (T5: 1)
     sliding_window: int | None = None  # a query sees this many keys, its own included (Mistral); None: all before it
     window_every: int = 1  # in every n-th block, the first without (2: dense and banded in turn, as in GPT-3)
+    window_from: int = 0  # and in no block before this one (Qwen2)
+    parallel_residual: bool = False  # attention and feed-forward side by side (GPT-NeoX)
+    shared_blocks: bool = False  # one block serves as all (ALBERT)
+    positions_from_mask: bool = False  # a position is the number of real tokens before it (OPT)
     relative_positions: str = "none"  # inside attention: "rotary" (LLaMA), "buckets" (T5), "disentangled" (DeBERTa)
     rope_theta: float = 10000.0  # rotary: the base of the wavelengths
     rope_scaling: dict | None = None  # rotary: other frequencies, see rotary_frequencies; None: those of the theta
@@ -63,7 +68,7 @@ class VariantConfig(Fields):
         self.one_of("pooling", ("first", "last", "last_by_id", "mean"))
         for name in ("head_activation", "convolution_activation"):
             self.one_of(name, tuple(ACTIVATIONS))
-        for name in ("head_dim", "num_key_value_heads", "sliding_window", "decoder_num_heads", "decoder_d_ff"):
+        for name in ("head_dim", "embedding_size", "num_key_value_heads", "sliding_window", "decoder_num_heads", "decoder_d_ff"):
             value = getattr(self, name)
             self.require(name, value is None or value >= 1, "None or at least 1")
         for name in ("type_vocab_size", "position_offset", "relative_buckets", "convolution"):

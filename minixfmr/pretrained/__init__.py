@@ -12,7 +12,7 @@ from typing import Any
 from ..backend import to_numpy
 from ..checkpoint import CheckpointError
 from ..models import Config, ConfigError
-from . import bart, bert, deberta, distilbert, gpt2, llama, t5
+from . import albert, bart, bert, deberta, distilbert, electra, gpt2, gpt_neo, gpt_neox, llama, mpnet, opt, t5
 from .family import Family
 from .folder import read_json, read_tensors, write_folder
 from .keys import COMMON, Values, values_of
@@ -20,7 +20,7 @@ from .layouts import find, join, transposed
 from .settings import FREE, NEUTRAL, OBEYED, TOKENS, generation_settings, settings_in_config
 from .tensors import File, fill
 
-FILES: Any = (bert, distilbert, deberta, gpt2, llama, bart, t5)
+FILES: Any = (bert, distilbert, electra, mpnet, albert, deberta, gpt2, gpt_neo, gpt_neox, opt, llama, bart, t5)
 FAMILIES: dict[str, Family] = {family.kind: family for file in FILES for family in file.FAMILIES}
 
 

@@ -47,8 +47,13 @@ def heads(name):
 
 def ties(c):
     """The output matrix and its bias."""
-    matrix, bias, first = TIES["bert" if c.kind == "bert" else "roberta"]
+    matrix, bias, first = TIES[style(c)]
     return [(matrix, TABLE), (bias, first)]
+
+
+def style(c):
+    """Whose names the head has."""
+    return "bert" if c.kind in ("bert", "deberta", "deberta-v2") else "roberta"
 
 
 def fields(c, head):
@@ -76,7 +81,7 @@ def encoder_fields(c):
 
 def names(c, config):
     """{our name: their name}"""
-    matrix, bias, first = TIES["bert" if c.kind == "bert" else "roberta"]
+    matrix, bias, first = TIES[style(c)]
     output = matrix if config.head == "masked_lm" else "classifier.weight"
     if c.kind == "bert":
         dense = "cls.predictions.transform.dense" if config.head == "masked_lm" else f"{BODY}pooler.dense"

@@ -21,6 +21,7 @@ class Key:
     also: tuple = ()  # other names of the key
     null: bool = False  # whether null is a value
     free: bool = False  # it does not change what is computed
+    token: bool = False  # a token id, checked in family.token_fields
 
 
 def to(name: str, default: Any, *also: str) -> Key:
@@ -76,7 +77,7 @@ COMMON = {
 def tokens(pad: int | None, bos: int | None, eos: int | None, start: int | None = None) -> dict[str, Key]:
     """The rows of the special tokens, with their defaults."""
     values = {"pad_token_id": pad, "bos_token_id": bos, "eos_token_id": eos, "decoder_start_token_id": start}
-    return {name: read(value, null=True) for name, value in values.items()}
+    return {name: Key(value, null=True, token=True) for name, value in values.items()}
 
 
 @dataclass
@@ -150,7 +151,7 @@ def values_of(config: dict[str, Any], kind: str, table: dict[str, Key], ignored:
 
 def _check(name, value, key, where):
     """Raise CheckpointError for a value of the wrong type, or one that cannot be obeyed."""
-    if key.free:
+    if key.free or key.token:
         return
     if key.only:
         allowed = any(value == v and type(value) is type(v) for v in key.only) or (value is None and not key.only[0])

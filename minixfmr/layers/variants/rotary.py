@@ -7,8 +7,8 @@ from ...backend import to_device, xp
 from ...module import Module
 
 
-def rotary_frequencies(width, theta=10000.0, scaling=None, length=0):
-    """(frequencies (width/2,), factor of the table), in float64.
+def rotary_frequencies(width, theta=10000.0, scaling=None, length=0, dtype="float64"):
+    """(frequencies (width/2,), factor of the table).
 
         frequency_i = theta^(-2i/width)
 
@@ -21,9 +21,9 @@ def rotary_frequencies(width, theta=10000.0, scaling=None, length=0):
         s, longest = scaling["growth"], scaling["length"]
         theta *= (s * max(length, longest) / longest - (s - 1)) ** (width / (width - 2))
     if "frequencies" not in scaling:
-        return theta ** (-2.0 * xp.arange(width // 2) / width), 1.0
+        return 1 / theta ** (xp.arange(0, width, 2, dtype=dtype) / width), 1.0
     beyond = "long_frequencies" in scaling and length > scaling["length"]
-    return to_device(scaling["long_frequencies" if beyond else "frequencies"], "float64"), scaling["factor"]
+    return to_device(scaling["long_frequencies" if beyond else "frequencies"], dtype), scaling["factor"]
 
 
 def rotate(x, cos, sin):
@@ -58,9 +58,10 @@ class Rotary(Module):
 
     def table(self, length, dtype, start=0):
         """cos and sin, (length - start, width/2), of the positions start, start + 1, ..., in a text of this length"""
-        frequency, factor = rotary_frequencies(*self.options, length=length)
-        angle = xp.arange(start, length)[:, None] * frequency
-        return (xp.cos(angle) * factor).astype(dtype), (xp.sin(angle) * factor).astype(dtype)
+        frequency, factor = rotary_frequencies(*self.options, length=length, dtype=dtype)
+        # in the model's precision, as those who trained it had it: far from the start that is another angle
+        angle = xp.arange(start, length, dtype=dtype)[:, None] * frequency
+        return xp.cos(angle) * factor, xp.sin(angle) * factor
 
     def forward(self, x, table=None):
         """x: (B, H, T, dh) → (B, H, T, dh). table: of as many positions or more, of which x are the last"""
