@@ -34,6 +34,8 @@ NUMPY_ONLY = {  # and why
     "test_notebooks": "starts kernels of its own",
     "test_parity": "compares with PyTorch on a CPU",
     "test_pretrained": "compares with transformers on a CPU",
+    "test_pretrained_folders": "compares with transformers on a CPU",
+    "test_pretrained_sweep": "compares with transformers on a CPU",
     "test_shakespeare": "starts processes of its own",
     "test_translate": "starts processes of its own",
     "test_workers": "forks processes, which a GPU does not bear",

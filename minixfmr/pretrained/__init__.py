@@ -58,9 +58,7 @@ def load_pretrained(
         moved = settings_in_config(config)
         if not path.exists():
             stored, path = _older_settings(c, moved), folder / "config.json"
-        elif set(moved) - set(TOKENS) - set(family.keys):
-            text = ", ".join(f"{name} = {moved[name]!r}" for name in sorted(set(moved) - set(TOKENS) - set(family.keys)))
-            warnings.warn(f"{folder}/config.json: {text} not read, as generation_config.json holds", stacklevel=2)
+        _warn_of_older(moved, stored, family, folder)
         model.generation = generation_settings(stored, str(path), model.config.target_vocab_size)
     return model
 
@@ -74,13 +72,13 @@ def save_pretrained(model: Any, directory: str | Path) -> None:
             "minixfmr.save writes any model"
         )
     family, where = FAMILIES[model.published["model_type"]], places(model)
-    flip, head = transposed(model, family.as_they_are), model.config.head
+    flip = transposed(model, family.as_they_are)
     pieces: dict[str, dict] = {}
     for name, array in model.state_dict().items():
         theirs, part = where[name]
         pieces.setdefault(theirs, {})[part] = array.T if name in flip else array
     tensors = {name: to_numpy(join(parts, model.config.num_heads)).copy() for name, parts in pieces.items()}
-    tensors = {family.written(name, head): array for name, array in (model.kept | tensors).items()}
+    tensors = {family.written(name, model): array for name, array in (model.kept | tensors).items()}
     write_folder(directory, model.published | {"dtype": model.config.dtype}, model.generation, tensors)
 
 
@@ -129,6 +127,14 @@ def _older_settings(c, moved):
     """The settings of generation of a folder that has no file for them, with the class's special tokens."""
     usual = {name: getattr(c, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     return {name: value for name, value in (usual | moved).items() if value is not None}
+
+
+def _warn_of_older(moved, stored, family, folder):
+    """Name the settings of generation in config.json that a generation_config.json puts out of force."""
+    names = [n for n in sorted(moved) if n not in TOKENS and n not in family.keys and moved[n] != stored.get(n)]
+    if names:
+        text = ", ".join(f"{name} = {moved[name]!r}" for name in names)
+        warnings.warn(f"{folder}/config.json: {text}: not read, as generation_config.json holds", stacklevel=3)
 
 
 def _architecture(family, config, head, where):

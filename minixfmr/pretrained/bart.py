@@ -61,7 +61,7 @@ def fields(c, head):
     shared = source == target
     pre_norm = kind in ("mbart", "pegasus", "m2m_100")
     layouts = {"pegasus": "sinusoidal_stored", "m2m_100": "sinusoidal_t2t", "marian": "sinusoidal_stored"}
-    return token_fields(c) | {
+    return token_fields(c, counted=kind == "m2m_100") | {
         "head_activation": "tanh",
         "num_labels": num_labels(c),
         "pooling": "last",
@@ -70,7 +70,6 @@ def fields(c, head):
         "share_encoder_decoder_embeddings": shared,
         "positions": layouts.get(kind, "learned"),
         "position_offset": 2 if kind in ("bart", "mbart", "m2m_100") else 0,
-        "positions_from_ids": kind == "m2m_100",
         "embedding_norm": kind in ("bart", "mbart"),
         "norm_order": "pre" if pre_norm else "post",
         "activation": activation(c, "activation_function"),

@@ -61,16 +61,15 @@ def fields(c, head):
     roberta = c.kind != "bert"
     act = activation(c, "hidden_act")
     usual = "tanh" if head == "sequence_classification" else "gelu" if roberta else act  # RoBERTa's is always gelu
-    return encoder_fields(c) | {
+    return encoder_fields(c, roberta) | {
         "head_activation": usual,
-        "positions_from_ids": roberta,
         "tie_word_embeddings": ties(c)[0][0] not in c.separate,
     }
 
 
-def encoder_fields(c):
-    """What BERT and its descendants have in common."""
-    return token_fields(c) | {
+def encoder_fields(c, counted=False):
+    """What BERT and its descendants have in common. counted: whether positions count from the padding id"""
+    return token_fields(c, counted=counted) | {
         "positions": "learned",
         "embedding_norm": True,
         "scale_embeddings": False,

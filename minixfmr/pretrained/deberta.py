@@ -100,9 +100,19 @@ MODERN = (  # the head of version 3 as Microsoft and transformers' legacy = fals
     (r"^lm_predictions\.lm_head\.bias$", "cls.predictions.bias"),
     (r"^lm_predictions\.lm_head\.", "cls.predictions.transform."),
 )
+
+
+def spelling(published):
+    """MODERN the other way round, where it is the file's way."""
+    if published.get("legacy", True):
+        return ()
+    head = "lm_predictions.lm_head."
+    return (r"^cls\.predictions\.transform\.", head), (r"^cls\.predictions\.", head)
+
+
 OUTSIDE = r"(cls|lm_predictions|mask_predictions|pooler|classifier|qa_outputs)\."
 UNUSED = OUTSIDE + r".*|\*\.embeddings\.position_embeddings\.weight|\*\.encoder\.LayerNorm\.\w+"
 FAMILIES = [
-    Family(kind, heads(name), KEYS | keys, fields, names, "deberta.", ties, OUTSIDE, UNUSED, old_names=MODERN)
+    Family(kind, heads(name), KEYS | keys, fields, names, "deberta.", ties, OUTSIDE, UNUSED, old_names=MODERN, spelling=spelling)
     for kind, name, keys in (("deberta", "Deberta", {}), ("deberta-v2", "DebertaV2", V2))
 ]

@@ -47,6 +47,7 @@ class Family:
     as_they_are: tuple = ()  # starts of our names whose matrices are (in, out) there too
     always_tied: bool = False  # tie_word_embeddings is not asked
     aliases: dict = field(default_factory=dict)  # {other name of an architecture: its name}
+    spelling: Callable[[dict], tuple] = lambda published: ()  # what old_names undid, for a file of this config.json
     prefixed: tuple | None = None  # the heads whose files have the prefix; None: all but "none"
 
     def canonical(self, stored: str) -> str:
@@ -57,11 +58,13 @@ class Family:
             return BODY + stored.removeprefix(self.prefix)
         return stored if re.match(self.outside, stored) else BODY + stored
 
-    def written(self, name: str, head: str) -> str:
-        """The name that the file of a model with this head has for a canonical one."""
+    def written(self, name: str, model: Any) -> str:
+        """The name that the file of this model has for a canonical one."""
+        for pattern, new in self.spelling(model.published):
+            name = re.sub(pattern, new, name)
+        head = model.config.head
         has_prefix = head != "none" if self.prefixed is None else head in self.prefixed
-        prefix = self.prefix if has_prefix else ""
-        return prefix + name.removeprefix(BODY) if name.startswith(BODY) else name
+        return (self.prefix if has_prefix else "") + name.removeprefix(BODY) if name.startswith(BODY) else name
 
 
 def activation(c: Values, name: str) -> str:
@@ -79,9 +82,12 @@ def num_labels(c: Values) -> int:
     return len(c.id2label) if c.id2label else c.num_labels or 2
 
 
-def token_fields(c: Values, padded: bool = True) -> dict[str, Any]:
-    """The special tokens as Config wants them: within the vocabulary. padded: whether the padding id is a row that
-    learns nothing, as PyTorch's padding_idx makes it; a negative one then counts from the end."""
+def token_fields(c: Values, padded: bool = True, counted: bool = False) -> dict[str, Any]:
+    """The special tokens as Config wants them: within the vocabulary.
+
+    padded: whether the padding id is a row that learns nothing, as PyTorch's padding_idx makes it; a negative one then
+    counts from the end. counted: whether positions count from the padding id
+    """
     V, pad, eos, start = c.vocab_size, c.pad_token_id, c.eos_token_id, c.decoder_start_token_id
     for name in ("pad_token_id", "bos_token_id", "decoder_start_token_id"):
         value = getattr(c, name)
@@ -89,6 +95,8 @@ def token_fields(c: Values, padded: bool = True) -> dict[str, Any]:
             raise c.refuse(name, "must be one token id")
     if padded and pad is not None and not -V <= pad < V:
         raise c.refuse("pad_token_id", f"is no token of a vocabulary of {V}: correct it, or remove the key")
+    if counted and (pad is None or not 0 <= pad < c.max_position_embeddings):
+        raise c.refuse("pad_token_id", f"is what positions count from: it must be in [0, {c.max_position_embeddings})")
     pad = V + pad if padded and pad is not None and pad < 0 else pad
     ends = eos if isinstance(eos, list) else [eos]
     if not all(e is None or (isinstance(e, int) and not isinstance(e, bool)) for e in ends):
@@ -99,4 +107,5 @@ def token_fields(c: Values, padded: bool = True) -> dict[str, Any]:
         "decoder_start_token_id": start if start is not None and 0 <= start < V else 0,
         "eos_token_id": eos,
         "padding_gradient": not padded or pad is None,
+        "positions_from_ids": counted,
     }

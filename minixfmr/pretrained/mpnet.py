@@ -2,22 +2,23 @@
 
 from .bert import ENCODER, SIZES, TIES, block_names, embedding_names, encoder_fields, heads, ties
 from .family import BODY, Family
-from .keys import to, tokens
+from .keys import must, to, tokens
 
 KEYS = {
     **ENCODER,
     **SIZES,
     **tokens(1, 0, 2),
+    "pad_token_id": must(1),  # from which positions count, whatever is said
     "vocab_size": to("vocab_size", 30527),
-    "relative_attention_num_buckets": to("relative_buckets", 32),
+    "relative_attention_num_buckets": must(32),
 }
 
 
 def fields(c, head):
     """The fields of Config that are not one key each."""
-    return encoder_fields(c) | {
-        "positions_from_ids": True,
+    return encoder_fields(c, counted=True) | {
         "relative_positions": "buckets",
+        "relative_buckets": 32,
         "relative_max_distance": 128,
         "head_activation": "tanh" if head == "sequence_classification" else "gelu",
         "tie_word_embeddings": ties(c)[0][0] not in c.separate,

@@ -54,7 +54,7 @@ def generation_settings(stored: dict[str, Any], where: str, vocab_size: int) -> 
     if unknown:
         text = ", ".join(f"{name} = {stored[name]!r}" for name in unknown)
         warnings.warn(f"{where}: not read, as generate has no such setting: {text}", stacklevel=4)
-    found = {name: value for name, value in stored.items() if name in OBEYED and value is not None}
+    found = {name: value for name, value in stored.items() if name in {*OBEYED, *FREE} and value is not None}
     eos = found.get("eos_token_id", [])
     if found.get("eos_token_id") is not None:  # -1 and the like end nothing
         ends = [e for e in (eos if isinstance(eos, list) else [eos]) if not (isinstance(e, int) and e < 0)]

@@ -6,8 +6,9 @@ from .keys import COMMON, free, must_all, read, to, tokens
 
 KEYS = {
     **COMMON,
-    **free("classifier_dropout n_positions output_past max_position_embeddings is_gated_act dense_act_fn is_decoder"),
-    **must_all(True, "is_causal is_encoder_decoder"),
+    **free("classifier_dropout n_positions output_past max_position_embeddings is_decoder"),
+    **must_all(True, "is_causal"),
+    "is_encoder_decoder": read(True),
     **must_all(None, "sliding_window layer_types"),
     **tokens(0, None, 1),
     "vocab_size": to("vocab_size", 32128),
@@ -22,6 +23,8 @@ KEYS = {
     "dropout_rate": to("dropout", 0.1),
     "layer_norm_epsilon": to("layer_norm_eps", 1e-6),
     "feed_forward_proj": read("relu"),
+    "is_gated_act": read(None),
+    "dense_act_fn": read(None),
     "scale_decoder_outputs": read(None),
 }
 MT5 = {
@@ -42,10 +45,14 @@ def ties(c):
 
 def fields(c, head):
     """The fields of Config that are not one key each."""
+    if head in ("seq2seq_lm", "sequence_classification") and not c.is_encoder_decoder:
+        raise c.refuse("is_encoder_decoder", "cannot be obeyed here, only true")
     gate, _, name = c.feed_forward_proj.rpartition("-")
     if gate not in ("", "gated"):
         raise c.refuse("feed_forward_proj", "must be an activation, or gated- and an activation")
-    c = c.with_value("feed_forward_proj", "gelu_new" if gate and name == "gelu" else name)  # v1.1's is the other one
+    name = "gelu_new" if gate and name == "gelu" else name  # v1.1's is the other one
+    act = "dense_act_fn" if c.dense_act_fn else "feed_forward_proj"
+    c = c.with_value("feed_forward_proj", name)
     scaled = c.tie_word_embeddings if c.scale_decoder_outputs is None else c.scale_decoder_outputs
     return token_fields(c, padded=False) | {
         "num_decoder_layers": c.num_layers if c.num_decoder_layers is None else c.num_decoder_layers,
@@ -55,8 +62,8 @@ def fields(c, head):
         "relative_per_block": c.kind == "umt5",
         "norm_order": "pre",
         "norm": "rms",
-        "gated_feed_forward": bool(gate),
-        "activation": activation(c, "feed_forward_proj"),
+        "gated_feed_forward": bool(gate) if c.is_gated_act is None else bool(c.is_gated_act),
+        "activation": activation(c, act),
         "attention_bias": False,
         "feed_forward_bias": False,
         "attention_scale": 1.0,

@@ -73,14 +73,14 @@ def fill(model: Any, file: File, places: dict, c: Values, *, finite: bool, head:
     optional = {places[name][0] for name, array in arrays.items() if isinstance(array, Buffer)}  # they start right
     missing = sorted(expected - optional - set(file.stored))
     fresh = [name for name in missing if head and not name.startswith(BODY)]
-    missing = [file_name(family, model, name) for name in missing if name not in fresh]
+    missing = [family.written(name, model) for name in missing if name not in fresh]
     copies = {target for target, _ in family.ties(c)} - c.separate
     unexpected = _sort_out(file, expected, copies, model)
     if missing or unexpected:
         raise CheckpointError(
             f"{where} does not hold what a {type(model).__name__} of its config needs:\n"
             f"  expected: {len(expected)} arrays, such as "
-            f"{', '.join(sorted(file_name(family, model, name) for name in expected)[:3])}\n"
+            f"{', '.join(sorted(family.written(name, model) for name in expected)[:3])}\n"
             f"  missing: {', '.join(missing) or 'none'}\n  unexpected: {', '.join(unexpected) or 'none'}"
         )
     if fresh:
@@ -109,11 +109,6 @@ def fill(model: Any, file: File, places: dict, c: Values, *, finite: bool, head:
         raise CheckpointError(f"{where}: {error}") from error
     for name in transposed(model) & set(arrays):
         arrays[name].data = column_major(arrays[name].data)
-
-
-def file_name(family: Family, model: Any, name: str) -> str:
-    """A canonical name as the file of such a model has it."""
-    return family.written(name, model.config.head)
 
 
 def _check_kinds(file, expected):
