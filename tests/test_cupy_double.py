@@ -137,7 +137,7 @@ def method_calls():
 ARRAY_NAMES = {name for name in vars(cupy_double.ndarray) if not name.startswith("_")}
 LISTED = [
     set(block.split())
-    for block in re.findall(r":\n\n((?:    .*\n)+)", importlib.import_module("minixfmr.backend").__doc__)
+    for block in re.findall(r":\n\n((?:    .*\n)+)", importlib.import_module("minixfmr.backend.switch").__doc__)
 ]
 
 

@@ -138,7 +138,7 @@ print("→", " ".join(tokenizer.encode(GERMAN[342][1]).tokens))
 # published T5 is in [t5.py](../minixfmr/pretrained/t5.py)):
 #
 # - no positions are added to the embeddings; instead each head learns a number for each *distance* between query and
-#   key, added to the score (`"buckets"`, [relative.py](../minixfmr/layers/relative.py));
+#   key, added to the score (`"buckets"`, [relative.py](../minixfmr/layers/variants/relative.py));
 # - norms come before the sublayer, and only scale to unit root mean square (`"rms"`); no layer has a bias;
 # - the scores are $q k^\top$, not $q k^\top / \sqrt{d_h}$ (`attention_scale=1`);
 # - the final vectors are divided by $\sqrt d$ before the output matrix, which is the token table (`scale_output`).

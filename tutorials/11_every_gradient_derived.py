@@ -29,9 +29,9 @@ import sympy as sp
 
 import minixfmr
 from minixfmr import layers
-from minixfmr.layers.attention import attend, attend_backward
+from minixfmr.layers.multi_head import attend, attend_backward
 from minixfmr.layers.variants.relative import distances
-from minixfmr.models.blocks import PostNorm, PreNorm, Residual
+from minixfmr.models.residual import PostNorm, PreNorm, Residual
 from minixfmr.training.losses import cross_entropy_backward
 from minixfmr.training.optimizers import adamw_update
 
@@ -179,7 +179,7 @@ agree(db=(dy.sum(axis=0), numeric(lambda b: np.zeros((5, 3)) + b, b, dy)))
 # %% [markdown]
 # ### In the package
 #
-# [`repeat_heads_backward` in attention_variants.py](../minixfmr/layers/attention_variants.py) is this rule and
+# [`repeat_heads_backward` in grouped_heads.py](../minixfmr/layers/variants/grouped_heads.py) is this rule and
 # nothing else. Where several query heads share one key/value head, the forward repeats that head, and the backward
 # sums over the copies.
 
@@ -267,7 +267,7 @@ where(layers.linear_backward)
 # $$dx_s = \sum_j dy_{s-j+\lfloor K/2 \rfloor} W_j^\top \qquad dW_j = \sum_t x_{t+j-\lfloor K/2 \rfloor}^\top dy_t
 # \tag{2.6}$$
 #
-# [`convolution_backward` in convolution.py](../minixfmr/layers/convolution.py) does that.
+# [`convolution_backward` in convolution.py](../minixfmr/layers/variants/convolution.py) does that.
 
 # %%
 x, W, b = rng.normal(size=(2, 5, 3)), rng.normal(size=(3, 3, 4)), rng.normal(size=4)  # K = 3
@@ -1140,7 +1140,7 @@ for block in (slice(0, 2), slice(2, 4), slice(4, 6)):
 agree(dS=(np.concatenate(dS), numeric(lambda S: softmax(S) @ V, S, dy)))
 
 # %% [markdown]
-# In the package it is [`long_attention_backward` in long_attention.py](../minixfmr/layers/long_attention.py);
+# In the package it is [`long_attention_backward` in long_attention.py](../minixfmr/layers/variants/long_attention.py);
 # [`attend_backward` in attention.py](../minixfmr/layers/attention.py) takes it where the forward did, which is for
 # long sequences.
 
@@ -1213,7 +1213,7 @@ figure
 #
 # ### In the package
 #
-# [`rotate` in rotary.py](../minixfmr/layers/rotary.py) is its own backward: `rotate(dy, cos, -sin)`. Feature $i$ is
+# [`rotate` in rotary.py](../minixfmr/layers/variants/rotary.py) is its own backward: `rotate(dy, cos, -sin)`. Feature $i$ is
 # paired with feature $i + d_h / 2$. Some models multiply cos and sin by a factor. Then $J$ is no pure rotation any
 # more, and its transpose is not its inverse. The backward is still the transpose, and the same line is right: the
 # factor is in both.
@@ -1257,7 +1257,7 @@ plots.heat_maps({"bucket of key - query": buckets}, xlabel="key", ylabel="query"
 #
 # The bias is added after the scores were divided by $\sqrt{d_h}$, so no scale stands here.
 #
-# In the package it is [`RelativeBias.backward` in relative.py](../minixfmr/layers/relative.py). The check goes
+# In the package it is [`RelativeBias.backward` in relative.py](../minixfmr/layers/variants/relative.py). The check goes
 # through the whole attention.
 
 # %%
@@ -1291,7 +1291,7 @@ where(layers.RelativeBias.backward)
 # $$dQ_{qi} = s \sum_k d\mathrm{bias}_{qk} P_{\delta_{qk}, i} \qquad\qquad dP_{ri} = s \sum_{q, k} [\delta_{qk} = r]
 # d\mathrm{bias}_{qk} Q_{qi} \tag{12.4}$$
 #
-# [`DisentangledBias.backward` in relative.py](../minixfmr/layers/relative.py) does it with one product and one sum
+# [`DisentangledBias.backward` in relative.py](../minixfmr/layers/variants/relative.py) does it with one product and one sum
 # over the pairs of each distance. The other term is the same with $K$ for $Q$, queries and keys exchanged. In its
 # check the projection of the table is the identity matrix, so that $P$ is the table:
 

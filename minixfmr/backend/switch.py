@@ -77,6 +77,11 @@ def on_gpu() -> bool:
     return _module is not numpy
 
 
+def has_cuda() -> bool:
+    """Whether the module is CuPy, for the few things that it has and other modules lack."""
+    return hasattr(_module, "cuda")
+
+
 @contextlib.contextmanager
 def backend(name: Any) -> Iterator[None]:
     """Use another backend for a while:   with minixfmr.backend("cupy"): ...   name, errors: as of use_backend."""

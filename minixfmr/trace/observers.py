@@ -35,10 +35,12 @@ class Values:
 
     def begin(self, call, frame):
         names, more, _, values = inspect.getargvalues(frame)
-        given = {name: values[name] for name in names if name != "self"}
+        arguments = [*(values[name] for name in names), *(values[more] if more else ())]
+        given = inspect.signature(call.function).bind_partial(*arguments).arguments
+        given.pop("self", None)
         if not call.is_forward:  # backward(dy, saved): whatever the second is called
             call.saved = given.pop("saved") if "saved" in given else given.popitem()[1]
-        arrays = (*given.values(), *(values[more] if more else ()))
+        arrays = [a for value in given.values() for a in (value if isinstance(value, tuple) else (value,))]
         call.shapes_in = [tuple(array.shape) for array in arrays if hasattr(array, "shape")]
 
     def end(self, call, result):
@@ -88,12 +90,21 @@ class Scales(Values):
 
 
 def _step_function(frame):
-    """The function that a frame runs, if it is a step: a method forward or backward, or one of a pair f, f_backward."""
+    """The function that a frame runs, if it is a step: a method forward or backward, or one of a pair f, f_backward.
+    One that is decorated is a step when its wrapper is called, however often that calls it."""
     code, known = frame.f_code, frame.f_globals
+    decorated = frame.f_locals.get("function") if "function" in code.co_freevars else None
+    if decorated is not None:
+        known, name = decorated.__globals__, decorated.__name__
+        return decorated if _is_pair(name, known) and inspect.unwrap(known[name]) is decorated else None
     if code.co_name in ("forward", "backward"):
         kinds = type(frame.f_locals.get("self")).__mro__
         candidates = [vars(kind).get(code.co_name) for kind in kinds]  # one may override another and call it
     else:
-        base = code.co_name.removesuffix("_backward")
-        candidates = [known.get(code.co_name)] if {base, f"{base}_backward"} <= known.keys() else []
+        candidates = [known.get(code.co_name)] if _is_pair(code.co_name, known) else []
     return next((function for function in candidates if getattr(function, "__code__", None) is code), None)
+
+
+def _is_pair(name, known):
+    base = name.removesuffix("_backward")
+    return {base, f"{base}_backward"} <= known.keys()
