@@ -25,6 +25,7 @@ NUMPY_ONLY = {  # and why
     "test_backend": "chooses backends itself",
     "test_benchmarks": "chooses backends itself",
     "test_derivations": "reads files",
+    "test_dpnp": "chooses backends itself",
     "test_exercises": "students write NumPy",
     "test_mistakes": "students write NumPy",
     "test_cupy": "chooses backends itself",

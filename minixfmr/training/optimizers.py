@@ -74,6 +74,7 @@ class AdamW:
             )
         self.parameters = parameters
         self.flat = flatten(parameters)
+        self._views = [(p.data, p.grad) for p in parameters]  # of the flat arrays
         self.m, self.v = (shared_zeros(self.flat.data.size, self.flat.data.dtype) for _ in "mv")
         self.t = 0
         self.lr, self.betas, self.eps, self.weight_decay = lr, betas, eps, weight_decay
@@ -84,7 +85,8 @@ class AdamW:
 
     def step(self) -> None:
         """Update every parameter from its gradient, which stays as it is."""
-        if any(p.data.base is not self.flat.data or p.grad.base is not self.flat.grad for p in self.parameters):
+        views = zip(self.parameters, self._views, strict=True)
+        if any(p.data is not data or p.grad is not grad for p, (data, grad) in views):
             raise RuntimeError(
                 "a parameter's array was replaced after AdamW was made (by another optimizer, or by assigning to "
                 ".data or .grad): make one optimizer, last, and write into arrays in place"
