@@ -57,7 +57,7 @@ class InputEmbedding(Module):
         if self.positions is not None:
             x, saved_positions = self.positions.forward(x, self._rows(ids, offset, position_ids))
         if self.types is not None:
-            types, saved_types = self.types.forward(ids * 0 if token_type_ids is None else token_type_ids)
+            types, saved_types = self.types.forward(_for_every(ids, 0 if token_type_ids is None else token_type_ids))
             x = x + types
         if self.norm is not None:
             x, saved_norm = self.norm.forward(x)
@@ -85,4 +85,10 @@ class InputEmbedding(Module):
         if self.config.positions_from_ids:  # padding has a row of its own, and does not count
             real = ids != self.config.pad_token_id
             return self.config.pad_token_id + (real.cumsum(axis=1, dtype=int) + offset) * real
-        return (offset if position_ids is None else position_ids) + self.config.position_offset
+        rows = offset if position_ids is None else _for_every(ids, position_ids)
+        return rows + self.config.position_offset
+
+
+def _for_every(ids, rows):
+    """One number for each of the ids (B, T), so that a row that serves many sequences gets the gradient of them all."""
+    return rows if getattr(rows, "shape", None) == ids.shape else ids * 0 + rows

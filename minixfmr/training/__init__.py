@@ -17,6 +17,7 @@ from .objectives import (
 from .optimizers import AdamW, adamw_update, clip_grad_norm
 from .parallel import ParallelGradients
 from .schedules import constant, cosine, inverse_sqrt, noam
+from .workers import WorkerError
 
 __all__ = [
     "AdamW",
@@ -27,6 +28,7 @@ __all__ = [
     "Trainer",
     "TrainingDiverged",
     "TranslationData",
+    "WorkerError",
     "adamw_update",
     "clip_grad_norm",
     "constant",

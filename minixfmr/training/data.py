@@ -1,5 +1,7 @@
 """From lists of token ids to padded batches, in an order that a seed decides."""
 
+import hashlib
+
 from ..backend import random_generator, to_numpy
 from .objectives import shift_right
 
@@ -52,6 +54,11 @@ class TranslationData:
         self.sources, self.targets, self.config = sources, targets, config
         self.max_tokens, self.seed = max_tokens, seed
         self._lengths = [max(len(s), len(t)) + 1 for s, t in zip(sources, targets, strict=True)]
+
+    def fingerprint(self):
+        """A hash of all that decides its batches: of two data, equal if they are alike."""
+        content = repr((self.sources, self.targets, self.max_tokens, self.seed)).encode()
+        return hashlib.sha256(content).hexdigest()[:16]
 
     def order(self, epoch):
         """The batches of an epoch, as lists of pair numbers: a function of the seed and the epoch alone."""
