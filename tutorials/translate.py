@@ -9,7 +9,12 @@ Everything about a run lies in runs/<name>/: the model, its vocabulary, pictures
 the checkpoint from which `--resume` goes on after Ctrl-C, a crash or a kill as if nothing had happened.
 """
 
+import signal
 import sys
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports, which take a second, ends in silence
+
 from pathlib import Path
 
 from corpus import load_tokenizer, train_tokenizer

@@ -15,7 +15,7 @@ from .options import DEFAULTS, option
 from .translator import Translator
 
 BATCH_TOKENS, EPOCHS = 2500, 7  # where there is data enough
-BATCHES, STEPS = 40, 700  # an epoch, and in all, where there is not
+BATCHES, STEPS = 40, 450  # an epoch, and in all, where there is not
 FEW_STEPS = 100
 NEW_STATE = {"steps": [], "valid": [], "seconds": 0.0, "tokens": 0, "best": None, "waited": 0}
 
