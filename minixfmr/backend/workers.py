@@ -15,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.util import Finalize
 from typing import ClassVar
 
-from ..backend import backend_name, one_blas_thread
+from .cores import one_blas_thread
+from .switch import on_gpu
 
 PATIENCE = 1.0  # seconds between two looks at a worker that has not answered yet
 
@@ -120,5 +121,11 @@ def _end(pipe, process):
 
 def new_worker(compute):
     """A worker of the kind that can be had."""
-    forks = sys.platform == "linux" and backend_name() == "numpy"
+    forks = sys.platform == "linux" and not on_gpu()
     return (ForkedWorker if forks else ThreadWorker)(compute)
+
+
+def close_all(workers):
+    """End these workers and empty the list."""
+    while workers:
+        workers.pop().close()
