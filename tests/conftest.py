@@ -37,6 +37,9 @@ NUMPY_ONLY = {  # and why
     "test_pretrained": "compares with transformers on a CPU",
     "test_shakespeare": "starts processes of its own",
     "test_translate": "starts processes of its own",
+    "test_translate_data": "reads files",
+    "test_translate_kills": "starts processes of its own",
+    "test_translate_runs": "starts processes of its own",
     "test_workers": "forks processes, which a GPU does not bear",
 }
 
@@ -79,6 +82,16 @@ def backend(request):
             install_double(patch)
         with minixfmr.backend("numpy" if name == "numpy" else "cupy"):
             yield name
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder to work in, with a file of 120 pairs."""
+    from translating import write_pairs
+
+    monkeypatch.chdir(tmp_path)
+    write_pairs()
+    return tmp_path
 
 
 def install_double(patch):

@@ -110,13 +110,17 @@ class AdamW:
         return {"m": to_numpy(self.m).copy(), "v": to_numpy(self.v).copy(), "t": self.t}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from such a state. Raises ValueError if it belongs to other parameters."""
+        """Continue from such a state. Raises ValueError, and changes nothing, if it belongs to other parameters."""
+        self.check_state(state)
+        self.m[...], self.v[...], self.t = to_device(state["m"]), to_device(state["v"]), int(state["t"])
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """Raise ValueError if such a state belongs to other parameters."""
         for name in ("m", "v"):
             if state[name].shape != self.m.shape:
                 raise ValueError(
                     f"optimizer state {name} has {state[name].size} values, these parameters have {self.m.size}"
                 )
-        self.m[...], self.v[...], self.t = to_device(state["m"]), to_device(state["v"]), int(state["t"])
 
 
 def grad_norm(parameters: Iterable[Parameter]) -> Any:
