@@ -143,7 +143,9 @@ seen = {english for english, _ in captions.train}
 leaked = sum(english in seen for english, _ in captions.test)
 captions.train = [pair for pair, bad in zip(captions.train, alien, strict=True) if not bad]
 print(f"{alien.sum()} training pairs have sides of very different length: dropped")
-print(f"{twice} pairs come twice, {spaces} sentences have odd spaces: the tokenizer will turn each run of spaces into one")
+print(
+    f"{twice} pairs come twice, {spaces} sentences have odd spaces: the tokenizer will turn each run of spaces into one"
+)
 print(f"{leaked} test sentences occur in the training data")
 assert leaked == 0  # or the score would measure memory
 

@@ -694,7 +694,11 @@ except minixfmr.BackendError as error:
 # -m benchmarks.launches` runs every layer on it:
 
 # %%
-run = [sys.executable, "-m", "benchmarks.launches"]  # in a process of its own, because it puts the double in CuPy's place
+run = [
+    sys.executable,
+    "-m",
+    "benchmarks.launches",
+]  # in a process of its own, because it puts the double in CuPy's place
 environment = os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, ".."]), "MINIXFMR_BACKEND": ""}
 lines = subprocess.run(run, cwd="..", env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
 rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines if line.startswith("| ")]

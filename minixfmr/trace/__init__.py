@@ -1,3 +1,3 @@
-"""One forward and backward pass, told step by step."""
+"""One forward and backward pass, shown step by step."""
 
 from .tell import Trace, trace
