@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import setuptools
+import user_program
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "minixfmr"
@@ -41,3 +42,12 @@ def test_every_folder_of_the_package_is_installed():
     include = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
     folders = {".".join(path.parent.relative_to(ROOT).parts) for path in FILES}
     assert set(setuptools.find_packages(str(ROOT), include=include)) == folders
+
+
+def test_a_users_first_program_runs_and_is_typed():
+    assert user_program.main() < 0.5
+    mypy = pytest.importorskip("mypy.api", reason="mypy is not installed; pip install mypy does for this")
+    out, errors, status = mypy.run(
+        ["--strict", "--follow-imports=silent", "--config-file", "", str(ROOT / "tests" / "user_program.py")]
+    )
+    assert status == 0, out + errors

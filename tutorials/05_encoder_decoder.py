@@ -19,7 +19,7 @@ from translate import cross_attention
 
 import minixfmr
 from minixfmr.training import cosine, pad, token_batches
-from minixfmr.training.objectives import rouge_1
+from minixfmr.training import rouge_1
 
 QUICK = bool(os.environ.get("QUICK"))  # less data, for the tests
 

@@ -1,6 +1,10 @@
 """From lists of token ids to padded batches, in an order that a seed decides."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from ..backend import random_generator, to_numpy
+from ..models import Config
 from .objectives import shift_right
 
 
@@ -37,7 +41,14 @@ class TranslationData:
     Teacher forcing: the decoder reads [start] + target and is to predict target + [eos], all positions at once.
     """
 
-    def __init__(self, sources, targets, config, max_tokens, seed=None):
+    def __init__(
+        self,
+        sources: Sequence[Sequence[int]],
+        targets: Sequence[Sequence[int]],
+        config: Config,
+        max_tokens: int,
+        seed: int | None = None,
+    ) -> None:
         """max_tokens: see token_batches. seed: of the order; None keeps the same order in every epoch."""
         if len(sources) != len(targets):
             raise ValueError(f"{len(sources)} sources but {len(targets)} targets: they go in pairs")
@@ -53,12 +64,12 @@ class TranslationData:
         self.max_tokens, self.seed = max_tokens, seed
         self._lengths = [max(len(s), len(t)) + 1 for s, t in zip(sources, targets, strict=True)]
 
-    def order(self, epoch):
+    def order(self, epoch: int) -> list[list[int]]:
         """The batches of an epoch, as lists of pair numbers: a function of the seed and the epoch alone."""
         rng = None if self.seed is None else random_generator([self.seed, epoch])
         return token_batches(self._lengths, self.max_tokens, rng)
 
-    def batch(self, indices):
+    def batch(self, indices: list[int]) -> dict[str, Any]:
         """Those pairs as the keyword arguments of EncoderDecoder.forward, and "labels"; padding counts for nothing."""
         c = self.config
         source = [[*self.sources[i], c.eos_token_id] for i in indices]

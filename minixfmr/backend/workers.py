@@ -12,7 +12,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
-from ..backend import backend_name, one_blas_thread
+from .cores import one_blas_thread
+from .switch import on_gpu
 
 
 class ThreadWorker:
@@ -81,5 +82,11 @@ class ForkedWorker:
 
 def new_worker(compute):
     """A worker of the kind that can be had."""
-    forks = sys.platform == "linux" and backend_name() == "numpy"
+    forks = sys.platform == "linux" and not on_gpu()
     return (ForkedWorker if forks else ThreadWorker)(compute)
+
+
+def close_all(workers):
+    """End these workers and empty the list."""
+    while workers:
+        workers.pop().close()
