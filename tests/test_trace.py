@@ -330,9 +330,9 @@ def test_a_browser_shows_the_page(tmp_path):
 
 def test_a_function_computed_in_blocks_is_one_step_with_its_whole_arrays():
     """layer_norm is decorated by by_rows, which calls it for a few rows at a time."""
-    norm, x = minixfmr.layers.LayerNorm(64), numbers(40, 50, 64)
+    norm, x = minixfmr.layers.LayerNorm(64), numbers(80, 60, 64)
     (outer, step) = minixfmr.trace(norm, x).steps
     assert (outer.forward.name, step.forward.name) == ("LayerNorm", "layer_norm")
-    assert step.forward.shapes_in == [(40, 50, 64), (64,), (64,)] and step.forward.shapes_out == [(40, 50, 64)]
-    assert step.backward.shapes_in == [(40, 50, 64)] and "dn" in step.backward.formula
+    assert step.forward.shapes_in == [(80, 60, 64), (64,), (64,)] and step.forward.shapes_out == [(80, 60, 64)]
+    assert step.backward.shapes_in == [(80, 60, 64)] and "dn" in step.backward.formula
     assert step.forward.inside is outer.forward and step.backward.inside is outer.backward

@@ -77,7 +77,7 @@ print(found[0][1], train[0], sep="\n")
 # The second and third kind are there because no later task has masks in its text: the model must build a good vector
 # for ordinary tokens too. Only the chosen tokens count in the loss; the label of all others is -100, "does not count".
 # Here `[UNK]` is never chosen: there is nothing to guess. All this is done in
-# [objectives.py](../minixfmr/training/objectives.py).
+# [objectives.py](../minixfmr/training/variants/objectives.py).
 
 # %%
 example = tokenizer.encode("This method returns a list of all the names that are defined in the module.").ids
@@ -545,7 +545,7 @@ for text in [
 #
 # ## Break
 #
-# Forget to hide the words that are to be guessed: let the model read the plain text, with the same labels. The loss
+# Forget to hide the words the model should guess: let the model read the plain text, with the same labels. The loss
 # falls faster and lower than any honest one, and the model is worthless. Each question contains its own answer, so all
 # the model learns is to copy.
 

@@ -338,7 +338,7 @@ for key in some.order(0):
     batch["decoder_input_ids"][:, 3] = rng.choice(batch["decoder_input_ids"][:, 3], len(labels))  # of another number
     wrong_loss += n * minixfmr.CrossEntropy().forward(model(**batch), labels)[0]
     count += n
-print(f"nats a token after a right prefix {right_loss / count:.3f}, after a wrong one {wrong_loss / count:.3f}")
+print(f"nats per token after a right prefix {right_loss / count:.3f}, after a wrong one {wrong_loss / count:.3f}")
 assert QUICK or wrong_loss > right_loss
 
 # %% [markdown]

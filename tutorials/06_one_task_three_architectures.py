@@ -590,7 +590,7 @@ curves({"encoder-decoder": runs["encoder-decoder"], "shared layers": shared, "ha
 # Other things follow from how they are built and were not measured here. In a text that grows, such as a conversation,
 # a causal stream reads each token once and never again, while the input of an encoder, or a prefix that grows, has to
 # be read anew. And where there is text without pairs, a causal stream learns from every token of it; the others need an
-# objective invented for them ([objectives.py](../minixfmr/training/objectives.py) has the common ones).
+# objective invented for them ([objectives.py](../minixfmr/training/variants/objectives.py) has the common ones).
 #
 # Nothing was measured for large models or long texts, where the square of the length counts; for training on a lot of
 # data before the task; for a learning rate tuned for each model (here all use the same); or for tasks whose output

@@ -138,7 +138,7 @@ print("→", " ".join(tokenizer.encode(GERMAN[342][1]).tokens))
 # published T5 is in [t5.py](../minixfmr/pretrained/t5.py)):
 #
 # - no positions are added to the embeddings; instead each head learns a number for each *distance* between query and
-#   key, which is added to the score (`"buckets"`, [relative.py](../minixfmr/layers/relative.py));
+#   key, which is added to the score (`"buckets"`, [relative.py](../minixfmr/layers/variants/relative.py));
 # - norms come before the sublayer, and only scale to root mean square 1 (`"rms"`); no layer has a bias;
 # - the scores are $q k^\top$, not $q k^\top / \sqrt{d_h}$ (`attention_scale=1`);
 # - the final vectors are divided by $\sqrt d$ before the output matrix, which is the token table (`scale_output`).
@@ -385,8 +385,8 @@ print("more than two points better alone:", ", ".join(better) or "none")
 # ## Denoising: pairs without labels
 #
 # Pairs are scarce, plain text is not. So T5 and BART are first trained on pairs made from text alone: damage it, and
-# ask for the damage to be repaired. [objectives.py](../minixfmr/training/objectives.py) has the kinds of damage as pure
-# functions of ids and a random generator. Take one sentence, with one id per word.
+# ask for the damage to be repaired. [objectives.py](../minixfmr/training/variants/objectives.py) has the kinds of
+# damage as pure functions of ids and a random generator. Take one sentence, with one id per word.
 
 # %%
 sentence = "a model reads the damaged text . then it writes what was there before ."

@@ -323,7 +323,7 @@ for result in trainer.run(epochs):
         validation.append((result.step, minixfmr.evaluate(model, valid)))
         print(f"epoch {trainer.progress.epoch}: validation loss {validation[-1][1]:.3f}")
 seconds = time.perf_counter() - began
-print(f"{total:,} steps in {seconds:.0f} s, {tokens / seconds:,.0f} target tokens a second")
+print(f"{total:,} steps in {seconds:.0f} s, {tokens / seconds:,.0f} target tokens per second")
 
 # %%
 counts = np.bincount([i for target in train.targets for i in [*target, END]])

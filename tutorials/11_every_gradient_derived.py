@@ -687,7 +687,8 @@ figure
 #
 # ### In the package
 #
-# [`layer_norm_backward` in normalization.py](../minixfmr/layers/normalization.py) is (6.2) and (6.7).
+# [`layer_norm_backward` in normalization.py](../minixfmr/layers/normalization.py) is (6.2) and (6.7), with
+# $\mathrm{mean}(dn \odot n)$ written as the inner product $(dn \cdot n) / d$.
 
 # %%
 x, dy = rng.normal(size=(2, 4, 5)), rng.normal(size=(2, 4, 5))

@@ -89,9 +89,10 @@ class Scales(Values):
 def _given(frame, function):
     """({name: argument}, the further positional arguments) with which a function was called, without self."""
     names, more, _, values = inspect.getargvalues(frame)
-    if not names:  # a decorator's, which hands all of its arguments on
-        return dict(inspect.signature(function).bind(*values[more]).arguments), ()
-    return {name: values[name] for name in names if name != "self"}, values[more] if more else ()
+    given, more = {name: values[name] for name in names if name != "self"}, values[more] if more else ()
+    if frame.f_code is not function.__code__:  # a decorator's, which hands all of its arguments on
+        return dict(inspect.signature(function).bind(*given.values(), *more).arguments), ()
+    return given, more
 
 
 def _step_function(frame):
