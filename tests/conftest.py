@@ -34,13 +34,14 @@ NUMPY_ONLY = {  # and why
     "test_house": "reads files",
     "test_notebooks": "starts kernels of its own",
     "test_parity": "compares with PyTorch on a CPU",
+    "test_readme": "reads files and starts processes",
     "test_pretrained": "compares with transformers on a CPU",
     "test_shakespeare": "starts processes of its own",
     "test_translate": "starts processes of its own",
     "test_translate_data": "reads files",
     "test_translate_kills": "starts processes of its own",
     "test_translate_runs": "starts processes of its own",
-    "test_workers": "forks processes, which a GPU does not bear",
+    "test_workers": "forks processes, which is unsafe on a GPU",
 }
 
 
