@@ -26,6 +26,8 @@ NUMPY_ONLY = {  # and why
     "test_benchmarks": "chooses backends itself",
     "test_derivations": "reads files",
     "test_exercises": "students write NumPy",
+    "test_exercises_attacks": "students write NumPy",
+    "test_exercises_reasons": "students write NumPy",
     "test_mistakes": "students write NumPy",
     "test_cupy": "chooses backends itself",
     "test_cupy_double": "is about the double itself",

@@ -22,13 +22,13 @@ import numpy as np
 
 
 def encoder_block_forward(x, p, num_heads, mask):
-    """x: (B, T, d), p: the dictionary above → (y, cache), y: (B, T, d)
+    """x: (B, T, d), p: the dictionary above → (y, saved), y: (B, T, d)
 
     mask: boolean, True = may attend, broadcastable to (B, H, T, T); or None
     """
     raise NotImplementedError
 
 
-def encoder_block_backward(dout, cache):
-    """dout: (B, T, d) → dx: (B, T, d), dp: a dictionary with the keys of p and a gradient for each"""
+def encoder_block_backward(dy, saved):
+    """dy: (B, T, d) → dx: (B, T, d), dp: a dictionary with the keys of p and a gradient for each"""
     raise NotImplementedError

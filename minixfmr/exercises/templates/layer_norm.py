@@ -8,7 +8,7 @@
 
 The variance is divided by d, not by d - 1, and eps stands inside the root.
 
-x acts on y by three ways: directly, through μ, and through σ². All three belong into dx. Draw the graph of the
+x affects y in three ways: directly, through μ, and through σ². All three contribute to dx. Draw the graph of the
 computation, go back through it arrow by arrow, and simplify afterwards. Mind where weight stands in it: an error there
 stays hidden as long as weight is 1, which is what it is at the start of every training.
 """
@@ -17,10 +17,10 @@ import numpy as np
 
 
 def layer_norm_forward(x, weight, bias, eps=1e-5):
-    """x: (..., d), weight, bias: (d,) → (y, cache), y: (..., d)"""
+    """x: (..., d), weight, bias: (d,) → (y, saved), y: (..., d)"""
     raise NotImplementedError
 
 
-def layer_norm_backward(dout, cache):
-    """dout: (..., d) → dx: (..., d), dweight: (d,), dbias: (d,)"""
+def layer_norm_backward(dy, saved):
+    """dy: (..., d) → dx: (..., d), dweight: (d,), dbias: (d,)"""
     raise NotImplementedError

@@ -19,13 +19,13 @@ import numpy as np
 
 
 def multi_head_attention_forward(x, w_q, w_k, w_v, w_o, num_heads, mask):
-    """x: (B, T, d), weights: (d, d), num_heads: H → (y, cache), y: (B, T, d)
+    """x: (B, T, d), weights: (d, d), num_heads: H → (y, saved), y: (B, T, d)
 
     mask: boolean, True = may attend, broadcastable to (B, H, T, T); or None
     """
     raise NotImplementedError
 
 
-def multi_head_attention_backward(dout, cache):
-    """dout: (B, T, d) → dx: (B, T, d), dw_q, dw_k, dw_v, dw_o: (d, d)"""
+def multi_head_attention_backward(dy, saved):
+    """dy: (B, T, d) → dx: (B, T, d), dw_q, dw_k, dw_v, dw_o: (d, d)"""
     raise NotImplementedError

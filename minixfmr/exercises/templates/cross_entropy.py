@@ -19,10 +19,10 @@ import numpy as np
 
 
 def cross_entropy_forward(logits, labels, ignore_index=-100, label_smoothing=0.0):
-    """logits: (..., V), labels: (...,) → (loss, cache). label_smoothing is ε."""
+    """logits: (..., V), labels: (...,) → (loss, saved). label_smoothing is ε."""
     raise NotImplementedError
 
 
-def cross_entropy_backward(dout, cache):
-    """dout: a number, dL/dloss → dlogits: (..., V)"""
+def cross_entropy_backward(dy, saved):
+    """dy: a number, dL/dloss → dlogits: (..., V)"""
     raise NotImplementedError

@@ -15,10 +15,10 @@ import numpy as np
 
 
 def gelu_forward(x):
-    """x: (...) → (y, cache), y: (...)"""
+    """x: (...) → (y, saved), y: (...)"""
     raise NotImplementedError
 
 
-def gelu_backward(dout, cache):
-    """dout: (...) → dx: (...)"""
+def gelu_backward(dy, saved):
+    """dy: (...) → dx: (...)"""
     raise NotImplementedError

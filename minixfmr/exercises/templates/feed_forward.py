@@ -5,7 +5,7 @@
     x: (B, T, d)    W₁: (d, f)    b₁: (f,)    W₂: (f, d)    b₂: (d,)    →    y: (B, T, d)
 
 Five gradients come back. Ask of each product which of the arrays h, a and x stood in it. ReLU lets the gradient pass
-where something was above 0: be sure what. You may import your own linear layer:
+where an array was above 0: which one? You may import your own linear layer:
 
     from linear import linear_backward, linear_forward
 """
@@ -14,10 +14,10 @@ import numpy as np
 
 
 def feed_forward_forward(x, w1, b1, w2, b2):
-    """x: (B, T, d), w1: (d, f), b1: (f,), w2: (f, d), b2: (d,) → (y, cache), y: (B, T, d)"""
+    """x: (B, T, d), w1: (d, f), b1: (f,), w2: (f, d), b2: (d,) → (y, saved), y: (B, T, d)"""
     raise NotImplementedError
 
 
-def feed_forward_backward(dout, cache):
-    """dout: (B, T, d) → dx: (B, T, d), dw1: (d, f), db1: (f,), dw2: (f, d), db2: (d,)"""
+def feed_forward_backward(dy, saved):
+    """dy: (B, T, d) → dx: (B, T, d), dw1: (d, f), db1: (f,), dw2: (f, d), db2: (d,)"""
     raise NotImplementedError

@@ -16,10 +16,10 @@ import numpy as np
 
 
 def dropout_forward(x, p, rng):
-    """x: (...), p: the probability to silence an element, rng: a Generator or None → (y, cache), y: (...)"""
+    """x: (...), p: the probability to silence an element, rng: a Generator or None → (y, saved), y: (...)"""
     raise NotImplementedError
 
 
-def dropout_backward(dout, cache):
-    """dout: (...) → dx: (...)"""
+def dropout_backward(dy, saved):
+    """dy: (...) → dx: (...)"""
     raise NotImplementedError

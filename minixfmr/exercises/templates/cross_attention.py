@@ -18,13 +18,13 @@ import numpy as np
 
 
 def cross_attention_forward(x, memory, w_q, w_k, w_v, w_o, num_heads, memory_mask):
-    """x: (B, T, d), memory: (B, S, d), weights: (d, d), num_heads: H → (y, cache), y: (B, T, d)
+    """x: (B, T, d), memory: (B, S, d), weights: (d, d), num_heads: H → (y, saved), y: (B, T, d)
 
     memory_mask: (B, S) boolean, True = a real token; or None
     """
     raise NotImplementedError
 
 
-def cross_attention_backward(dout, cache):
-    """dout: (B, T, d) → dx: (B, T, d), dmemory: (B, S, d), dw_q, dw_k, dw_v, dw_o: (d, d)"""
+def cross_attention_backward(dy, saved):
+    """dy: (B, T, d) → dx: (B, T, d), dmemory: (B, S, d), dw_q, dw_k, dw_v, dw_o: (d, d)"""
     raise NotImplementedError

@@ -13,10 +13,10 @@ import numpy as np
 
 
 def embedding_forward(ids, table):
-    """ids: (B, T), table: (V, d) → (y, cache), y: (B, T, d)"""
+    """ids: (B, T), table: (V, d) → (y, saved), y: (B, T, d)"""
     raise NotImplementedError
 
 
-def embedding_backward(dout, cache):
-    """dout: (B, T, d) → dtable: (V, d)"""
+def embedding_backward(dy, saved):
+    """dy: (B, T, d) → dtable: (V, d)"""
     raise NotImplementedError

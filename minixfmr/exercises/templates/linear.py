@@ -13,10 +13,10 @@ import numpy as np
 
 
 def linear_forward(x, weight, bias):
-    """x: (..., d_in), weight: (d_in, d_out), bias: (d_out,) → (y, cache), y: (..., d_out)"""
+    """x: (..., d_in), weight: (d_in, d_out), bias: (d_out,) → (y, saved), y: (..., d_out)"""
     raise NotImplementedError
 
 
-def linear_backward(dout, cache):
-    """dout: (..., d_out) → dx: (..., d_in), dweight: (d_in, d_out), dbias: (d_out,)"""
+def linear_backward(dy, saved):
+    """dy: (..., d_out) → dx: (..., d_in), dweight: (d_in, d_out), dbias: (d_out,)"""
     raise NotImplementedError

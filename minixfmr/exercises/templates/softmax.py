@@ -17,10 +17,10 @@ import numpy as np
 
 
 def softmax_forward(x):
-    """x: (..., n) → (y, cache), y: (..., n). The cache is a tuple of whatever your backward needs."""
+    """x: (..., n) → (y, saved), y: (..., n). saved is a tuple of whatever your backward needs."""
     raise NotImplementedError
 
 
-def softmax_backward(dout, cache):
-    """dout: (..., n), dL/dy → dx: (..., n), dL/dx"""
+def softmax_backward(dy, saved):
+    """dy: (..., n), dL/dy → dx: (..., n), dL/dx"""
     raise NotImplementedError

@@ -25,7 +25,7 @@ import numpy as np
 
 
 def decoder_block_forward(x, memory, p, num_heads, mask, memory_mask):
-    """x: (B, T, d), memory: (B, S, d), p: the dictionary above → (y, cache), y: (B, T, d)
+    """x: (B, T, d), memory: (B, S, d), p: the dictionary above → (y, saved), y: (B, T, d)
 
     mask: boolean, True = may attend, broadcastable to (B, H, T, T); or None
     memory_mask: (B, S) boolean, True = a real token; or None
@@ -33,6 +33,6 @@ def decoder_block_forward(x, memory, p, num_heads, mask, memory_mask):
     raise NotImplementedError
 
 
-def decoder_block_backward(dout, cache):
-    """dout: (B, T, d) → dx: (B, T, d), dmemory: (B, S, d), dp: a dictionary with the keys of p"""
+def decoder_block_backward(dy, saved):
+    """dy: (B, T, d) → dx: (B, T, d), dmemory: (B, S, d), dp: a dictionary with the keys of p"""
     raise NotImplementedError

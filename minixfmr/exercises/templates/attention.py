@@ -24,13 +24,13 @@ def look_ahead_mask(length):
 
 
 def attention_forward(q, k, v, mask):
-    """q: (B, H, Tq, dh), k, v: (B, H, Tk, dh) → (y, cache), y: (B, H, Tq, dh)
+    """q: (B, H, Tq, dh), k, v: (B, H, Tk, dh) → (y, saved), y: (B, H, Tq, dh)
 
     mask: boolean, True = may attend, broadcastable to (B, H, Tq, Tk); or None
     """
     raise NotImplementedError
 
 
-def attention_backward(dout, cache):
-    """dout: (B, H, Tq, dh) → dq: (B, H, Tq, dh), dk, dv: (B, H, Tk, dh)"""
+def attention_backward(dy, saved):
+    """dy: (B, H, Tq, dh) → dq: (B, H, Tq, dh), dk, dv: (B, H, Tk, dh)"""
     raise NotImplementedError

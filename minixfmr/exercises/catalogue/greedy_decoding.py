@@ -1,0 +1,61 @@
+"""Greedy decoding: the student's ids for scores with many ties, with each way to come to an end."""
+
+import numpy
+
+from ..compare import NotRight, as_numbers
+from ..exercise import Check, Exercise
+from ..session import what
+from .materials import V
+
+NAMES = ["next_logits", "start_id", "eos_id", "max_new_tokens"]
+
+
+def check(session, explain=None):
+    scores = session.rng.integers(0, 4, (9, V)) / 1.0  # few values, so that many are equal
+
+    def next_logits(ids):
+        return scores[int(len(ids) + ids[-1]) % 9].copy()
+
+    def right(start, eos, limit):
+        ids = [start]
+        while len(ids) <= limit and (len(ids) == 1 or ids[-1] != eos):
+            ids.append(int(next_logits(ids).argmax()))
+        return ids
+
+    endless = right(1, -1, 12)
+    cases = {
+        ", the limit comes first": (1, -1, 12),
+        ", the end token comes first": (1, endless[3], 12),
+        ", the end token comes at once": (1, endless[1], 12),
+        ", start and end have the same id": (endless[4], endless[4], 6),
+        ", max_new_tokens is 0": (1, -1, 0),
+    }
+    for remark, arguments in cases.items():
+        asked = lambda given: next_logits(_checked_ids(given))  # noqa: E731
+        ids = session.call("greedy_decode", (next_logits, *arguments), NAMES, asked)
+        if not isinstance(ids, list):
+            raise NotRight(f"greedy_decode returned {what(ids)}, expected a list of ints", where="the ids")
+        expected = right(*arguments)
+        if not all(isinstance(i, int | numpy.ndarray) for i in ids) or [_number(i) for i in ids] != expected:
+            raise NotRight(f"the ids are {_shown(ids)}{remark}, expected {expected}", where="the ids")
+
+
+def _number(i):
+    return int(i) if numpy.ndim(i) == 0 and numpy.asarray(i).dtype.kind in "iu" else None
+
+
+def _shown(ids):
+    return str([_number(i) if isinstance(i, int | numpy.ndarray) else what(i) for i in ids[:20]])
+
+
+def _checked_ids(given):
+    """What next_logits was given; raises NotRight unless it is ids (T,)."""
+    if not isinstance(given, tuple) or len(given) != 1:
+        raise NotRight("next_logits takes one argument, the ids so far")
+    ids = as_numbers("the argument of next_logits", given[0])
+    if ids.ndim != 1 or not len(ids) or ids.dtype.kind not in "iu":
+        raise NotRight(f"next_logits was given {ids.dtype} of shape {ids.shape}, expected integers (T,)")
+    return ids
+
+
+EXERCISE = Exercise("write, token by token", ("greedy_decode",), (Check("ids", 5, check),), tutorial=4)
