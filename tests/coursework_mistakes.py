@@ -17,7 +17,7 @@ FORWARDS = [
     ("softmax", "shifted = x - np.max(x, axis=-1, keepdims=True)", "shifted = np.max(x, axis=-1, keepdims=True) - x",
      "sign|minus"),
     # cross_entropy
-    ("cross_entropy", "/ count", "/ N", "count|all labels"),
+    ("cross_entropy", "np.sum(losses * keep) / count", "np.sum(losses * keep) / N", "count|all labels"),
     ("cross_entropy", "loss = np.sum(losses * keep) / count", "loss = np.sum(losses * keep)", "mean|sum"),
     ("cross_entropy", "np.sum(losses * keep) / count", "np.sum(losses) / count", "ignore"),
     ("cross_entropy", "losses = -np.sum", "losses = np.sum", "sign|minus"),
@@ -67,9 +67,9 @@ FORWARDS = [
     ("dropout", "return x.copy(), (None, p)", "return x * (1 - p), (None, p)", "evaluation"),
     ("dropout", "keep = rng.random(x.shape) >= p", "keep = rng.random(x.shape[-1]) >= p", "each element|whole columns|share"),
     # attention
-    ("attention", " / np.sqrt(d_head)\n    if mask", "\n    if mask", "√dh"),
-    ("attention", " / np.sqrt(d_head)\n    if mask", " / d_head\n    if mask", "√dh"),
-    ("attention", " / np.sqrt(d_head)\n    if mask", " * np.sqrt(d_head)\n    if mask", "√dh"),
+    ("attention", "k.swapaxes(-1, -2) / np.sqrt(d_head)", "k.swapaxes(-1, -2)", "√dh"),
+    ("attention", "k.swapaxes(-1, -2) / np.sqrt(d_head)", "k.swapaxes(-1, -2) / d_head", "√dh"),
+    ("attention", "k.swapaxes(-1, -2) / np.sqrt(d_head)", "k.swapaxes(-1, -2) * np.sqrt(d_head)", "√dh"),
     ("attention", "np.where(mask, scores, -np.inf)", "np.where(mask, scores, 0.0)", "0|mask|exp"),
     ("attention", "np.where(mask, scores, -np.inf)", "np.where(mask, -np.inf, scores)", "inver|True|upside|nan"),
     ("attention", "np.where(mask, scores, -np.inf)", "scores", "mask"),

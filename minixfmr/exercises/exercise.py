@@ -94,12 +94,18 @@ class Pair(Exercise):
                     compare(f"d{name}", got[name], value, remark, BACKWARD)
             except NotRight as error:
                 error.report = table(got, flat(right), BACKWARD)
-                named = reason_of_gradients(self.mistakes[1], got, flat(right), dy, arguments)
-                raise named.of(error, remark) if named else self.explained(error, arguments, explain) from None
+                again = lambda dy, a=arguments, y=y: self.right_gradients(dy, a, y)  # noqa: E731
+                found, whole = reason_of_gradients(self.backward_mistakes(y), got, flat(right), dy, arguments, again)
+                searched = None if whole else self.searched(error, arguments, explain)
+                raise searched or (found.of(error, remark) if found else error) from None
 
     def right_gradients(self, dy: Any, arguments: tuple, y: Any) -> dict[str, Any]:
         """{"x": dx, ...}. y: the student's, for what is drawn at random."""
         return self.gradients(dy, *arguments)
+
+    def backward_mistakes(self, y: Any) -> tuple[Mistake, ...]:
+        """Those worth naming. y: as for right_gradients."""
+        return self.mistakes[1]
 
     def compare_y(self, y: Any, arguments: tuple, remark: str) -> None:
         """Raise NotRight, with the reason, unless y is right."""
@@ -110,11 +116,11 @@ class Pair(Exercise):
             named = reason_of_result(self.mistakes[0], y, numpy.asarray(right), arguments)
             raise named.of(error, remark) if named else error from None
 
-    def explained(self, error: NotRight, arguments: tuple, explain: Explainer | None) -> NotRight:
+    def searched(self, error: NotRight, arguments: tuple, explain: Explainer | None) -> NotRight | None:
         """The error with what the gradient checker says of it, where it says something."""
         reasons, report = explain(*self.functions, arguments) if explain else ([], "")
         if not reasons:
-            return error
+            return None
         cause, sentence = reasons[0]
         return NotRight(sentence, cause=cause, where=error.where, report=report or error.report)
 

@@ -1,10 +1,13 @@
 """Cross-attention: the decoder looks at the encoder's output."""
 
+import numpy
+
 from ...layers import MultiHeadAttention
 from ...models import padding_mask
-from ..exercise import Pair
-from .materials import B, D, H, S, T, matrix, memory_mask, normal, run
-from .multi_head_attention import PARTS
+from ..exercise import Mistake, Pair
+from .materials import DH, B, D, H, S, T, matrix, memory_mask, normal, run
+from .multi_head_attention import PARTS, in_the_heads
+from .plain import branches, flattened, forwards, gradients_of, heads, interleaved, product, reshaped
 
 
 def _run(x, memory, w_q, w_k, w_v, w_o, num_heads, memory_mask, dy=None):
@@ -24,6 +27,99 @@ def cases(rng):
     return {" without a mask": (*arguments, None), " with a memory mask": (*arguments, memory_mask())}
 
 
+def _y(change=None, **wrong):
+    """A forward mistake; change: the four matrices → others."""
+
+    def y(x, memory, w_q, w_k, w_v, w_o, num_heads, memory_mask):
+        mask = None if memory_mask is None else padding_mask(memory_mask)
+        matrices = (w_q, w_k, w_v, w_o)
+        return heads(x, change(*matrices) if change else matrices, num_heads, mask, memory, **wrong)
+
+    return y
+
+
+HEADS = "the heads are {} wrongly: {}"
+FORWARD = (
+    *(Mistake(cause, text, _y(**wrong)) for cause, text, wrong in forwards(DH)),
+    Mistake("√d for √dh", "the scores are divided by √d: by √dh, dh = d / H", _y(scale=D**-0.5)),
+    Mistake(
+        "heads split wrongly",
+        HEADS.format("split", "a reshape moves no axes; reshape to (B, T, H, dh), then exchange axes 1 and 2"),
+        _y(split=reshaped),
+    ),
+    Mistake(
+        "heads split wrongly",
+        HEADS.format(
+            "split and merged", "a reshape moves no axes; reshape to (B, T, H, dh), then exchange axes 1 and 2"
+        ),
+        _y(split=reshaped, merge=flattened),
+    ),
+    Mistake(
+        "heads split wrongly",
+        HEADS.format("split", "head i has the columns i·dh ... (i+1)·dh - 1, not every H-th"),
+        _y(split=interleaved),
+    ),
+    Mistake(
+        "heads merged wrongly",
+        HEADS.format("merged", "exchange axes 1 and 2 before the reshape to (B, T, d)"),
+        _y(merge=flattened),
+    ),
+    Mistake("W_O forgotten", "the product with W_O is missing", _y(lambda q, k, v, o: (q, k, v, numpy.eye(len(o))))),
+    Mistake("W_O transposed", "W_O is transposed", _y(lambda q, k, v, o: (q, k, v, o.T))),
+    Mistake("keys and values exchanged", "keys and values are exchanged", _y(lambda q, k, v, o: (q, v, k, o))),
+    Mistake("W_Q for W_K", "the keys come from W_Q: from W_K", _y(lambda q, k, v, o: (q, q, v, o))),
+    Mistake("W_K for W_V", "the values come from W_K: from W_V", _y(lambda q, k, v, o: (q, k, k, o))),
+    Mistake(
+        "memory not used",
+        "keys and values come from x: they come from memory",
+        lambda x, memory, w_q, w_k, w_v, w_o, num_heads, mask: heads(x, (w_q, w_k, w_v, w_o), num_heads, None),
+    ),
+)
+
+
+def back(change=lambda found: found, **wrong):
+    """A backward mistake: in the heads (see branches), or a change of the gradients."""
+
+    def gradients(dy, x, memory, w_q, w_k, w_v, w_o, num_heads, memory_mask):
+        mask = None if memory_mask is None else padding_mask(memory_mask)
+        matrices = (w_q, w_k, w_v, w_o)
+        return change(gradients_of(x, matrices, *branches(dy, x, matrices, num_heads, mask, memory, **wrong), memory))
+
+    return gradients
+
+
+def _ways(keep):
+    """dmemory with one of its branches alone."""
+
+    def gradients(dy, x, memory, w_q, w_k, w_v, w_o, num_heads, memory_mask):
+        mask = None if memory_mask is None else padding_mask(memory_mask)
+        _, dk, dv = branches(dy, x, (w_q, w_k, w_v, w_o), num_heads, mask, memory)
+        return {"memory": keep(dk @ w_k.T, dv @ w_v.T)}
+
+    return gradients
+
+
+def _transposed_w_o(dy, x, memory, w_q, w_k, w_v, w_o, num_heads, memory_mask):
+    return back(w_o=w_o)(dy, x, memory, w_q, w_k, w_v, w_o, num_heads, memory_mask)
+
+
+WAYS = "memory is used twice, for keys and values, and what comes back from each adds up; {} is missing"
+BACKWARD = (
+    *in_the_heads(back),
+    Mistake("value branch forgotten", WAYS.format("dV W_Vᵀ, of the values,"), _ways(lambda k, v: k), "dmemory"),
+    Mistake("key branch forgotten", WAYS.format("dK W_Kᵀ, of the keys,"), _ways(lambda k, v: v), "dmemory"),
+    Mistake(
+        "W_O transposed", "W_O is not transposed: what goes back into the heads is dy W_Oᵀ", _transposed_w_o, "dy W_Oᵀ"
+    ),
+    Mistake(
+        "W_O gets dy's product with x",
+        "dw_o takes x: the merged heads stood before W_O",
+        lambda dy, x, *rest: {"w_o": product(x, dy)},
+        "dw_o",
+    ),
+)
+
+
 EXERCISE = Pair(
     "cross_attention",
     "x memory w_q w_k w_v w_o num_heads memory_mask",
@@ -33,4 +129,6 @@ EXERCISE = Pair(
     right=_run,
     gradients=gradients,
     cases=cases,
+    forward_mistakes=FORWARD,
+    backward_mistakes=BACKWARD,
 )

@@ -1,8 +1,8 @@
 """The decoder block."""
 
 from ...models import DecoderBlock, padding_mask
-from ..exercise import Pair
-from .encoder_block import NAMES, config
+from ..exercise import Mistake, Pair
+from .encoder_block import NAMES, attended, config, fed, normed
 from .materials import B, D, H, S, T, block, memory_mask, normal, own_mask, run
 
 OWN = {name: path for name, path in NAMES.items() if not name.startswith("norm2")}
@@ -27,6 +27,40 @@ def cases(rng):
     return {"": (x, memory, p, H, own_mask(), memory_mask())}
 
 
+def _block(
+    a=lambda x, f: x + f, b=lambda x, h, f: h + f, c=lambda x, h, f: h + f, own=True, seen=True, order=(1, 2, 3)
+):
+    """The block with other sums, of x or the h before, and what comes out of the sublayer; or without masks."""
+
+    def wrong(x, memory, p, num_heads, mask, memory_mask):
+        mask = mask if own else None
+        padding = padding_mask(memory_mask) if seen and memory_mask is not None else None
+        h1 = normed(a(x, attended(x, p, num_heads, mask)), p, order[0])
+        h2 = normed(b(x, h1, attended(h1, p, num_heads, padding, memory, "cross_")), p, order[1])
+        return normed(c(h1, h2, fed(h2, p)), p, order[2])
+
+    return wrong
+
+
+PAST = "the residual path is missing: {}"
+FORWARD = (
+    Mistake("residual forgotten", PAST.format("h₁ = norm₁(x + self_attention(x))"), _block(a=lambda x, f: f)),
+    Mistake("residual forgotten", PAST.format("h₂ = norm₂(h₁ + cross_attention(h₁))"), _block(b=lambda x, h, f: f)),
+    Mistake("residual forgotten", PAST.format("y = norm₃(h₂ + feed_forward(h₂))"), _block(c=lambda x, h, f: f)),
+    Mistake("x in place of h", "x is added to the cross-attention: h₁ belongs there", _block(b=lambda x, h, f: x + f)),
+    Mistake(
+        "x in place of h", "h₁ is added to the feed-forward layer: h₂ belongs there", _block(c=lambda x, h, f: x + f)
+    ),
+    Mistake("mask not used", "the mask of the self-attention is not used", _block(own=False)),
+    Mistake("mask not used", "the mask of the memory is not used", _block(seen=False)),
+    Mistake("mask not used", "neither mask is used", _block(own=False, seen=False)),
+    *(
+        Mistake("norms exchanged", f"norms {i} are exchanged", _block(order=order))
+        for i, order in (("1 and 2", (2, 1, 3)), ("2 and 3", (1, 3, 2)), ("1 and 3", (3, 2, 1)))
+    ),
+)
+
+
 EXERCISE = Pair(
     "decoder_block",
     "x memory p num_heads mask memory_mask",
@@ -35,5 +69,6 @@ EXERCISE = Pair(
     tutorial=5,
     right=_run,
     gradients=gradients,
+    forward_mistakes=FORWARD,
     cases=cases,
 )

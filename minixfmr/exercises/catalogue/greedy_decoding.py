@@ -37,7 +37,29 @@ def check(session, explain=None):
             raise NotRight(f"greedy_decode returned {what(ids)}, expected a list of ints", where="the ids")
         expected = right(*arguments)
         if not all(isinstance(i, int | numpy.ndarray) for i in ids) or [_number(i) for i in ids] != expected:
-            raise NotRight(f"the ids are {_shown(ids)}{remark}, expected {expected}", where="the ids")
+            cause, why = _reason([_number(i) for i in ids], expected, arguments)
+            said = f"the ids are {_shown(ids)}{remark}, expected {expected}{why}"
+            raise NotRight(said, cause=cause, where="the ids")
+
+
+def _reason(ids, right, arguments):
+    """(cause, what to say of it) of ids that are not right."""
+    start, eos, limit = arguments
+    if ids == right[1:]:
+        return "start id left out", ": the start id is missing"
+    if ids == right[:-1] and right[-1] == eos:
+        return "end token left out", ": the end token is missing, it stays in the result"
+    if ids == right[:-1]:
+        return "one token too few", ": one too few, max_new_tokens counts what was written, without the start"
+    if ids == [start] and start == eos:
+        return "stops at the start", ": the start has the id of the end token here, and must not stop the loop"
+    if ids[: len(right)] == right and right[-1] == eos:
+        return "does not stop at the end token", ": it goes on after the end token"
+    if ids[: len(right)] == right:
+        return "one token too many", ": too many, max_new_tokens counts what was written"
+    if len(ids) == len(right) and ids[:1] == right[:1]:
+        return "another token is chosen", ": the token with the largest logit comes next, the lowest id among equals"
+    return "", ""
 
 
 def _number(i):
@@ -54,6 +76,9 @@ def _checked_ids(given):
         raise NotRight("next_logits takes one argument, the ids so far")
     ids = as_numbers("the argument of next_logits", given[0])
     if ids.ndim != 1 or not len(ids) or ids.dtype.kind not in "iu":
+        if ids.shape == (0,):
+            text = "next_logits was given no ids: the start id comes first"
+            raise NotRight(text, cause="start id left out", where="the ids")
         raise NotRight(f"next_logits was given {ids.dtype} of shape {ids.shape}, expected integers (T,)")
     return ids
 

@@ -1,8 +1,23 @@
 """Multi-head self-attention."""
 
+import numpy
+
 from ...layers import MultiHeadAttention
-from ..exercise import Pair
-from .materials import B, D, H, T, matrix, normal, own_mask, run
+from ..exercise import Mistake, Pair
+from .materials import DH, B, D, H, T, matrix, normal, own_mask, run
+from .plain import (
+    SOFTMAX_STEPS,
+    attend_gradients,
+    branches,
+    flattened,
+    forwards,
+    gradients_of,
+    heads,
+    interleaved,
+    product,
+    reshaped,
+    scales,
+)
 
 PARTS = ("query", "key", "value", "output")
 
@@ -22,6 +37,106 @@ def cases(rng):
     return {" without a mask": (*arguments, None), " with a look-ahead mask": (*arguments, own_mask())}
 
 
+def _y(change=None, **wrong):
+    """A forward mistake; change: the four matrices → others."""
+
+    def y(x, w_q, w_k, w_v, w_o, num_heads, mask):
+        matrices = (w_q, w_k, w_v, w_o)
+        return heads(x, change(*matrices) if change else matrices, num_heads, mask, **wrong)
+
+    return y
+
+
+HEADS = "the heads are {} wrongly: {}"
+FORWARD = (
+    *(Mistake(cause, text, _y(**wrong)) for cause, text, wrong in forwards(DH)),
+    Mistake("√d for √dh", "the scores are divided by √d: by √dh, dh = d / H", _y(scale=D**-0.5)),
+    Mistake(
+        "heads split wrongly",
+        HEADS.format("split", "a reshape moves no axes; reshape to (B, T, H, dh), then exchange axes 1 and 2"),
+        _y(split=reshaped),
+    ),
+    Mistake(
+        "heads split wrongly",
+        HEADS.format(
+            "split and merged", "a reshape moves no axes; reshape to (B, T, H, dh), then exchange axes 1 and 2"
+        ),
+        _y(split=reshaped, merge=flattened),
+    ),
+    Mistake(
+        "heads split wrongly",
+        HEADS.format("split", "head i has the columns i·dh ... (i+1)·dh - 1, not every H-th"),
+        _y(split=interleaved),
+    ),
+    Mistake(
+        "heads merged wrongly",
+        HEADS.format("merged", "exchange axes 1 and 2 before the reshape to (B, T, d)"),
+        _y(merge=flattened),
+    ),
+    Mistake("W_O forgotten", "the product with W_O is missing", _y(lambda q, k, v, o: (q, k, v, numpy.eye(len(o))))),
+    Mistake("W_O transposed", "W_O is transposed", _y(lambda q, k, v, o: (q, k, v, o.T))),
+    Mistake("matrices transposed", "W_Q, W_K and W_V are transposed", _y(lambda q, k, v, o: (q.T, k.T, v.T, o))),
+    Mistake("queries and keys exchanged", "queries and keys are exchanged", _y(lambda q, k, v, o: (k, q, v, o))),
+    Mistake("keys and values exchanged", "keys and values are exchanged", _y(lambda q, k, v, o: (q, v, k, o))),
+    Mistake("W_Q for W_K", "the keys come from W_Q: from W_K", _y(lambda q, k, v, o: (q, q, v, o))),
+    Mistake("W_K for W_V", "the values come from W_K: from W_V", _y(lambda q, k, v, o: (q, k, k, o))),
+    Mistake("W_K for W_Q", "the queries come from W_K: from W_Q", _y(lambda q, k, v, o: (k, k, v, o))),
+)
+
+
+def back(change=lambda found: found, **wrong):
+    """A backward mistake: in the heads (see branches), or a change of the gradients."""
+
+    def gradients(dy, x, w_q, w_k, w_v, w_o, num_heads, mask):
+        matrices = (w_q, w_k, w_v, w_o)
+        return change(gradients_of(x, matrices, *branches(dy, x, matrices, num_heads, mask, **wrong)))
+
+    return gradients
+
+
+def _ways(keep):
+    """dx with some of its three branches alone; keep: the branches → those that are added."""
+
+    def gradients(dy, x, w_q, w_k, w_v, w_o, num_heads, mask):
+        dq, dk, dv = branches(dy, x, (w_q, w_k, w_v, w_o), num_heads, mask)
+        return {"x": keep(dq @ w_q.T, dk @ w_k.T, dv @ w_v.T)}
+
+    return gradients
+
+
+def _transposed_w_o(dy, x, w_q, w_k, w_v, w_o, num_heads, mask):
+    return back(w_o=w_o)(dy, x, w_q, w_k, w_v, w_o, num_heads, mask)
+
+
+def in_the_heads(back):
+    """The mistakes of attention, made inside the heads."""
+    for cause, text, ds in SOFTMAX_STEPS:
+        yield Mistake(cause, text, back(back=lambda *a, ds=ds: attend_gradients(*a, ds=ds)), "the step from dW to dS")
+    for cause, text, pair in scales(DH, ((("√d for √dh"), "dq and dk are divided by √d: by √dh", (D**-0.5,) * 2),)):
+        yield Mistake(cause, text, back(back=lambda *a, pair=pair: attend_gradients(*a, scale=pair)), "dq and dk")
+
+
+WAYS = "x is used three times, for queries, keys and values, and what comes back from each adds up; {} missing"
+BACKWARD = (
+    *in_the_heads(back),
+    Mistake("value branch forgotten", WAYS.format("dV W_Vᵀ is"), _ways(lambda q, k, v: q + k), "dx"),
+    Mistake("key branch forgotten", WAYS.format("dK W_Kᵀ is"), _ways(lambda q, k, v: q + v), "dx"),
+    Mistake("query branch forgotten", WAYS.format("dQ W_Qᵀ is"), _ways(lambda q, k, v: k + v), "dx"),
+    Mistake("two branches forgotten", WAYS.format("keys and values are"), _ways(lambda q, k, v: q), "dx"),
+    Mistake("two branches forgotten", WAYS.format("queries and keys are"), _ways(lambda q, k, v: v), "dx"),
+    Mistake("two branches forgotten", WAYS.format("queries and values are"), _ways(lambda q, k, v: k), "dx"),
+    Mistake(
+        "W_O transposed", "W_O is not transposed: what goes back into the heads is dy W_Oᵀ", _transposed_w_o, "dy W_Oᵀ"
+    ),
+    Mistake(
+        "W_O gets dy's product with x",
+        "dw_o takes x: the merged heads stood before W_O",
+        lambda dy, x, *rest: {"w_o": product(x, dy)},
+        "dw_o",
+    ),
+)
+
+
 EXERCISE = Pair(
     "multi_head_attention",
     "x w_q w_k w_v w_o num_heads mask",
@@ -31,4 +146,6 @@ EXERCISE = Pair(
     right=_run,
     gradients=gradients,
     cases=cases,
+    forward_mistakes=FORWARD,
+    backward_mistakes=BACKWARD,
 )
