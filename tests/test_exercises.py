@@ -75,9 +75,7 @@ def test_a_new_folder_is_not_started(tmp_path, capsys):
 
 def test_nothing_is_overwritten(tmp_path, capsys):
     (tmp_path / "gelu.py").write_text("mine")
-    with pytest.raises(SystemExit) as stop:
-        main(["--new", str(tmp_path)])
-    assert stop.value.code == 2
+    assert main(["--new", str(tmp_path)]) == 2
     assert "has gelu.py already, and nothing is overwritten" in capsys.readouterr().err
     assert contents(tmp_path) == {tmp_path / "gelu.py": b"mine"}
 
@@ -115,9 +113,7 @@ def test_the_command_runs_anywhere_as_a_module(folder):
     ],
 )
 def test_a_wrong_command_is_one_sentence(arguments, sentence, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    assert stop.value.code == 2
+    assert main(arguments) == 2
     assert capsys.readouterr().err.startswith(sentence)
 
 
@@ -191,13 +187,13 @@ def test_what_is_wrong_is_named_in_one_sentence(marker, text, sentence, tmp_path
     ("name", "old", "new", "sentence"),
     [
         ("adamw", "return parameter, m, v", "return parameter", "adamw_step returned ndarray, expected a tuple"),
-        ("adamw", "m = beta1 * m + (1 - beta1) * grad", "m *= 0.9", "adamw_step changes m, which it was given"),
+        ("adamw", "m = beta1 * m + (1 - beta1) * grad", "m += grad", "adamw_step changes m, which it was given"),
         ("greedy_decoding", "return ids", "return tuple(ids)", "greedy_decode returned tuple, expected a list of ints"),
         ("greedy_decoding", "np.array(ids)", "ids[-1]", "next_logits was given int64 of shape (), expected integers"),
         ("greedy_decoding", "range(max_new_tokens)", "range(max_new_tokens + 1)", "the ids are [1, "),
         ("encoder_block", "return dx, dp", "return dx, {}", "dp lacks w_q, w_k, w_v, w_o, w1"),
         ("encoder_block", "return dx, dp", "return dx, None", "dp is None, expected a dictionary"),
-        ("cross_attention", "return dx, dmemory,", "return dmemory, dx,", "dx: "),
+        ("cross_attention", "return dx, dmemory,", "return dmemory, dx,", "dx: this is dmemory: mind the order"),
         ("dropout", "x.shape) >= p", "x.shape[-1]) >= p", "whole rows or columns of y are 0: each element is drawn"),
         ("attention", "np.tril(", "np.triu(", "look_ahead_mask"),
     ],
@@ -432,7 +428,7 @@ def test_points_and_words_are_said_once(tmp_path):
     assert sum(sum(exercise.points) for exercise in EXERCISES.values()) == 100
     main(["--new", str(tmp_path / "new")])
     readme = (tmp_path / "new" / "README.md").read_text()
-    assert [row for row in re.findall(r"^\| `(\w+)\.py`", readme, re.M)] == NAMES
+    assert re.findall(r"^\| `(\w+)\.py`", readme, re.M) == NAMES
     assert readme.count("dout") == readme.count("cache") == 1
     plan = (tmp_path / "new" / "PLAN.md").read_text()
     assert sorted(re.findall(r"`(\w+)\.py`", plan)) == sorted(NAMES)
@@ -440,7 +436,6 @@ def test_points_and_words_are_said_once(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="makes a wheel")
 def test_the_wheel_has_templates_and_no_solutions(tmp_path):
-    pytest.importorskip("wheel")
     shutil.copytree(ROOT / "minixfmr", tmp_path / "minixfmr", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
@@ -451,4 +446,4 @@ def test_the_wheel_has_templates_and_no_solutions(tmp_path):
     assert {f"minixfmr/exercises/templates/{name}.py" for name in NAMES} <= set(files)
     assert "minixfmr/exercises/templates/README.md" in files
     assert "minixfmr/exercises/child/server.py" in files
-    assert not [file for file in files if "homework" in file]
+    assert not [file for file in files if file.startswith("tests") or "solution" in file]

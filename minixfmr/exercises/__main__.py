@@ -56,7 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
             return train(_folder(options.folder), options.timeout)
         return _one(_folder(options.folder), chosen, options)
     except (FolderError, CatalogueError) as error:
-        parser.exit(2, f"{error}\n")
+        print(error, file=sys.stderr)
+        return 2
 
 
 def _new(folder, chosen):

@@ -68,7 +68,8 @@ class Pair(Exercise):
         backward_mistakes: tuple[Mistake, ...] = (),
     ) -> None:
         checks = (Check("forward", points[0], self.forward), Check("backward", points[1], self.backward))
-        super().__init__(title, (f"{name}_forward", f"{name}_backward"), checks, tutorial)
+        self.pair = f"{name}_forward", f"{name}_backward"
+        super().__init__(title, self.pair, checks, tutorial)
         self.names, self.right, self.cases = names.split(), right, cases
         self.gradients = gradients or self._differences
         self.extra = extra or (lambda rng: {})
@@ -81,12 +82,11 @@ class Pair(Exercise):
 
     def backward(self, session: Session, explain: Explainer | None = None) -> None:
         """Raise NotRight, with the reason, unless every gradient is right in every case, for a dy drawn after it."""
-        forward, backward = self.functions
+        forward, backward = self.pair
         for remark, arguments in self.cases(session.rng).items():
             y = session.forward(forward, arguments, self.names)
             self.compare_y(y, arguments, remark)
-            dy = numpy.asarray(session.rng.standard_normal(numpy.shape(y)))
-            dy = dy if dy.ndim else float(dy)
+            dy: Any = session.rng.standard_normal(numpy.shape(y))
             right = self.right_gradients(dy, arguments, y)
             got = gradients_of(backward, session.backward(backward, dy), right)
             try:
@@ -118,7 +118,7 @@ class Pair(Exercise):
 
     def searched(self, error: NotRight, arguments: tuple, explain: Explainer | None) -> NotRight | None:
         """The error with what the gradient checker says of it, where it says something."""
-        reasons, report = explain(*self.functions, arguments) if explain else ([], "")
+        reasons, report = explain(*self.pair, arguments) if explain else ([], "")
         if not reasons:
             return None
         cause, sentence = reasons[0]

@@ -1,5 +1,6 @@
 """Mark a folder: each exercise in a process of its own, judged here."""
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -53,10 +54,9 @@ class Marker:
     """
 
     def __init__(self, limits: Limits, explain: bool = True, fork: bool | None = None) -> None:
-        options = {} if fork is None else {"fork": fork}
         self.limits = limits
-        self.workshop = Workshop(limits, **options)
-        self.explainers = Workshop(limits, modules=("minixfmr.gradcheck",), **options) if explain else None
+        self.workshop = Workshop(limits, fork=fork)
+        self.explainers = Workshop(limits, ("minixfmr.gradcheck",), fork) if explain else None
 
     def __enter__(self) -> "Marker":
         return self
@@ -109,20 +109,17 @@ class Marker:
 
     def _checks(self, exercise, session, result):
         session.load()
-
-        def explain(forward, backward, arguments):
-            return self._explained(exercise.name, session.folder, forward, backward, arguments)
-
+        explain = functools.partial(self._explained, self.explainers, session) if self.explainers else None
         for check, part in zip(exercise.checks, result.parts, strict=True):
-            check.run(session, explain if self.explainers else None)
+            check.run(session, explain)
             part.state, part.points = "right", check.points
         result.state = "right"
 
-    def _explained(self, name, folder, forward, backward, arguments):
+    def _explained(self, explainers, session, forward, backward, arguments):
         """What the gradient checker says, in a new child. What it says is text alone, and earns nothing."""
         order = {"do": "explain", "forward": forward, "backward": backward, "seconds": 5.0}
         try:
-            with self.explainers.child(name, folder) as child:
+            with explainers.child(session.name, session.folder) as child:
                 child.ask({"do": "load"})
                 reply = child.ask(order | sendable(arguments))
         except ChildEnded:

@@ -27,15 +27,15 @@ def plan(exercises: dict[str, Exercise]) -> str:
     lines = [
         "# Two weeks, from softmax to a Transformer",
         "",
-        f"Ten days, {len(exercises)} exercises, {total} points. Tutorials are those of minixfmr. Each day's exercises build on "
-        "nothing that comes later.",
+        f"Ten days, {len(exercises)} exercises, {total} points. Tutorials are those of minixfmr. Each day's exercises",
+        "build on nothing that comes later.",
         "",
         "| Day | Read | Tutorial | Exercises | Points |",
         "|---|---|---|---|---|",
     ]
     for day, (read, tutorial, names) in enumerate(DAYS, 1):
-        names = [name for name in names if name in exercises]
-        lines.append(_row(f"{(day - 1) // 5 + 1}.{(day - 1) % 5 + 1}", read, tutorial, names, exercises))
+        chosen = [name for name in names if name in exercises]
+        lines.append(_row(f"{(day - 1) // 5 + 1}.{(day - 1) % 5 + 1}", read, tutorial, chosen, exercises))
     own = [name for name in exercises if name not in {n for _, _, names in DAYS for n in names}]
     if own:
         lines.append(_row("extra", "", "", own, exercises))

@@ -87,13 +87,15 @@ class Child:
 class Workshop:
     """Starts children. Use as a context: whatever is still running ends with it.
 
-    modules: to be loaded before a child is forked. fork: False for a process of its own for each.
+    modules: to be loaded before a child is forked
+    fork: False for a process of its own for each; None: where the system cannot fork
     """
 
-    def __init__(self, limits: Limits, modules: tuple[str, ...] = (), fork: bool = hasattr(os, "fork")) -> None:
-        self.limits, self.modules, self.forks = limits, modules, fork
+    def __init__(self, limits: Limits, modules: tuple[str, ...] = (), fork: bool | None = None) -> None:
+        self.limits, self.modules = limits, modules
+        self.forks = hasattr(os, "fork") if fork is None else fork
         self.server: subprocess.Popen | None = None
-        self.control: socket.socket | None = None
+        self.control: Any = None  # a socket
         self.missing: dict[str, None] = {}  # what this system does not limit, each once
 
     def __enter__(self) -> "Workshop":
@@ -108,7 +110,7 @@ class Workshop:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
             channel, end = self._fork() if self.forks else self._spawn(scratch)
             child = Child(channel, self.limits.seconds, end)
-            job = {"name": name, "folder": str(folder), "scratch": scratch}
+            job: dict[str, Any] = {"name": name, "folder": str(folder), "scratch": scratch}
             job |= {"memory": self.limits.memory, "seconds": self.limits.seconds, "readable": self._readable()}
             try:
                 self.missing |= dict.fromkeys(child.ask(job)["missing"])

@@ -52,7 +52,7 @@ def reason_of_result(mistakes: tuple[Mistake, ...], y: Any, right: numpy.ndarray
         if wrong is not None and _is(y, wrong) and not _is(right, wrong):
             return Reason(mistake.cause, mistake.text, ("y",), mistake.place)
     found = _scaled(y, right, {})
-    return found and Reason(*found, ("y",))
+    return Reason(found[0], found[1], ("y",)) if found else None
 
 
 def reason_of_gradients(
@@ -72,7 +72,10 @@ def reason_of_gradients(
     for mistake in mistakes:
         given = _tried(mistake.wrong, dy, *arguments)
         of = flat(given) if isinstance(given, dict) else {}
-        names = [n for n in wrong if n in of and _is(got[n], of[n]) and not _is(right[n], of[n])]
+        spoiled = [n for n in of if n in right and not _is(right[n], of[n])]
+        if any(n not in wrong for n in spoiled):  # it would have spoiled what is right
+            continue
+        names = [n for n in spoiled if _is(got[n], of[n])]
         if len(names) > (len(best.names) if best else 0):
             best = Reason(mistake.cause, mistake.text, tuple(f"d{n}" for n in names), mistake.place)
     if best:
@@ -120,10 +123,8 @@ def _scaled(mine, right, sizes):
         return "wrong sign", "it has the wrong sign"
     for size, axis in sizes.items():
         if abs(c * size - 1) < 1e-9:
-            return (
-                "mean instead of sum",
-                f"it is divided by {size}, {axis}: these gradients add up, they are not averaged",
-            )
+            text = f"it is the right one divided by {size} ({size} is {axis}): gradients add up, nothing is averaged"
+            return "mean instead of sum", text
     for size, axis in sizes.items():
         for power, text in ((0.5, f"√{size}"), (-0.5, f"1/√{size}"), (1, f"{size}")):
             if abs(c / size**power - 1) < 1e-9:

@@ -177,16 +177,11 @@ class Session:
         return f"the process ended itself with status {status} before it was checked"
 
 
-def sendable(arguments):
-    """Generators become seeds, and functions stay here."""
-    generators = [(i, a.seed) for i, a in enumerate(arguments) if isinstance(a, Seed)]
+def sendable(arguments: tuple) -> dict[str, Any]:
+    """What of the arguments is sent: generators as their seeds, and no functions."""
+    seeds = {str(i): a.seed for i, a in enumerate(arguments) if isinstance(a, Seed)}
     sent = tuple(None if isinstance(a, Seed) or callable(a) else a for a in arguments)
-    return {"arguments": sent, "generators": dict_of(generators)}
-
-
-def dict_of(pairs: list) -> dict[str, Any]:
-    """{"2": seed}: JSON has names of text alone."""
-    return {str(i): value for i, value in pairs}
+    return {"arguments": sent, "generators": seeds}
 
 
 class Seed:
@@ -194,9 +189,6 @@ class Seed:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-
-    def generator(self) -> numpy.random.Generator:
-        return numpy.random.default_rng(self.seed)
 
 
 def what(value: Any) -> str:

@@ -26,6 +26,8 @@ def _step(
     grad=lambda g, p, wd: g,
     fixed=None,
     complement=lambda b: 1 - b,
+    swap_m=False,
+    swap_v=False,
 ):
     """A step in which something is another; part: which of (parameter, m, v) is given."""
 
@@ -34,7 +36,7 @@ def _step(
         lr, (b1, b2), eps, wd = options["lr"], options["betas"], options["eps"], options["weight_decay"]
         g = grad(g, p, wd)
         m, v = b1 * m + complement(b1) * g, b2 * v + complement(b2) * square(g)
-        new = decay(p, lr, wd) - lr * m_hat(m, b1, t) / root(v_hat(v, b2, t), eps)
+        new = decay(p, lr, wd) - lr * m_hat(m, b2 if swap_m else b1, t) / root(v_hat(v, b1 if swap_v else b2, t), eps)
         return {"parameter": new, "m": m, "v": v}[part]
 
     return wrong
@@ -58,6 +60,8 @@ MISTAKES: tuple[tuple[str, str, dict[str, Any]], ...] = (
         )
         for sign, k in (("+", 1), ("-", -1))
     ),
+    ("β₁ in v̂", "v̂ is v / (1 - β₂ᵗ): β₁ stands there", {"swap_v": True}),
+    ("β₂ in m̂", "m̂ is m / (1 - β₁ᵗ): β₂ stands there", {"swap_m": True}),
     ("eps inside the root", "eps stands inside the root: √v̂ + eps", {"root": lambda v, eps: numpy.sqrt(v + eps)}),
     ("eps forgotten", "eps is missing: √v̂ + eps", {"root": lambda v, eps: numpy.sqrt(v)}),
     ("root forgotten", "the root is missing: √v̂ + eps", {"root": lambda v, eps: v + eps}),

@@ -10,7 +10,6 @@ from ..reasons import reason_of_result
 from .materials import DH, B, H, S, T, memory_mask, normal
 from .plain import SOFTMAX_STEPS, attend, attend_gradients, forwards, scales
 
-
 MASKS = (
     Mistake(
         "look-ahead mask upside down",

@@ -10,14 +10,14 @@ from .multi_head_attention import PARTS, in_the_heads
 from .plain import branches, flattened, forwards, gradients_of, heads, interleaved, product, reshaped
 
 
-def _run(x, memory, w_q, w_k, w_v, w_o, num_heads, memory_mask, dy=None):
+def _run(dy, x, memory, w_q, w_k, w_v, w_o, num_heads, memory_mask):
     weights = {f"{part}.weight": w for part, w in zip(PARTS, (w_q, w_k, w_v, w_o), strict=True)}
     mask = None if memory_mask is None else padding_mask(memory_mask)
     return run(MultiHeadAttention(x.shape[-1], num_heads, dtype="float64"), weights, (x, memory, mask), dy)
 
 
 def gradients(dy, *arguments):
-    (dx, dmemory), weights = _run(*arguments, dy=dy)
+    (dx, dmemory), weights = _run(dy, *arguments)
     weights = dict(zip(("w_q", "w_k", "w_v", "w_o"), weights.values(), strict=True))
     return {"x": dx, "memory": dmemory} | weights
 
@@ -83,7 +83,7 @@ def back(change=lambda found: found, **wrong):
     def gradients(dy, x, memory, w_q, w_k, w_v, w_o, num_heads, memory_mask):
         mask = None if memory_mask is None else padding_mask(memory_mask)
         matrices = (w_q, w_k, w_v, w_o)
-        return change(gradients_of(x, matrices, *branches(dy, x, matrices, num_heads, mask, memory, **wrong), memory))
+        return change(gradients_of(x, matrices, branches(dy, x, matrices, num_heads, mask, memory, **wrong), memory))
 
     return gradients
 
@@ -99,6 +99,18 @@ def _ways(keep):
     return gradients
 
 
+def _through(change):
+    """dmemory through other matrices than W_K and W_V."""
+
+    def gradients(dy, x, memory, w_q, w_k, w_v, w_o, num_heads, memory_mask):
+        mask = None if memory_mask is None else padding_mask(memory_mask)
+        _, dk, dv = branches(dy, x, (w_q, w_k, w_v, w_o), num_heads, mask, memory)
+        of_k, of_v = change(w_k, w_v)
+        return {"memory": dk @ of_k.T + dv @ of_v.T}
+
+    return gradients
+
+
 def _transposed_w_o(dy, x, memory, w_q, w_k, w_v, w_o, num_heads, memory_mask):
     return back(w_o=w_o)(dy, x, memory, w_q, w_k, w_v, w_o, num_heads, memory_mask)
 
@@ -108,6 +120,11 @@ BACKWARD = (
     *in_the_heads(back),
     Mistake("value branch forgotten", WAYS.format("dV W_Vᵀ, of the values,"), _ways(lambda k, v: k), "dmemory"),
     Mistake("key branch forgotten", WAYS.format("dK W_Kᵀ, of the keys,"), _ways(lambda k, v: v), "dmemory"),
+    Mistake("W_K for W_V", "dV goes back through W_K: through W_V", _through(lambda k, v: (k, k)), "dmemory"),
+    Mistake("W_V for W_K", "dK goes back through W_V: through W_K", _through(lambda k, v: (v, v)), "dmemory"),
+    Mistake(
+        "W_K and W_V exchanged", "dK goes back through W_V, dV through W_K", _through(lambda k, v: (v, k)), "dmemory"
+    ),
     Mistake(
         "W_O transposed", "W_O is not transposed: what goes back into the heads is dy W_Oᵀ", _transposed_w_o, "dy W_Oᵀ"
     ),
@@ -126,7 +143,7 @@ EXERCISE = Pair(
     title="the decoder looks at the encoder's output",
     points=(3, 5),
     tutorial=5,
-    right=_run,
+    right=lambda *arguments: _run(None, *arguments),
     gradients=gradients,
     cases=cases,
     forward_mistakes=FORWARD,

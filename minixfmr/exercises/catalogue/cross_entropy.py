@@ -26,6 +26,7 @@ def _labels(rng):
 def cases(rng):
     labels, ignored = _labels(rng)
     logits = normal(rng, B, T, V)
+    logits[0, 0, (labels[0, 0] + 1) % V] = logits[0, 0, labels[0, 0]]  # a tie with the label
     return {
         "": (logits, labels, -100, 0.0),
         " with ignored labels": (logits, ignored, -100, 0.0),
@@ -105,6 +106,12 @@ def _first_token(dy, logits, labels, ignore_index, epsilon):
 def _unsmoothed(dy, logits, labels, ignore_index, epsilon):
     keep = (labels != ignore_index)[..., None]
     p, target = numpy.exp(_log_p(logits)), _target(logits, labels, 0.0)
+    return {"logits": dy * (p - target) * keep / keep.sum()}
+
+
+def _spread_over_others(dy, logits, labels, ignore_index, epsilon):
+    keep = (labels != ignore_index)[..., None]
+    p, target = numpy.exp(_log_p(logits)), _target(logits, labels, epsilon, epsilon / (V - 1), 1 - epsilon)
     return {"logits": dy * (p - target) * keep / keep.sum()}
 
 
@@ -217,11 +224,7 @@ BACKWARD = (
     ),
     Mistake("label smoothing", f"{SMOOTH}; the target has no smoothing", _unsmoothed, "the target"),
     Mistake("label smoothing", f"{SMOOTH}; the other tokens get nothing", _label_alone, "the target"),
-    Mistake(
-        "target forgotten",
-        "the target is missing: dlogits = (p - target) / count",
-        _of_logits(lambda dy, p, target, keep: dy * p * keep / keep.sum()),
-    ),
+    Mistake("label smoothing", f"{SMOOTH}; here ε is spread over V - 1", _spread_over_others, "the target"),
     Mistake(
         "softmax differentiated twice",
         "p (1 - p) is one factor too many: p - target is the derivative of the logits already",

@@ -66,6 +66,9 @@ class _Dropout(Pair):
             Mistake("not rescaled", "the division by 1 - p is missing", lambda dy, x, p, rng: {"x": dy * kept}),
             Mistake("divided by p", "it is divided by p: by 1 - p", lambda dy, x, p, rng: {"x": dy * kept / p}),
             Mistake(
+                "multiplied", "it is multiplied by 1 - p: divided", lambda dy, x, p, rng: {"x": dy * kept * (1 - p)}
+            ),
+            Mistake(
                 "rescaled twice", "it is divided by 1 - p twice", lambda dy, x, p, rng: {"x": dy * kept / (1 - p) ** 2}
             ),
             Mistake(

@@ -46,7 +46,9 @@ EXERCISE = Pair(
         Mistake("ids shifted", "the ids are shifted by one: id 0 is row 0", lambda ids, table: table[ids - 1]),
         Mistake("ids shifted", "the ids are shifted by one: id 0 is row 0", lambda ids, table: table[ids + 1]),
         Mistake(
-            "factor √d", "the factor √d is none of the table's", lambda ids, table: table[ids] * table.shape[1] ** 0.5
+            "factor √d",
+            "the vectors are multiplied by √d, which this exercise does not ask for",
+            lambda ids, table: table[ids] * table.shape[1] ** 0.5,
         ),
         Mistake("transposed", "its axes are exchanged: (B, T, d)", lambda ids, table: table[ids.T]),
     ),

@@ -8,13 +8,13 @@ from .materials import B, D, F, T, matrix, normal, run
 from .plain import product
 
 
-def _run(x, w1, b1, w2, b2, dy=None):
+def _run(dy, x, w1, b1, w2, b2):
     parameters = {"hidden.weight": w1, "hidden.bias": b1, "output.weight": w2, "output.bias": b2}
     return run(FeedForward(*w1.shape, dtype="float64"), parameters, (x,), dy)
 
 
 def gradients(dy, *arguments):
-    dx, parameters = _run(*arguments, dy=dy)
+    dx, parameters = _run(dy, *arguments)
     return {"x": dx} | dict(zip(("w1", "b1", "w2", "b2"), parameters.values(), strict=True))
 
 
@@ -94,7 +94,7 @@ EXERCISE = Pair(
     title="each vector through a wide hidden layer",
     points=(2, 4),
     tutorial=3,
-    right=_run,
+    right=lambda *arguments: _run(None, *arguments),
     gradients=gradients,
     forward_mistakes=FORWARD,
     backward_mistakes=BACKWARD,

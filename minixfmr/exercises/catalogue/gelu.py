@@ -41,6 +41,7 @@ FORWARD = (
         _tanh_of(lambda x: C * C * (x + A * x**3)),
     ),
     Mistake("square for cube", "u has x³, not x²", _tanh_of(lambda x: C * (x + A * x**2))),
+    Mistake("√2/π", "the root goes over 2/π, not over 2 alone", _tanh_of(lambda x: 2**0.5 / numpy.pi * (x + A * x**3))),
     Mistake("cube forgotten", "the term with x³ is missing in u", _tanh_of(lambda x: C * x)),
     Mistake("factor x forgotten", "the factor x is missing: y = ½ x (1 + tanh u)", lambda x: (1 + _parts(x)[0]) / 2),
     Mistake("½ forgotten", "the factor ½ is missing", lambda x: x * (1 + _parts(x)[0])),

@@ -44,7 +44,7 @@ def check(session, explain=None):
 
 def _reason(ids, right, arguments):
     """(cause, what to say of it) of ids that are not right."""
-    start, eos, limit = arguments
+    start, eos, _ = arguments
     if ids == right[1:]:
         return "start id left out", ": the start id is missing"
     if ids == right[:-1] and right[-1] == eos:

@@ -1,5 +1,4 @@
 """Layer normalization."""
-
 import numpy
 
 from ...layers import layer_norm, layer_norm_backward
@@ -13,6 +12,10 @@ def gradients(dy, *arguments):
 
 def _mean(a):
     return a.mean(-1, keepdims=True)
+
+
+def _sum(a):
+    return a.sum(-1, keepdims=True)
 
 
 def _with(mean=_mean, spread=None, last=lambda n, w, b: n * w + b):
@@ -35,6 +38,10 @@ def _eps(value):
     return _with(spread=lambda x, c, eps: numpy.sqrt(_mean(c**2) + value))
 
 
+def _outside(n, weight, bias):
+    return (n + bias) * weight
+
+
 WHOLE = "over the whole array: each vector, the last axis, has its own"
 FORWARD = (
     Mistake(
@@ -48,9 +55,6 @@ FORWARD = (
         "the root is missing: divide by √(σ² + eps)",
         _with(spread=lambda x, c, eps: x.var(-1, keepdims=True) + eps),
     ),
-    Mistake(
-        "eps squared", "eps is squared: √(σ² + eps)", _with(spread=lambda x, c, eps: numpy.sqrt(_mean(c**2) + eps**2))
-    ),
     *(
         Mistake("another eps", f"eps is taken as {value:g}, not as the argument says", _eps(value))
         for value in (1e-5, 1e-6, 1e-8, 1e-12, 1e-3)
@@ -61,13 +65,9 @@ FORWARD = (
         _variance(lambda x, c: x.var(-1, ddof=1, keepdims=True)),
     ),
     Mistake(
-        "sum instead of mean",
-        "the variance is a sum: it is the mean of (x - μ)²",
-        _variance(lambda x, c: (c**2).sum(-1, keepdims=True)),
+        "sum instead of mean", "the variance is a sum: it is the mean of (x - μ)²", _variance(lambda x, c: _sum(c**2))
     ),
-    Mistake(
-        "variance not about the mean", "σ² is the mean of (x - μ)², not of x²", _variance(lambda x, c: _mean(x**2))
-    ),
+    Mistake("variance about 0", "σ² is the mean of (x - μ)², not of x²", _variance(lambda x, c: _mean(x**2))),
     Mistake("variance over the whole array", f"the variance goes {WHOLE}", _variance(lambda x, c: x.var())),
     Mistake("variance over the whole array", f"the variance goes {WHOLE}", _variance(lambda x, c: (c**2).mean())),
     Mistake("mean over the whole array", f"the mean goes {WHOLE}", _with(mean=lambda x: x.mean())),
@@ -81,7 +81,6 @@ FORWARD = (
         for axis in (0, 1)
         for what, wrong in (
             ("the mean", _with(mean=lambda x, axis=axis: x.mean(axis, keepdims=True))),
-            ("the variance", _variance(lambda x, c, axis=axis: (c**2).mean(axis, keepdims=True))),
             ("the variance", _variance(lambda x, c, axis=axis: x.var(axis, keepdims=True))),
             (
                 "mean and variance",
@@ -95,13 +94,8 @@ FORWARD = (
     Mistake("weight forgotten", "the factor weight is missing", _with(last=lambda n, w, b: n + b)),
     Mistake("bias forgotten", "the bias is missing", _with(last=lambda n, w, b: n * w)),
     Mistake("weight and bias forgotten", "weight and bias are missing", _with(last=lambda n, w, b: n)),
-    Mistake(
-        "weight on the bias",
-        "the weight multiplies the bias too: n · weight + bias",
-        _with(last=lambda n, w, b: (n + b) * w),
-    ),
+    Mistake("weight on the bias", "the weight multiplies the bias too: n · weight + bias", _with(last=_outside)),
     Mistake("bias multiplied", "the bias multiplies n too: n · weight + bias", _with(last=lambda n, w, b: n * (w + b))),
-    Mistake("weight and bias exchanged", "weight and bias are exchanged", _with(last=lambda n, w, b: n * b + w)),
     Mistake(
         "mean not subtracted",
         "the mean is not subtracted",
@@ -138,8 +132,14 @@ def _dweight(change):
     return wrong
 
 
-def _sum(a):
-    return a.sum(-1, keepdims=True)
+def _batch(a):
+    return a.mean((0, 1), keepdims=True)
+
+
+def _with_y(dy, x, weight, bias, eps):
+    std = numpy.sqrt(_mean((x - _mean(x)) ** 2) + eps)
+    y = (x - _mean(x)) / std * weight + bias
+    return {"x": _through(dy * weight, y) / std, "weight": (dy * y).reshape(-1, D).sum(0)}
 
 
 WAYS = "x affects y in three ways, directly, through μ and through σ²; "
@@ -218,6 +218,12 @@ BACKWARD = (
         )
         for axis in (0, 1)
     ),
+    Mistake(
+        "means over the wrong axis",
+        "the means go over batch and time: over the last axis",
+        _dx(lambda n, s, w, dy: _through(dy * w, n, _batch, _batch) / s),
+    ),
+    Mistake("y in place of n", "y stands where n, before weight and bias, belongs", _with_y, "what is saved"),
     Mistake(
         "n forgotten in dweight", "dweight lacks the normalised x: Σ (dy · n)", _dweight(lambda n, dy, c: dy), "dweight"
     ),

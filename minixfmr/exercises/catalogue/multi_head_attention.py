@@ -1,5 +1,7 @@
 """Multi-head self-attention."""
 
+import functools
+
 import numpy
 
 from ...layers import MultiHeadAttention
@@ -22,13 +24,13 @@ from .plain import (
 PARTS = ("query", "key", "value", "output")
 
 
-def _run(x, w_q, w_k, w_v, w_o, num_heads, mask, dy=None):
+def _run(dy, x, w_q, w_k, w_v, w_o, num_heads, mask):
     weights = {f"{part}.weight": w for part, w in zip(PARTS, (w_q, w_k, w_v, w_o), strict=True)}
     return run(MultiHeadAttention(x.shape[-1], num_heads, dtype="float64"), weights, (x, None, mask), dy)
 
 
 def gradients(dy, *arguments):
-    dx, weights = _run(*arguments, dy=dy)
+    dx, weights = _run(dy, *arguments)
     return {"x": dx} | dict(zip(("w_q", "w_k", "w_v", "w_o"), weights.values(), strict=True))
 
 
@@ -89,7 +91,7 @@ def back(change=lambda found: found, **wrong):
 
     def gradients(dy, x, w_q, w_k, w_v, w_o, num_heads, mask):
         matrices = (w_q, w_k, w_v, w_o)
-        return change(gradients_of(x, matrices, *branches(dy, x, matrices, num_heads, mask, **wrong)))
+        return change(gradients_of(x, matrices, branches(dy, x, matrices, num_heads, mask, **wrong)))
 
     return gradients
 
@@ -111,9 +113,15 @@ def _transposed_w_o(dy, x, w_q, w_k, w_v, w_o, num_heads, mask):
 def in_the_heads(back):
     """The mistakes of attention, made inside the heads."""
     for cause, text, ds in SOFTMAX_STEPS:
-        yield Mistake(cause, text, back(back=lambda *a, ds=ds: attend_gradients(*a, ds=ds)), "the step from dW to dS")
+        yield Mistake(cause, text, back(back=functools.partial(attend_gradients, ds=ds)), "the step from dW to dS")
     for cause, text, pair in scales(DH, ((("√d for √dh"), "dq and dk are divided by √d: by √dh", (D**-0.5,) * 2),)):
-        yield Mistake(cause, text, back(back=lambda *a, pair=pair: attend_gradients(*a, scale=pair)), "dq and dk")
+        yield Mistake(cause, text, back(back=functools.partial(attend_gradients, scale=pair)), "dq and dk")
+    for flat in ("q", "k", "v", "qk", "qkv"):
+        text = f"the heads of d{' and d'.join(flat)} are merged wrongly: exchange axes 1 and 2 before the reshape"
+        yield Mistake("heads merged wrongly", text, back(flat=flat), "where heads are merged")
+    for split in (reshaped, interleaved):
+        text = "dy is split into heads in another way than q, k and v"
+        yield Mistake("heads split wrongly", text, back(split=split), "where dy is split into heads")
 
 
 WAYS = "x is used three times, for queries, keys and values, and what comes back from each adds up; {} missing"
@@ -143,7 +151,7 @@ EXERCISE = Pair(
     title="several attentions side by side",
     points=(4, 6),
     tutorial=1,
-    right=_run,
+    right=lambda *arguments: _run(None, *arguments),
     gradients=gradients,
     cases=cases,
     forward_mistakes=FORWARD,

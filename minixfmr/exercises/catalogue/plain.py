@@ -8,8 +8,9 @@ from ...layers import attention, attention_backward, merge_heads, softmax, split
 def attend(q, k, v, mask, *, scale=None, over=-1, top=False, hide="scores"):
     """Attention in which the scale, the axis of the softmax or the mask may be another.
 
-    over: the axis of the softmax, None for the whole array; top: with the maximum of the last axis. hide: where the mask acts; "nowhere" for not at all,
-    "inverted", "inverted to -∞", "multiplied" (scores times mask), "added" (scores plus mask), "after" (weights times mask)
+    over: the axis of the softmax, None for the whole array; top: with the maximum of the last axis
+    hide: where the mask acts: "nowhere", "inverted", "inverted to -∞", "multiplied" (scores times mask), "added" (to
+    the scores), "after" (weights times mask)
     """
     scores = q @ k.swapaxes(-1, -2) * (q.shape[-1] ** -0.5 if scale is None else scale)
     if mask is not None:
@@ -52,21 +53,27 @@ def heads(x, matrices, num_heads, mask, memory=None, *, split=split_heads, merge
     return merge(attend(q, k, v, mask, **wrong)) @ w_o
 
 
-def branches(dy, x, matrices, num_heads, mask, memory=None, *, back=None, w_o=None):
-    """dQ, dK, dV of the merged heads (B, T, d); back: in place of attention's gradients; w_o: in place of W_O."""
+def branches(dy, x, matrices, num_heads, mask, memory=None, *, back=None, w_o=None, split=split_heads, flat=""):
+    """dQ, dK, dV of the merged heads (B, T, d).
+
+    back: in place of attention's gradients; w_o: of W_Oᵀ; split: of the way back into the heads; flat: which of "qkv"
+    are merged by a reshape alone
+    """
     w_q, w_k, w_v, right_o = matrices
     source = x if memory is None else memory
     q, k, v = (split_heads(a @ w, num_heads) for a, w in ((x, w_q), (source, w_k), (source, w_v)))
-    dheads = split_heads(dy @ (right_o.T if w_o is None else w_o), num_heads)
-    if back is None:
-        found = attention_backward(dheads, attention(q, k, v, mask)[1])[:3]
-    else:
-        found = back(dheads, q, k, v, mask)
-    return tuple(map(merge_heads, found))
+    dheads = split(dy @ (right_o.T if w_o is None else w_o), num_heads)
+    found = (back or _attention_backward)(dheads, q, k, v, mask)
+    return tuple(flattened(a) if name in flat else merge_heads(a) for name, a in zip("qkv", found, strict=True))
 
 
-def gradients_of(x, matrices, dq, dk, dv, memory=None):
-    """The gradients of inputs and matrices (all but W_O) for these branches."""
+def _attention_backward(dy, *arguments):
+    return attention_backward(dy, attention(*arguments)[1])[:3]
+
+
+def gradients_of(x, matrices, branches, memory=None):
+    """The gradients of inputs and matrices (all but W_O) for these branches, (dQ, dK, dV)."""
+    dq, dk, dv = branches
     w_q, w_k, w_v, _ = matrices
     source = x if memory is None else memory
     down = {"w_q": product(x, dq), "w_k": product(source, dk), "w_v": product(source, dv)}

@@ -149,7 +149,8 @@ def _unpacked(value, data, depth=0):
         return value
     if isinstance(value, list):
         return [_unpacked(item, data, depth + 1) for item in value]
-    (key, inner), *more = value.items() if isinstance(value, dict) else [("", None)]
+    items: list[tuple[str, Any]] = list(value.items()) if isinstance(value, dict) else []
+    (key, inner), *more = items or [("", None)]
     if key == "float" and not more:
         return float.fromhex(inner)
     if key == "array" and not more:

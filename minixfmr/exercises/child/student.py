@@ -56,7 +56,7 @@ class _Student:
         self.name, self.folder, self.channel = name, folder, channel
         self.module: Any = None
         self.saved: Any = None
-        self.watch: Watch | None = None
+        self.watch: Any = None
 
     def load(self):
         _guard_imports(self.folder)
@@ -107,7 +107,7 @@ class _Student:
         except GradcheckError as error:
             return {"reasons": [("", str(error))], "report": ""}
         reasons = [(e.cause, str(e)) for e in report.explanations]
-        reasons += [("", f"{p.name}: no, {p.remark}") for p in report.properties if not p.ok]
+        reasons += [(f"not so: {p.name}", f"{p.name}: no, {p.remark}") for p in report.properties if not p.ok]
         return {"reasons": reasons, "report": str(report)}
 
     def used(self):

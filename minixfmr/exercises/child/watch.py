@@ -5,6 +5,7 @@ something next to the forward's y, yet not y: the forward, moved a little.
 """
 
 import sys
+from typing import Any
 
 import numpy
 
@@ -16,7 +17,7 @@ class Watch:
 
     def __init__(self, forward, y):
         self.forward, self.code = forward, _code_of(forward)
-        self.y = numpy.asarray(y) if isinstance(y, numpy.ndarray | numpy.generic | float) else None
+        self.y: Any = numpy.asarray(y) if isinstance(y, numpy.ndarray | numpy.generic | float) else None
         self.same, self.moved, self.left, self.watched = 0, 0, LOOKED_AT, True
 
     def calls(self):
