@@ -8,7 +8,16 @@ from .models import Config, ConfigError, DecoderOnly, EncoderDecoder, EncoderOnl
 from .module import Module, Parameter
 from .pretrained import load_pretrained, save_pretrained
 from .trace import Trace, trace
-from .training import AdamW, CrossEntropy, Trainer, TrainingDiverged, TranslationData, clip_grad_norm, evaluate
+from .training import (
+    AdamW,
+    CrossEntropy,
+    ParallelGradients,
+    Trainer,
+    TrainingDiverged,
+    TranslationData,
+    clip_grad_norm,
+    evaluate,
+)
 
 __version__ = "0.1.0"
 
@@ -24,6 +33,7 @@ __all__ = [
     "EncoderOnly",
     "Module",
     "OutOfMemoryError",
+    "ParallelGradients",
     "Parameter",
     "Trace",
     "Trainer",

@@ -5,9 +5,12 @@ The contract of a module:
     y, saved = layer.forward(x, ...)        # pure: stores nothing on self
     dx       = layer.backward(dy, saved)    # adds into parameter.grad, returns the gradient of each array input
 
-`saved` holds what the backward needs and nothing else does. Since nothing lives on the module between the two
+`saved` holds what the backward needs; nothing else holds it. Since nothing lives on the module between the two
 calls, one layer can be used twice, be shared, or run in two threads. Several array inputs: backward returns a
 tuple in the order of forward's arguments. Integer inputs and masks have no gradient.
+
+Ownership: a module may save, or hand on as its output, any array that it was given or made. So nobody writes into an
+array that came from elsewhere, be it an argument or the output of another module: y = x + f, never f += x.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,7 +25,7 @@ class Parameter:
     def __init__(self, data: Any) -> None:
         check_array(data, "the data of this Parameter")
         self.data = data
-        self.grad = xp.zeros(data.shape, data.dtype)  # takes no memory before something is written there
+        self.grad = xp.zeros(data.shape, dtype=data.dtype)  # takes no memory before something is written there
 
     @property
     def shape(self):

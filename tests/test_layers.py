@@ -28,8 +28,10 @@ def test_linear(seed, B, T, n, m, bias):
 def test_output_logits(seed, B, T, d, V):
     rng = Draws(seed)
     x, table = rng.standard_normal((B, T, d)), rng.standard_normal((V, d))
-    assert_ok(gradcheck_function(layers.output_logits, layers.output_logits_backward, x, table))
+    bias = rng.standard_normal(V)
+    assert_ok(gradcheck_function(layers.output_logits, layers.output_logits_backward, x, table, bias))
     assert_ok(gradcheck(layers.OutputProjection(minixfmr.Parameter(table)), x))
+    assert_ok(gradcheck(layers.OutputProjection(minixfmr.Parameter(table), minixfmr.Parameter(bias)), x))
 
 
 @pytest.mark.parametrize("used", [[], [3], [0, 4, 5], range(8)])
@@ -37,9 +39,10 @@ def test_rows_without_a_gradient_may_be_left_out(rng, used):
     x, table, dz = rng.standard_normal((2, 4, 3)), rng.standard_normal((7, 3)), xp.zeros((8, 7))
     dz[list(used)] = rng.standard_normal((len(used), 7))
     _, saved = layers.output_logits(x, table)
-    dx, dtable = layers.output_logits_backward(dz.reshape(2, 4, 7), saved)
+    dx, dtable, dbias = layers.output_logits_backward(dz.reshape(2, 4, 7), saved)
     np.testing.assert_allclose(dx.reshape(8, 3), dz @ table)
     np.testing.assert_allclose(dtable, dz.T @ x.reshape(8, 3), atol=1e-12)
+    np.testing.assert_allclose(dbias, dz.sum(axis=0), atol=1e-12)
 
 
 @given(seeds, sizes, st.integers(1, 7), sizes, st.integers(1, 4))

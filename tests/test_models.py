@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import minixfmr
 from minixfmr import gradcheck
 from minixfmr.backend import random_generator
-from minixfmr.models import Decoder, Encoder, EncoderBlock, InputEmbedding, causal_mask, padding_mask
+from minixfmr.models import DecoderStack, EncoderBlock, InputEmbedding, Stack, causal_mask, padding_mask
 
 
 def run(model, batch, **changes):
@@ -67,8 +67,8 @@ def test_gradients_of_blocks_and_stacks(rng, norm_order):
     mask, memory_mask = causal_mask(3), padding_mask(np.array([[1, 1, 1, 1], [1, 1, 0, 0]]))
     for module, inputs, options in [
         (EncoderBlock(config), (x,), {"mask": mask}),
-        (Encoder(config), (x,), {"mask": mask}),
-        (Decoder(config), (x, memory), {"mask": mask, "memory_mask": memory_mask}),
+        (Stack(config, config.num_encoder_layers), (x,), {"mask": mask}),
+        (DecoderStack(config), (x, memory), {"mask": mask, "memory_mask": memory_mask}),
         (InputEmbedding(config, 13), (rng.integers(0, 13, (2, 3)),), {}),
     ]:
         report = gradcheck(module, *inputs, max_entries=10, **options)

@@ -108,7 +108,7 @@ def test_disentangled_attention(seed, shared, norm, terms, buckets):
         layer_norm_eps=1e-3,
     )
     rng = Draws(seed)
-    stack = minixfmr.models.Encoder(config, seed)
+    stack = minixfmr.models.Stack(config, config.num_encoder_layers, seed)
     mask = rng.random((2, 1, 1, 7)) < 0.8
     assert_ok(gradcheck(stack, rng.standard_normal((2, 7, 8)), mask=mask, max_entries=6, seed=seed))
 
@@ -340,8 +340,8 @@ def test_gradients_of_encoder_decoders(seed, name):
     assert_ok(gradcheck(model, ids, target_ids, attention_mask=mask, max_entries=3, seed=seed))
 
 
-def test_a_silent_token_gets_no_gradient_from_lookups(rng):
-    table = layers.Embedding(5, 3, silent=2, dtype="float64")
+def test_a_padding_token_gets_no_gradient_from_lookups(rng):
+    table = layers.Embedding(5, 3, padding_idx=2, dtype="float64")
     y, saved = table.forward(np.array([[2, 1, 2]]))
     table.backward(y, saved)
     assert not table.weight.grad[2].any()
@@ -377,7 +377,7 @@ def test_generate_steps(rng):
 
 
 def test_heads_that_do_not_fit_an_architecture():
-    with pytest.raises(minixfmr.ConfigError, match="'causal_lm' needs a look-ahead mask"):
+    with pytest.raises(minixfmr.ConfigError, match="EncoderOnly has no head 'causal_lm': choose one of masked_lm"):
         minixfmr.EncoderOnly(small_config(head="causal_lm"))
     with pytest.raises(minixfmr.ConfigError, match="DecoderOnly has no head 'masked_lm'"):
         minixfmr.DecoderOnly(small_config(head="masked_lm"))

@@ -1,12 +1,13 @@
 """The machine room: one file knows the array module, the others what each does fast. Read last ("read xp as numpy")."""
 
-from .blocks import row_blocks
+from .blocks import by_rows, row_blocks
 from .cores import cores, on_all_cores, one_blas_thread
 from .cuda import BackendError
 from .memory import column_major, fits_in_memory, is_shared, keep_freed_memory, shared_zeros
+from .products import heads_product, hidden, pairwise_dot, product
 from .random import random_generator, random_keep
 from .special import erf
-from .sums import add_at, batch_sum, column_max, column_sum, nonzero_rows, product, row_dot, row_mean, row_sum
+from .sums import add_at, batch_sum, nonzero_rows, row_dot, row_max, row_mean, row_sum
 from .switch import (
     Array,
     OutOfMemoryError,
@@ -30,13 +31,14 @@ __all__ = [
     "backend",
     "backend_name",
     "batch_sum",
+    "by_rows",
     "check_array",
     "column_major",
-    "column_max",
-    "column_sum",
     "cores",
     "erf",
     "fits_in_memory",
+    "heads_product",
+    "hidden",
     "is_shared",
     "keep_freed_memory",
     "nonzero_rows",
@@ -44,11 +46,13 @@ __all__ = [
     "on_all_cores",
     "on_gpu",
     "one_blas_thread",
+    "pairwise_dot",
     "product",
     "random_generator",
     "random_keep",
     "row_blocks",
     "row_dot",
+    "row_max",
     "row_mean",
     "row_sum",
     "shared_zeros",

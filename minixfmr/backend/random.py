@@ -1,12 +1,12 @@
 """Random numbers: drawn on the host, so that a seed gives the same weights and data order on every backend. Only
 dropout, which needs far more of them, is drawn where it is used."""
 
-import math
 from typing import Any
 
 import numpy
 
-from .switch import backend_name, to_device, xp
+from .products import lies_by_columns
+from .switch import backend_name, on_gpu, to_device, xp
 
 
 class _Generator(numpy.random.Generator):
@@ -28,10 +28,14 @@ def _on_gpu(rng):
     return kept
 
 
-def random_keep(rng, shape, p):
-    """A boolean array, False with probability p (rounded to 1/65536): 16 random bits per element suffice."""
+def random_keep(rng, x, p):
+    """(a boolean array of the shape and layout of x, False with probability p; that p, rounded to 1/65536, since 16
+    random bits per element suffice)"""
+    threshold = round(p * 65536)
     if backend_name() == "cupy":
-        return _on_gpu(rng).random(shape, dtype="float32") >= round(p * 65536) / 65536
-    size = math.prod(shape)
-    bits = rng.bit_generator.random_raw(-(-size // 4)).view(numpy.uint16)[:size]
-    return to_device((bits >= numpy.uint16(round(p * 65536))).reshape(shape))
+        return _on_gpu(rng).random(x.shape, dtype="float32") >= threshold / 65536, threshold / 65536
+    bits = rng.bit_generator.random_raw(-(-x.size // 4)).view(numpy.uint16)[: x.size]
+    keep = bits >= numpy.uint16(threshold)
+    if not on_gpu() and lies_by_columns(x):
+        keep = keep.reshape(x.swapaxes(-1, -2).shape).swapaxes(-1, -2)
+    return to_device(keep.reshape(x.shape)), threshold / 65536

@@ -1,4 +1,4 @@
-"""Sums, maxima and products in the order that each backend computes fastest.
+"""Sums and maxima in the order that each backend computes fastest.
 
 On a CPU sums are products with ones: BLAS adds up rows several times faster than NumPy's .sum(axis). On a GPU .sum is
 one kernel, where a product of stacked matrices with one vector takes five and more.
@@ -8,8 +8,7 @@ import functools
 
 import numpy
 
-from .blocks import row_blocks
-from .cores import on_all_cores
+from .products import lies_by_columns
 from .switch import on_gpu, to_device, to_numpy, xp
 
 
@@ -20,7 +19,11 @@ def _filled(shape, value, dtype):
 
 def row_sum(x):
     """Sum over the last axis, which stays with length 1:  (..., n) → (..., 1)."""
-    return x.sum(axis=-1, keepdims=True) if on_gpu() else x @ _filled((x.shape[-1], 1), 1, x.dtype)
+    if on_gpu():
+        return x.sum(axis=-1, keepdims=True)
+    if lies_by_columns(x):
+        return (_filled((1, x.shape[-1]), 1, x.dtype) @ x.swapaxes(-1, -2)).swapaxes(-1, -2)
+    return x @ _filled((x.shape[-1], 1), 1, x.dtype)
 
 
 def row_mean(x):
@@ -34,49 +37,22 @@ def batch_sum(x):
     return rows.sum(axis=0) if on_gpu() else _filled((len(rows),), 1, x.dtype) @ rows
 
 
-def column_sum(x):
-    """Sum over the last axis but one, which stays with length 1:  (..., m, n) → (..., 1, n)."""
-    return x.sum(axis=-2, keepdims=True) if on_gpu() else _filled((1, x.shape[-2]), 1, x.dtype) @ x
+def row_max(x):
+    """Largest over the last axis, which stays with length 1:  (..., n) → (..., 1).
 
-
-def column_max(x):
-    """Largest over the last axis but one, which stays with length 1:  (..., m, n) → (..., 1, n).
-
-    By halves, as NumPy's .max(axis) takes short columns one number at a time.
+    Of what pairwise_dot made, by halves: NumPy's .max takes short rows one number at a time.
     """
-    if on_gpu():
-        return x.max(axis=-2, keepdims=True)
-    while (m := x.shape[-2]) > 1:
-        half = (m + 1) // 2  # where m is odd, the one in the middle is on both sides
-        x = xp.maximum(x[..., :half, :], x[..., m - half :, :])
+    if on_gpu() or not lies_by_columns(x):
+        return x.max(axis=-1, keepdims=True)
+    while (n := x.shape[-1]) > 1:
+        half = (n + 1) // 2  # where n is odd, the one in the middle is on both sides
+        x = xp.maximum(x[..., :half], x[..., n - half :])
     return x
 
 
 def row_dot(a, b):
     """Sum of a · b over the last axis, which stays with length 1:  (..., n), (..., n) → (..., 1)."""
     return (a * b).sum(axis=-1, keepdims=True) if on_gpu() else numpy.vecdot(a, b)[..., None]
-
-
-def product(a, b):
-    """a @ b, of matrices (N, n) and (n, m); for a few rows a, as in generation, in the fastest order."""
-    if not on_gpu() and 1 < len(a) < 64 and b.flags.f_contiguous:
-        return _few_rows(a, b.T)
-    return a @ b
-
-
-def _few_rows(a, table):
-    """a tableᵀ. Reading the table (m, n) is most of the work, and as the left factor it is read fastest. OpenBLAS
-    would first copy it, except in products of less than a million multiplications: hence the parts."""
-    N = len(a)
-    if N > 8 or a.size * len(table) <= 10**6:
-        return (table @ a.T).T
-    columns, y = a.T.copy(), numpy.empty((len(table), N), a.dtype)
-
-    def multiply(part):
-        numpy.matmul(table[part], columns, out=y[part])
-
-    on_all_cores(multiply, row_blocks(table, 10**6 // N), table.size > 1 << 21)
-    return y.T
 
 
 def nonzero_rows(rows):

@@ -31,7 +31,7 @@ def apply_rules(scores, ids, settings):
         return scores
     scores, rows = scores.copy(), ids.tolist()
     if rules["repetition_penalty"] != 1:  # Keskar et al. 2019, section 4.1
-        seen = xp.zeros(scores.shape, bool)
+        seen = xp.zeros(scores.shape, dtype=bool)
         seen[xp.arange(len(ids))[:, None], to_device(ids)] = True
         factor = rules["repetition_penalty"]
         scores = xp.where(seen, xp.where(scores < 0, scores * factor, scores / factor), scores)

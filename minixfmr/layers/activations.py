@@ -3,21 +3,25 @@ Derived in tutorials/11_every_gradient_derived, chapter 8."""
 
 from math import pi, sqrt
 
-from ..backend import Array, erf, xp
+from ..backend import Array, by_rows, erf, xp
 from ..module import Module
 
 
+@by_rows
 def relu(x):
     """y = max(0, x), elementwise."""
-    return xp.maximum(0, x), (x,)
+    y = xp.maximum(0, x)
+    return y, (y,)  # y > 0 exactly where x > 0, and the next layer keeps y anyway
 
 
+@by_rows
 def relu_backward(dy, saved):
     """dx = dy ⊙ [x > 0]  (at x = 0 the derivative is taken as 0)."""
-    (x,) = saved
-    return dy * (x > 0)
+    (y,) = saved
+    return dy * (y > 0)
 
 
+@by_rows
 def gelu(x):
     """Exact GELU (Hendrycks & Gimpel 2016): x times the chance Φ(x) that a standard normal lies below x.
 
@@ -27,6 +31,7 @@ def gelu(x):
     return x * Phi, (x, Phi)
 
 
+@by_rows
 def gelu_backward(dy, saved):
     """dx = dy ⊙ (Φ + x φ),   φ = Φ' = exp(-x²/2) / √(2π)."""
     x, Phi = saved
@@ -34,6 +39,7 @@ def gelu_backward(dy, saved):
     return dy * (Phi + x * phi)
 
 
+@by_rows
 def gelu_tanh(x):
     """The tanh approximation of GELU (Hendrycks & Gimpel 2016, section 2), which GPT-2 uses.
 
@@ -43,6 +49,7 @@ def gelu_tanh(x):
     return x * (1 + t) / 2, (x, t)
 
 
+@by_rows
 def gelu_tanh_backward(dy, saved):
     """dx = dy ⊙ ½ (1 + t + x (1 - t²) √(2/π) (1 + 3 · 0.044715 x²))."""
     x, t = saved
@@ -50,24 +57,28 @@ def gelu_tanh_backward(dy, saved):
     return dy * (1 + t + x * dt) / 2
 
 
+@by_rows
 def silu(x):
     """SiLU or swish (Elfwing et al. 2018):   s = 1 / (1 + exp(-x)),   y = x s."""
     s = (1 + xp.tanh(x / 2)) / 2  # the same s, and exp cannot overflow
     return x * s, (x, s)
 
 
+@by_rows
 def silu_backward(dy, saved):
     """dx = dy ⊙ s (1 + x (1 - s))."""
     x, s = saved
     return dy * s * (1 + x * (1 - s))
 
 
+@by_rows
 def tanh(x):
     """y = tanh(x)."""
     y = xp.tanh(x)
     return y, (y,)
 
 
+@by_rows
 def tanh_backward(dy, saved):
     """dx = dy ⊙ (1 - y²)."""
     (y,) = saved

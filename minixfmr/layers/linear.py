@@ -1,7 +1,9 @@
 """Linear maps: y = x W + b, and the logits of an output layer that shares its matrix with the embedding."""
 
-from ..backend import batch_sum, check_array, nonzero_rows, product, random_generator, to_device, xp
-from ..module import Module, Parameter
+from typing import Any
+
+from ..backend import Array, batch_sum, check_array, nonzero_rows, product, random_generator, to_device, xp
+from ..module import Buffer, Module, Parameter
 
 
 def linear(x, weight, bias=None):
@@ -14,7 +16,7 @@ def linear(x, weight, bias=None):
     rows = x.reshape(-1, x.shape[-1])  # (N, n)  one large product instead of many small ones
     y = product(rows, weight)  # (N, m)
     if bias is not None:
-        y += bias
+        y += bias  # in place: nobody else has y yet
     return y.reshape(*x.shape[:-1], -1), (rows, weight)  # rows: for dweight;  weight: for dx
 
 
@@ -37,13 +39,13 @@ class Linear(Module):
     Initial W: uniform with variance 2 / (d_in + d_out) (Glorot & Bengio 2010, eq. 16); initial b: 0.
     """
 
-    def __init__(self, d_in, d_out, *, bias=True, rng=0, dtype="float32"):
+    def __init__(self, d_in: int, d_out: int, *, bias: bool = True, rng: Any = 0, dtype: str = "float32") -> None:
         limit = (6 / (d_in + d_out)) ** 0.5
         values = random_generator(rng).uniform(-limit, limit, (d_in, d_out))
         self.weight = Parameter(to_device(values, dtype))
-        self.bias = Parameter(xp.zeros(d_out, dtype)) if bias else None
+        self.bias = Parameter(xp.zeros(d_out, dtype=dtype)) if bias else None
 
-    def forward(self, x):
+    def forward(self, x: Array) -> tuple[Array, tuple]:
         """x: (..., d_in) → y: (..., d_out). Raises ValueError if the last axis is not d_in."""
         check_array(x, "x")
         weight, bias = self.weight.data, self.bias
@@ -51,7 +53,7 @@ class Linear(Module):
             raise ValueError(f"Linear: x has shape {x.shape}, its last axis must be d_in = {len(weight)}")
         return linear(x, weight, None if bias is None else bias.data)
 
-    def backward(self, dy, saved):
+    def backward(self, dy: Array, saved: tuple) -> Array:
         dx, dweight, dbias = linear_backward(dy, saved)
         self.weight.grad += dweight
         if self.bias is not None:
@@ -59,20 +61,22 @@ class Linear(Module):
         return dx
 
 
-def output_logits(x, table):
-    """Score every token of the vocabulary by its product with the final vector.
+def output_logits(x, table, bias=None):
+    """Score every token of the vocabulary by its inner product with the final vector.
 
-        z = x Eᵀ
+        z = x Eᵀ + b
 
-    x: (..., d)    table E: (V, d), one row a token    →    z: (..., V)
+    x: (..., d)    table E: (V, d), one row per token    bias: (V,) or None    →    z: (..., V)
     """
     rows = x.reshape(-1, x.shape[-1])  # (N, d)
     z = product(rows, table.T)  # (N, V)
-    return z.reshape(*x.shape[:-1], -1), (rows, table)
+    if bias is not None:
+        z += bias
+    return z.reshape(*x.shape[:-1], -1), (rows, table)  # rows: for dtable;  table: for dx
 
 
 def output_logits_backward(dz, saved):
-    """dL/dx, dL/dtable for output_logits:   dx = dz E,   dE = dzᵀ x.
+    """dL/dx, dL/dtable, dL/dbias for output_logits:   dx = dz E,   dE = dzᵀ x,   db = Σ dz.
 
     Where most labels do not count, as in masked language modelling, most rows of dz are 0 and left out.
 
@@ -86,21 +90,27 @@ def output_logits_backward(dz, saved):
     else:
         dx, dlogits = xp.zeros_like(rows), dlogits[used]
         dx[used], dtable = dlogits @ table, dlogits.T @ rows[used]
-    return dx.reshape(*dz.shape[:-1], -1), dtable
+    return dx.reshape(*dz.shape[:-1], -1), dtable, batch_sum(dlogits)
 
 
 class OutputProjection(Module):
-    """Logits over the vocabulary, without a bias. Give it an embedding's Parameter to tie the two
-    (Press & Wolf 2017; Vaswani et al. 2017, section 3.4), or a new one of shape (V, d)."""
+    """Logits over the vocabulary. Give it an embedding's Parameter to tie the two
+    (Press & Wolf 2017; Vaswani et al. 2017, section 3.4), or a new one of shape (V, d).
 
-    def __init__(self, table):
+    bias: a Parameter or Buffer of shape (V,), which the paper does not have, or None
+    """
+
+    def __init__(self, table: Parameter, bias: Parameter | Buffer | None = None) -> None:
         self.weight = table
+        self.bias = bias
 
-    def forward(self, x):
+    def forward(self, x: Array) -> tuple[Array, tuple]:
         """x: (..., d) → logits: (..., V)"""
-        return output_logits(x, self.weight.data)
+        return output_logits(x, self.weight.data, None if self.bias is None else self.bias.data)
 
-    def backward(self, dlogits, saved):
-        dx, dtable = output_logits_backward(dlogits, saved)
+    def backward(self, dlogits: Array, saved: tuple) -> Array:
+        dx, dtable, dbias = output_logits_backward(dlogits, saved)
         self.weight.grad += dtable
+        if isinstance(self.bias, Parameter):
+            self.bias.grad += dbias
         return dx

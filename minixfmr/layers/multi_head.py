@@ -1,12 +1,110 @@
-"""Multi-head attention: several attentions side by side."""
+"""Multi-head attention: several attentions side by side, each in a subspace of its own."""
 
-from ..backend import random_generator, to_device
+from typing import Any
+
+from ..backend import Array, random_generator, to_device
 from ..module import Module
 from .attention import attention, attention_backward
+from .cache import KeyValueCache
 from .linear import Linear
 from .variants.long_attention import long_attention, long_attention_backward, long_attention_weights
 
-LONG = 512  # keys from which on attention by blocks is the faster one, too
+LONG = 512  # number of keys above which block-wise attention is faster
+
+
+def split_heads(x, num_heads):
+    """(B, T, H·dh) → (B, H, T, dh), a view: BLAS takes it as it is."""
+    return x.reshape(*x.shape[:2], num_heads, -1).swapaxes(1, 2)
+
+
+def merge_heads(x):
+    """(B, H, T, dh) → (B, T, H·dh), the inverse of split_heads, and so its backward.
+    Derived in tutorials/11_every_gradient_derived, chapter 10."""
+    return x.swapaxes(1, 2).reshape(x.shape[0], x.shape[2], -1)
+
+
+class MultiHeadAttention(Module):
+    """Several attentions side by side, each in a subspace of width dh = d_model / H.
+
+        MultiHead(x, m) = concat(head₁ ... head_H) Wᵒ,   headᵢ = attention(x Wᵢ^Q, m Wᵢ^K, m Wᵢ^V)
+
+    (Vaswani et al. 2017, section 3.2.2.) The matrices of all heads lie side by side in one. Self-attention: m is x.
+    The four linear maps have biases, which the paper does not write but most published systems have.
+    """
+
+    def __init__(
+        self, d_model: int, num_heads: int, *, dropout: float = 0.0, rng: Any = 0, dtype: str = "float32"
+    ) -> None:
+        if num_heads < 1 or d_model % num_heads:
+            raise ValueError(
+                f"d_model must be divisible by num_heads, got d_model = {d_model} and num_heads = {num_heads}"
+            )
+        rng = random_generator(rng)
+        self.num_heads = self.num_key_value_heads = num_heads
+        self.dropout = dropout
+        self.query = Linear(d_model, d_model, rng=rng, dtype=dtype)
+        self.key = Linear(d_model, d_model, rng=rng, dtype=dtype)
+        self.value = Linear(d_model, d_model, rng=rng, dtype=dtype)
+        self.output = Linear(d_model, d_model, rng=rng, dtype=dtype)
+
+    def forward(
+        self,
+        x: Array,
+        memory: Array | None = None,
+        mask: Array | None = None,
+        rng: Any = None,
+        cache: KeyValueCache | None = None,
+    ) -> tuple[Array, tuple]:
+        """x: (B, Tq, d)    memory: (B, Tk, d) for cross-attention, None for self-attention    →    (B, Tq, d)
+
+        mask: boolean, True = may attend, broadcastable to (B, H, Tq, Tk). rng: for dropout, None in evaluation.
+        cache: when generating, where there is no backward: self-attention adds x to it, cross-attention fills it once.
+        """
+        q, saved_query = self.query.forward(x)  # (B, Tq, d)
+        k, v, saved_key, saved_value = self._keys_and_values(x, memory, cache)  # (B, Hk, Tk, dh)
+        q = split_heads(q, self.num_heads)  # (B, H, Tq, dh)
+        mask = _checked(mask, (*q.shape[:3], k.shape[2]))
+        heads, saved_heads = self.attend(q, k, v, mask, rng)  # (B, H, Tq, dh)
+        y, saved_output = self.output.forward(merge_heads(heads))  # (B, Tq, d)
+        return y, (saved_query, saved_key, saved_value, saved_heads, saved_output, memory is None)
+
+    def backward(self, dy: Array, saved: tuple) -> Any:
+        """dx for self-attention, (dx, dmemory) for cross-attention."""
+        saved_query, saved_key, saved_value, saved_heads, saved_output, is_self = saved
+        dheads = split_heads(self.output.backward(dy, saved_output), self.num_heads)  # (B, H, Tq, dh)
+        dq, dk, dv = self.attend_backward(dheads, saved_heads)
+        dmemory = self.value.backward(merge_heads(dv), saved_value)  # (B, Tk, d)
+        dmemory = dmemory + self.key.backward(merge_heads(dk), saved_key)
+        dx = self.query.backward(merge_heads(dq), saved_query)  # (B, Tq, d)
+        return dx + dmemory if is_self else (dx, dmemory)
+
+    def attend(self, q: Array, k: Array, v: Array, mask: Array | None, rng: Any) -> tuple[Array, tuple]:
+        """What happens inside the heads; descendants do more here."""
+        return attend(q, k, v, mask, self.dropout, rng)
+
+    def attend_backward(self, dheads: Array, saved: tuple) -> tuple[Array, Array, Array]:
+        """dL/dq, dL/dk, dL/dv for attend."""
+        return attend_backward(dheads, saved)[:3]
+
+    def attend_weights(self, saved: tuple) -> Array:
+        """The softmax weights (B, H, Tq, Tk) out of what attend saved."""
+        return attend_weights(saved)
+
+    def attention_weights(self, saved: tuple) -> Array:
+        """The softmax weights (B, H, Tq, Tk), before dropout, out of what forward saved."""
+        return self.attend_weights(saved[3])
+
+    def _keys_and_values(self, x, memory, cache):
+        """k, v: (B, Hk, Tk, dh), and what the two linear maps saved."""
+        if cache is not None and memory is not None and cache.length:  # the memory never changes: they are there
+            return cache.keys, cache.values, None, None
+        source = x if memory is None else memory
+        k, saved_key = self.key.forward(source)  # (B, Tk, d)
+        v, saved_value = self.value.forward(source)
+        k, v = split_heads(k, self.num_key_value_heads), split_heads(v, self.num_key_value_heads)
+        if cache is not None:
+            k, v = cache.append(k, v)
+        return k, v, saved_key, saved_value
 
 
 def attend(query, key, value, mask=None, p=0.0, rng=None, bias=None, scale=None):
@@ -31,99 +129,8 @@ def attend_weights(saved):
     is_long, saved = saved
     if is_long:
         return long_attention_weights(saved)
-    _, _, _, e, r, *_ = saved
-    return e.swapaxes(-1, -2) * r
-
-
-def split_heads(x, num_heads):
-    """(B, T, H·dh) → (B, H, T, dh), a view: BLAS takes it as it is."""
-    return x.reshape(*x.shape[:2], num_heads, -1).swapaxes(1, 2)
-
-
-def merge_heads(x):
-    """(B, H, T, dh) → (B, T, H·dh), the inverse of split_heads, and so its backward.
-    Derived in tutorials/11_every_gradient_derived, chapter 10."""
-    return x.swapaxes(1, 2).reshape(x.shape[0], x.shape[2], -1)
-
-
-class MultiHeadAttention(Module):
-    """Several attentions side by side, each in a subspace of width dh = d_model / H.
-
-        MultiHead(x, m) = concat(head₁ ... head_H) Wᵒ,   headᵢ = attention(x Wᵢ^Q, m Wᵢ^K, m Wᵢ^V)
-
-    (Vaswani et al. 2017, section 3.2.2.) The matrices of all heads lie side by side in one. Self-attention: m is x.
-    The four linear maps have biases, which the paper does not write but most published systems have.
-    """
-
-    def __init__(self, d_model, num_heads, *, dropout=0.0, rng=0, dtype="float32"):
-        if num_heads < 1 or d_model % num_heads:
-            raise ValueError(
-                f"d_model must be divisible by num_heads, got d_model = {d_model} and num_heads = {num_heads}"
-            )
-        rng = random_generator(rng)
-        self.num_heads = self.num_key_value_heads = num_heads
-        self.dropout = dropout
-        self.query = Linear(d_model, d_model, rng=rng, dtype=dtype)
-        self.key = Linear(d_model, d_model, rng=rng, dtype=dtype)
-        self.value = Linear(d_model, d_model, rng=rng, dtype=dtype)
-        self.output = Linear(d_model, d_model, rng=rng, dtype=dtype)
-
-    def forward(self, x, memory=None, mask=None, rng=None, cache=None):
-        """x: (B, Tq, d)    memory: (B, Tk, d) for cross-attention, None for self-attention    →    (B, Tq, d)
-
-        mask: boolean, True = may attend, broadcastable to (B, H, Tq, Tk). rng: for dropout, None in evaluation.
-        cache: a KeyValueCache when generating: self-attention adds x to it, cross-attention fills it once.
-        """
-        q, saved_query = self.query.forward(x)  # (B, Tq, d)
-        if cache is None:
-            k, saved_key, v, saved_value = self._keys_and_values(x if memory is None else memory)
-        else:
-            k, v = self._cached(x, memory, cache)
-            saved_key = saved_value = None  # generating: there is no backward
-        q = split_heads(q, self.num_heads)  # (B, H, Tq, dh)
-        mask = _checked(mask, (*q.shape[:3], k.shape[2]))
-        heads, saved_heads = self.attend(q, k, v, mask, rng)  # (B, H, Tq, dh)
-        y, saved_output = self.output.forward(merge_heads(heads))  # (B, Tq, d)
-        return y, (saved_query, saved_key, saved_value, saved_heads, saved_output, memory is None)
-
-    def backward(self, dy, saved):
-        """dx for self-attention, (dx, dmemory) for cross-attention."""
-        saved_query, saved_key, saved_value, saved_heads, saved_output, is_self = saved
-        dheads = split_heads(self.output.backward(dy, saved_output), self.num_heads)  # (B, H, Tq, dh)
-        dq, dk, dv = self.attend_backward(dheads, saved_heads)
-        dx = self.query.backward(merge_heads(dq), saved_query)  # (B, Tq, d)
-        dmemory = self.key.backward(merge_heads(dk), saved_key)  # (B, Tk, d)
-        dmemory += self.value.backward(merge_heads(dv), saved_value)
-        if not is_self:
-            return dx, dmemory
-        dx += dmemory
-        return dx
-
-    def attend(self, q, k, v, mask, rng):
-        """What happens inside the heads; descendants do more here."""
-        return attend(q, k, v, mask, self.dropout, rng)
-
-    def attend_backward(self, dheads, saved):
-        return attend_backward(dheads, saved)[:3]
-
-    def attend_weights(self, saved):
-        return attend_weights(saved)
-
-    def attention_weights(self, saved):
-        """The softmax weights (B, H, Tq, Tk), before dropout, out of what forward saved."""
-        return self.attend_weights(saved[3])
-
-    def _keys_and_values(self, source):
-        k, saved_key = self.key.forward(source)  # (B, Tk, d)
-        v, saved_value = self.value.forward(source)
-        Hk = self.num_key_value_heads
-        return split_heads(k, Hk), saved_key, split_heads(v, Hk), saved_value
-
-    def _cached(self, x, memory, cache):
-        if memory is not None and cache.length:  # the memory never changes: its keys and values are there
-            return cache.keys, cache.values
-        k, _, v, _ = self._keys_and_values(x if memory is None else memory)
-        return cache.append(k, v)
+    _, _, _, W, *_ = saved
+    return W
 
 
 def _checked(mask, shape):

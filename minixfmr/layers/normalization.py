@@ -1,107 +1,103 @@
 """Normalization: keep each vector at a scale that the next layer can rely on."""
 
-from ..backend import batch_sum, check_array, row_mean, xp
+from ..backend import Array, batch_sum, by_rows, check_array, row_mean, xp
 from ..module import Module, Parameter
 
 
+@by_rows
 def layer_norm(x, weight, bias, eps):
     """Shift each vector to mean 0, scale it to variance 1, then apply a learned gain and bias
     (Ba et al. 2016, eq. 4).
 
-        μ = mean(x),   r = 1 / sqrt(mean((x - μ)²) + eps),   n = (x - μ) · r,   y = n · weight + bias
+        c = x - mean(x),   r = 1 / √(mean(c²) + eps),   n = c · r,   y = n ⊙ weight + bias
 
     x: (..., d)    weight, bias: (d,)    →    y: (..., d)
     """
-    n = x - row_mean(x)  # (..., d)
-    r = (row_mean(n * n) + eps) ** -0.5  # (..., 1)
-    n *= r
-    y = n * weight
-    y += bias
+    c = x - row_mean(x)  # (..., d)
+    r = 1 / xp.sqrt(row_mean(c * c) + eps)  # (..., 1)
+    n = c * r
+    y = n * weight + bias
     return y, (n, r, weight)  # n: for dweight and dx;  r, weight: for dx
 
 
+@by_rows
 def layer_norm_backward(dy, saved):
     """dL/dx, dL/dweight, dL/dbias for layer_norm.
 
-    μ and r depend on every x of the row: the second term is what comes back through μ, the third through r.
+    The mean and r depend on every x of the row: the second term is what comes back through the mean, the third
+    through r.
 
-        dn = dy · weight,   dx = r · (dn - mean(dn) - n · mean(dn · n)),   dweight = Σ dy · n,   dbias = Σ dy
+        dn = dy ⊙ weight,   dx = r · (dn - mean(dn) - n · mean(dn ⊙ n)),   dweight = Σ dy ⊙ n,   dbias = Σ dy
 
     Derived in tutorials/11_every_gradient_derived, chapter 6.
     """
     n, r, weight = saved
-    dyn = dy * n
-    dweight, dbias = batch_sum(dyn), batch_sum(dy)  # (d,)
     dn = dy * weight
-    through_r = xp.multiply(n, row_mean(dn * n), out=dyn)
-    dx = xp.subtract(dn, row_mean(dn), out=dn)
-    dx -= through_r
-    dx *= r
-    return dx, dweight, dbias
+    dx = r * (dn - row_mean(dn) - n * row_mean(dn * n))
+    return dx, batch_sum(dy * n), batch_sum(dy)
 
 
 class LayerNorm(Module):
     """Layer normalization over the last axis with gain (initially 1) and bias (initially 0)."""
 
-    def __init__(self, d, *, eps=1e-5, dtype="float32"):
-        self.weight = Parameter(xp.ones(d, dtype))
-        self.bias = Parameter(xp.zeros(d, dtype))
+    def __init__(self, d: int, *, eps: float = 1e-5, dtype: str = "float32") -> None:
+        self.weight = Parameter(xp.ones(d, dtype=dtype))
+        self.bias = Parameter(xp.zeros(d, dtype=dtype))
         self.eps = eps
 
-    def forward(self, x):
+    def forward(self, x: Array) -> tuple[Array, tuple]:
         """x: (..., d) → (..., d)"""
         check_array(x, "x")
         return layer_norm(x, self.weight.data, self.bias.data, self.eps)
 
-    def backward(self, dy, saved):
+    def backward(self, dy: Array, saved: tuple) -> Array:
         dx, dweight, dbias = layer_norm_backward(dy, saved)
         self.weight.grad += dweight
         self.bias.grad += dbias
         return dx
 
 
+@by_rows
 def rms_norm(x, weight, eps):
     """Scale each vector to root mean square 1 (Zhang & Sennrich 2019, eq. 4): LayerNorm without mean and bias.
 
-        r = 1 / sqrt(mean(x²) + eps),   n = x · r,   y = n · weight
+        r = 1 / √(mean(x²) + eps),   n = x · r,   y = n ⊙ weight
 
     x: (..., d)    weight: (d,)    →    y: (..., d)
     """
-    r = (row_mean(x * x) + eps) ** -0.5  # (..., 1)
+    r = 1 / xp.sqrt(row_mean(x * x) + eps)  # (..., 1)
     n = x * r  # (..., d)
-    return n * weight, (n, r, weight)  # n: for dweight and dx;  r, weight: for dx
+    y = n * weight
+    return y, (n, r, weight)  # n: for dweight and dx;  r, weight: for dx
 
 
+@by_rows
 def rms_norm_backward(dy, saved):
     """dL/dx, dL/dweight for rms_norm. r depends on every x of its row, hence the second term.
 
-    dn = dy · weight,   dx = r · (dn - n · mean(dn · n)),   dweight = Σ dy · n
+        dn = dy ⊙ weight,   dx = r · (dn - n · mean(dn ⊙ n)),   dweight = Σ dy ⊙ n
 
     Derived in tutorials/11_every_gradient_derived, chapter 7.
     """
     n, r, weight = saved
-    dyn = dy * n
-    dweight = batch_sum(dyn)  # (d,)
     dn = dy * weight
-    through_r = xp.multiply(n, row_mean(dn * n), out=dyn)
-    dx = xp.subtract(dn, through_r, out=dn)
-    dx *= r
-    return dx, dweight
+    dx = r * (dn - n * row_mean(dn * n))
+    return dx, batch_sum(dy * n)
 
 
 class RMSNorm(Module):
     """Root-mean-square normalization over the last axis with gain (initially 1)."""
 
-    def __init__(self, d, *, eps=1e-6, dtype="float32"):
-        self.weight = Parameter(xp.ones(d, dtype))
+    def __init__(self, d: int, *, eps: float = 1e-6, dtype: str = "float32") -> None:
+        self.weight = Parameter(xp.ones(d, dtype=dtype))
         self.eps = eps
 
-    def forward(self, x):
+    def forward(self, x: Array) -> tuple[Array, tuple]:
         """x: (..., d) → (..., d)"""
         check_array(x, "x")
         return rms_norm(x, self.weight.data, self.eps)
 
-    def backward(self, dy, saved):
+    def backward(self, dy: Array, saved: tuple) -> Array:
         dx, dweight = rms_norm_backward(dy, saved)
         self.weight.grad += dweight
         return dx

@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from ..backend import add_at, check_array, random_generator, to_device, xp
+from ..backend import Array, add_at, check_array, random_generator, to_device, xp
 from ..module import Buffer, Module, Parameter
 
 
 def sinusoidal_table(max_length, d, layout="sinusoidal"):
-    """One wave a column, wavelengths from 2π to 10000·2π (Vaswani et al. 2017, section 3.5).
+    """One wave per column, wavelengths from 2π to 10000·2π (Vaswani et al. 2017, section 3.5).
 
         PE(t, 2i) = sin(t / 10000^(2i/d)),   PE(t, 2i+1) = cos(t / 10000^(2i/d))
 
-    layout: "sinusoidal" as here; "sinusoidal_halves": all sines, then all cosines; "sinusoidal_t2t": so, and with
+    layout: "sinusoidal" as here; "sinusoidal_halves": all sines, then all cosines; "sinusoidal_t2t": the same with
     frequencies 10000^(-i/(d/2 - 1)), as the paper's own code had them
     → (max_length, d) in float64, rows t = 0, 1, ...
     """
@@ -48,7 +48,7 @@ def add_positions_backward(dy, saved):
     """dL/dx, dL/dtable for add_positions:   dx = dy,   dP[row] = Σ dy over all vectors that used the row.
     Derived in tutorials/11_every_gradient_derived, chapter 3."""
     shape, rows = saved
-    dtable = xp.zeros(shape, dy.dtype)
+    dtable = xp.zeros(shape, dtype=dy.dtype)
     if isinstance(rows, slice):
         dtable[rows] = dy.sum(axis=0)
     else:
@@ -63,35 +63,45 @@ class SinusoidalPositions(Module):
     zero_row: a row to be 0 (M2M100's padding)
     """
 
-    def __init__(self, max_length, d, *, layout="sinusoidal", zero_row=None, dtype="float32"):
+    def __init__(
+        self,
+        max_length: int,
+        d: int,
+        *,
+        layout: str = "sinusoidal",
+        zero_row: int | None = None,
+        dtype: str = "float32",
+    ) -> None:
         table = sinusoidal_table(max_length, d, layout).astype(dtype)
         if zero_row is not None:
             table[zero_row] = 0
         self.table: Any = Buffer(table) if layout == "sinusoidal_stored" else table
 
-    def forward(self, x, rows=0):
+    def forward(self, x: Array, rows: Any = 0) -> tuple[Array, tuple]:
         """x: (B, T, d) → (B, T, d); rows as in add_positions"""
         table = self.table.data if isinstance(self.table, Buffer) else self.table
         return add_positions(x, table, rows)
 
-    def backward(self, dy, saved):
+    def backward(self, dy: Array, saved: tuple) -> Array:
         return dy
 
 
 class LearnedPositions(Module):
     """x + P with a learned vector for each position (Gehring et al. 2017); initial values normal, deviation 0.02."""
 
-    def __init__(self, max_length, d, *, silent=None, rng=0, dtype="float32"):
+    def __init__(
+        self, max_length: int, d: int, *, padding_idx: int | None = None, rng: Any = 0, dtype: str = "float32"
+    ) -> None:
         self.weight = Parameter(to_device(random_generator(rng).normal(0, 0.02, (max_length, d)), dtype))
-        self.silent = silent  # a row that lookups add no gradient to, as in Embedding
+        self.padding_idx = padding_idx  # a row that lookups add no gradient to, as in Embedding
 
-    def forward(self, x, rows=0):
+    def forward(self, x: Array, rows: Any = 0) -> tuple[Array, tuple]:
         """x: (B, T, d) → (B, T, d); rows as in add_positions"""
         return add_positions(x, self.weight.data, rows)
 
-    def backward(self, dy, saved):
+    def backward(self, dy: Array, saved: tuple) -> Array:
         dx, dtable = add_positions_backward(dy, saved)
-        if self.silent is not None:
-            dtable[self.silent] = 0
+        if self.padding_idx is not None:
+            dtable[self.padding_idx] = 0
         self.weight.grad += dtable
         return dx

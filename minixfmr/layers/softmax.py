@@ -1,21 +1,44 @@
-"""Softmax: scores to weights that are positive and sum to 1."""
+"""Softmax: scores become weights, positive and with sum 1."""
 
-from ..backend import row_sum, xp
+from ..backend import hidden, row_max, row_sum, xp
 
 
-def softmax(x):
-    """p = exp(x) / Σ exp(x), over the last axis.
+def softmax(x, mask=None):
+    """Turn each row of scores into weights.
 
-    x: (..., n) → p: (..., n)
+        e = exp(x - max(x)),   p = e / Σ e
+
+    Subtracting the maximum changes nothing, and exp cannot overflow.
+    x: (..., n)    mask: boolean, broadcastable to x; where it is False, p is 0, and so is a row without any True
+    → p: (..., n)
+
+    Derived in tutorials/11_every_gradient_derived, chapter 4.
     """
-    e = xp.exp(x - x.max(axis=-1, keepdims=True))
-    return e / row_sum(e)
+    if mask is None:
+        e = xp.exp(x - row_max(x))
+        return e / row_sum(e)
+    lowest = xp.finfo(x.dtype).min
+    x = x + hidden(mask, x)
+    e = xp.exp(x - xp.maximum(row_max(x), lowest / 2))  # 0 where hidden, even if all of the row is
+    return e / xp.maximum(row_sum(e), 1)  # the maximum alone adds exp(0) = 1, so only an empty row has less
+
+
+def softmax_backward(dp, p):
+    """dL/dx for softmax. The weights of a row sum to 1: raising one lowers the others, hence the second term.
+
+        dx = p ⊙ (dp - Σ dp ⊙ p)
+
+    Derived in tutorials/11_every_gradient_derived, chapter 4.
+    """
+    return p * (dp - row_sum(dp * p))
 
 
 def log_softmax(x):
-    """log p = x - log Σ exp(x), over the last axis.
+    """The logarithm of softmax, without the detour over numbers that may round to 0.
 
-    x: (..., n) → (..., n)
+        log p = z - log Σ exp(z),   z = x - max(x)
+
+    x: (..., n) → log p: (..., n)
     """
-    z = x - x.max(axis=-1, keepdims=True)
+    z = x - row_max(x)
     return z - xp.log(row_sum(xp.exp(z)))

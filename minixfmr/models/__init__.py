@@ -1,6 +1,6 @@
 """The architectures."""
 
-from .blocks import ConvolutionBlock, DecoderBlock, EncoderBlock
+from .blocks import DecoderBlock, EncoderBlock
 from .config import Config
 from .decoder_only import DecoderOnly
 from .decoding import DecodingState, PromptState
@@ -12,4 +12,33 @@ from .inputs import InputEmbedding
 from .masks import causal_mask, padding_mask, prefix_mask, sliding_window_mask
 from .model import Model
 from .residual import PostNorm, PreNorm
-from .stack import Decoder, Encoder
+from .stack import DecoderStack, Stack
+from .variant_blocks import ConvolutionBlock
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "ConvolutionBlock",
+    "DecoderBlock",
+    "DecoderOnly",
+    "DecoderStack",
+    "DecodingState",
+    "EncoderBlock",
+    "EncoderDecoder",
+    "EncoderOnly",
+    "InputEmbedding",
+    "LanguageModelHead",
+    "MaskedLMHead",
+    "Model",
+    "PostNorm",
+    "PreNorm",
+    "PromptState",
+    "SequenceClassifier",
+    "Stack",
+    "TokenClassifier",
+    "causal_mask",
+    "padding_mask",
+    "pool",
+    "prefix_mask",
+    "sliding_window_mask",
+]

@@ -2,15 +2,22 @@
 
 from typing import Any
 
-from ..backend import random_generator, to_device, to_numpy
-from ..module import Parameter
+from ..backend import Array, random_generator, to_device, to_numpy
+from .config import Config
 from .decoding import PromptState
 from .fields import ConfigError
-from .heads import LanguageModelHead, PooledClassifier, TokenClassifier
+from .heads import LanguageModelHead, PooledClassifier, TokenClassifier, Vectors, make_head
 from .inputs import InputEmbedding, check_inputs
 from .masks import causal_mask, padding_mask
 from .model import Model
-from .stack import Encoder
+from .stack import Stack
+
+HEADS = {
+    "causal_lm": LanguageModelHead,
+    "sequence_classification": PooledClassifier,
+    "token_classification": TokenClassifier,
+    "none": Vectors,
+}
 
 
 class DecoderOnly(Model):
@@ -22,27 +29,23 @@ class DecoderOnly(Model):
 
     reads_prompts = True
 
-    def __init__(self, config, seed=0):
+    def __init__(self, config: Config, seed: Any = 0) -> None:
         """config: a Config; num_decoder_layers blocks. seed: of the initial weights, the same on every backend."""
         rng = random_generator(seed)
         self.config = config
         self.embedding = InputEmbedding(config, config.vocab_size, rng=rng)
-        self.decoder = Encoder(config, rng, config.num_decoder_layers, bidirectional=False)
-        self.head: Any = None
-        if config.head in ("auto", "causal_lm"):
-            table = self.embedding.tokens.weight
-            if not config.tie_word_embeddings:
-                values = rng.normal(0, config.d_model**-0.5, (config.vocab_size, config.d_model))
-                table = Parameter(to_device(values, config.dtype))
-            self.head = LanguageModelHead(config, table)
-        elif config.head == "sequence_classification":
-            self.head = PooledClassifier(config, rng)
-        elif config.head == "token_classification":
-            self.head = TokenClassifier(config, rng)
-        elif config.head != "none":
-            raise ConfigError(f"DecoderOnly has no head {config.head!r}, which looks both ways: use EncoderOnly")
+        self.decoder = Stack(config, config.num_decoder_layers, rng, bidirectional=False)
+        self.head = make_head("DecoderOnly", HEADS, config, self.embedding.tokens.weight, rng)
 
-    def forward(self, input_ids, attention_mask=None, position_ids=None, mask=None, rng=None, save=True):
+    def forward(
+        self,
+        input_ids: Any,
+        attention_mask: Any = None,
+        position_ids: Any = None,
+        mask: Any = None,
+        rng: Any = None,
+        save: bool = True,
+    ) -> tuple[Array, tuple]:
         """input_ids: (B, T) integers → by head: logits of the token after each, (B, T, V), or (B, num_labels),
         (B, T, num_labels), (B, T, d)
 
@@ -55,26 +58,26 @@ class DecoderOnly(Model):
         mask = causal_mask(T) if mask is None else to_device(mask)
         if attention_mask is not None:
             mask = mask & padding_mask(attention_mask)
-        x, saved_embedding = self.embedding.forward(input_ids, rng, position_ids=position_ids)
-        y, saved_decoder = self.decoder.forward(x, mask, rng, save=save)  # (B, T, d)
-        if self.head is None:
-            return y, (saved_embedding, saved_decoder, None)
-        logits, saved_head = self.head.forward(y, attention_mask)
+        x, saved_embedding = self.embedding.forward(input_ids, rng, position_ids=position_ids)  # (B, T, d)
+        y, saved_decoder = self.decoder.forward(x, mask, rng, save=save)
+        logits, saved_head = self.head.forward(y, input_ids, attention_mask)  # (B, T, V)
         return logits, (saved_embedding, saved_decoder, saved_head)
 
-    def backward(self, dlogits, saved):
+    def backward(self, dlogits: Array, saved: tuple) -> None:
         """dlogits: of the shape of forward's output. Adds to every parameter's gradient; returns None."""
         saved_embedding, saved_decoder, saved_head = saved
-        dy = dlogits if self.head is None else self.head.backward(dlogits, saved_head)
-        self.embedding.backward(self.decoder.backward(dy, saved_decoder), saved_embedding)
+        dy = self.head.backward(dlogits, saved_head)
+        dx = self.decoder.backward(dy, saved_decoder)
+        self.embedding.backward(dx, saved_embedding)
 
-    def attention_weights(self, saved):
-        """A list of (B, H, T, T), one a block, out of what forward saved."""
-        return self.decoder.attention_weights(saved[1])
+    def attention_weights(self, saved: tuple) -> list[Array]:
+        """One (B, H, T, T) per block, out of what forward saved."""
+        _, saved_decoder, _ = saved
+        return self.decoder.attention_weights(saved_decoder)
 
     # --- generation, one token at a time
 
-    def start(self, input_ids, attention_mask=None):
+    def start(self, input_ids: Any, attention_mask: Any = None) -> tuple[Any, PromptState]:
         """(the ids to go on from: the prompts themselves, the state that step needs)"""
         if not isinstance(self.head, LanguageModelHead):
             raise ConfigError(f"a model with head {self.config.head!r} writes nothing: its head must be causal_lm")
@@ -82,14 +85,14 @@ class DecoderOnly(Model):
         mask = None if attention_mask is None else to_numpy(attention_mask) != 0
         return input_ids, PromptState(self.decoder.new_caches(), mask)
 
-    def step(self, ids, state):
+    def step(self, ids: Any, state: PromptState) -> Array:
         """Read the next tokens.  ids: (B, T): the prompts at first, then T = 1 → logits of what follows: (B, V)"""
         T, seen = ids.shape[1], state.length
         mask = causal_mask(T, seen + T) if T > 1 else None
         padding, positions = state.padding(T)
         if padding is not None:
             mask = padding if mask is None else mask & padding
-        x, _ = self.embedding.forward(ids, offset=seen, position_ids=positions)
-        y, _ = self.decoder.forward(x, mask, caches=state.caches, save=False)
+        x = self.embedding(ids, offset=seen, position_ids=positions)  # (B, T, d)
+        y = self.decoder(x, mask, caches=state.caches, save=False)
         state.length += T
         return self.head(y[:, -1])  # (B, V)

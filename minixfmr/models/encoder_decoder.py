@@ -2,15 +2,17 @@
 
 from typing import Any
 
-from ..backend import random_generator, to_device, to_numpy
-from ..module import Parameter
+from ..backend import Array, random_generator, to_numpy
+from .config import Config
 from .decoding import DecodingState
 from .fields import ConfigError
-from .heads import LanguageModelHead, SequenceClassifier
+from .heads import EndClassifier, LanguageModelHead, Vectors, make_head
 from .inputs import InputEmbedding, check_inputs
 from .masks import causal_mask, padding_mask
 from .model import Model
-from .stack import Decoder, Encoder
+from .stack import DecoderStack, Stack
+
+HEADS = {"seq2seq_lm": LanguageModelHead, "sequence_classification": EndClassifier, "none": Vectors}
 
 
 class EncoderDecoder(Model):
@@ -20,32 +22,26 @@ class EncoderDecoder(Model):
     before it (look-ahead mask) and from the memory (cross-attention).
     """
 
-    def __init__(self, config, seed=0):
+    def __init__(self, config: Config, seed: Any = 0) -> None:
         """config: a Config. seed: of the initial weights, the same on every backend."""
         rng = random_generator(seed)
         self.config = config
         self.source = InputEmbedding(config, config.vocab_size, rng=rng)
         shared = self.source.tokens if config.share_encoder_decoder_embeddings else None
         self.target = InputEmbedding(config, config.target_vocab_size, shared, rng=rng)
-        self.encoder = Encoder(config, rng)
-        self.decoder = Decoder(config, rng)
-        self.head: Any = None
-        if config.head in ("auto", "seq2seq_lm"):
-            table = self.target.tokens.weight
-            if not config.tie_word_embeddings:
-                shape = (config.target_vocab_size, config.d_model)
-                table = Parameter(to_device(rng.normal(0, config.d_model**-0.5, shape), config.dtype))
-            self.head = LanguageModelHead(config, table)
-        elif config.head == "sequence_classification":
-            self.head = SequenceClassifier(config, rng)
-        elif config.head != "none":
-            raise ConfigError(
-                f"EncoderDecoder has no head {config.head!r}: choose seq2seq_lm or sequence_classification"
-            )
+        self.encoder = Stack(config, config.num_encoder_layers, rng)
+        self.decoder = DecoderStack(config, rng)
+        self.head = make_head("EncoderDecoder", HEADS, config, self.target.tokens.weight, rng)
 
     def forward(
-        self, input_ids, decoder_input_ids, attention_mask=None, decoder_attention_mask=None, rng=None, save=True
-    ):
+        self,
+        input_ids: Any,
+        decoder_input_ids: Any,
+        attention_mask: Any = None,
+        decoder_attention_mask: Any = None,
+        rng: Any = None,
+        save: bool = True,
+    ) -> tuple[Array, tuple]:
         """Predict, at each target position, the token that follows (teacher forcing: the true ones before are given).
 
         input_ids: (B, S), decoder_input_ids: (B, T), integers → logits: (B, T, V)
@@ -54,58 +50,59 @@ class EncoderDecoder(Model):
         rng: a generator for dropout while training; None in evaluation. save: False where no backward follows
         Raises TypeError or ValueError for ids, masks or shapes that do not fit.
         """
-        B, T = check_inputs(decoder_input_ids, decoder_attention_mask, "decoder_")
-        mask = causal_mask(T)
-        if decoder_attention_mask is not None:
-            mask = mask & padding_mask(decoder_attention_mask)
-        memory, memory_mask, saved_encoder = self._encode(input_ids, attention_mask, rng, B, save)
-        x, saved_target = self.target.forward(decoder_input_ids, rng)  # (B, T, d)
-        y, saved_decoder = self.decoder.forward(x, memory, mask, memory_mask, rng, save=save)
-        if self.head is None:
-            return y, (saved_encoder, saved_target, saved_decoder, None)
-        # where a classifier pools: its decoder reads the source once more, shifted right (Lewis et al. 2020, fig. 3a)
-        ends = input_ids == self.config.eos_token_id  # (B, S)
-        logits, saved_head = self.head.forward(y, ends)  # (B, T, V)
-        return logits, (saved_encoder, saved_target, saved_decoder, saved_head)
+        source_mask, target_mask = masks(input_ids, decoder_input_ids, attention_mask, decoder_attention_mask)
+        x, saved_source = self.source.forward(input_ids, rng)  # (B, S, d)
+        memory, saved_encoder = self.encoder.forward(x, source_mask, rng, save=save)
+        y, saved_target = self.target.forward(decoder_input_ids, rng)  # (B, T, d)
+        z, saved_decoder = self.decoder.forward(y, memory, target_mask, source_mask, rng, save=save)
+        logits, saved_head = self.head.forward(z, input_ids)  # (B, T, V)
+        return logits, (saved_source, saved_encoder, saved_target, saved_decoder, saved_head)
 
-    def backward(self, dlogits, saved):
+    def backward(self, dlogits: Array, saved: tuple) -> None:
         """dlogits: (B, T, V). Adds to every parameter's gradient; the inputs are integers, so returns None."""
-        (saved_source, saved_stack), saved_target, saved_decoder, saved_head = saved
-        dy = dlogits if self.head is None else self.head.backward(dlogits, saved_head)  # (B, T, d)
-        dx, dmemory = self.decoder.backward(dy, saved_decoder)
-        self.target.backward(dx, saved_target)
-        self.source.backward(self.encoder.backward(dmemory, saved_stack), saved_source)
+        saved_source, saved_encoder, saved_target, saved_decoder, saved_head = saved
+        dz = self.head.backward(dlogits, saved_head)  # (B, T, d)
+        dy, dmemory = self.decoder.backward(dz, saved_decoder)
+        self.target.backward(dy, saved_target)
+        dx = self.encoder.backward(dmemory, saved_encoder)  # (B, S, d)
+        self.source.backward(dx, saved_source)
 
-    def attention_weights(self, saved):
+    def attention_weights(self, saved: tuple) -> dict[str, list[Array]]:
         """The attention weights of a forward pass, {"encoder": ..., "decoder": ..., "cross": ...}: for each a list
-        with one array (B, H, queries, keys) a block."""
-        (_, saved_stack), _, saved_decoder, _ = saved
+        with one array (B, H, queries, keys) per block."""
+        _, saved_encoder, _, saved_decoder, _ = saved
         own, cross = self.decoder.attention_weights(saved_decoder)
-        return {"encoder": self.encoder.attention_weights(saved_stack), "decoder": own, "cross": cross}
+        return {"encoder": self.encoder.attention_weights(saved_encoder), "decoder": own, "cross": cross}
 
     # --- generation, one token at a time
 
-    def start(self, input_ids, attention_mask=None):
+    def start(self, input_ids: Any, attention_mask: Any = None) -> tuple[Any, DecodingState]:
         """Encode the source once. → (the ids to go on from: the start token of each sequence, the state that step
         needs: the memory, and empty key/value caches)"""
         if not isinstance(self.head, LanguageModelHead):
             raise ConfigError(f"a model with head {self.config.head!r} writes nothing: its head must be seq2seq_lm")
-        memory, memory_mask, _ = self._encode(input_ids, attention_mask, save=False)
+        check_inputs(input_ids, attention_mask)
+        mask = None if attention_mask is None else padding_mask(attention_mask)  # (B, 1, 1, S)
+        memory = self.encoder(self.source(input_ids), mask, save=False)  # (B, S, d)
         ids = to_numpy([[self.config.decoder_start_token_id]] * len(memory))  # (B, 1)
-        return ids, DecodingState(memory, memory_mask, self.decoder.new_caches())
+        return ids, DecodingState(memory, mask, self.decoder.new_caches())
 
-    def step(self, ids, state):
+    def step(self, ids: Any, state: DecodingState) -> Array:
         """Read the next target tokens.  ids: (B, T), usually T = 1 → logits of the token that follows: (B, V)"""
         T, seen = ids.shape[1], state.length
-        x, _ = self.target.forward(ids, offset=seen)  # (B, T, d)
+        y = self.target(ids, offset=seen)  # (B, T, d)
         mask = causal_mask(T, seen + T) if T > 1 else None
-        y, _ = self.decoder.forward(x, state.memory, mask, state.memory_mask, caches=state.caches, save=False)
+        z = self.decoder(y, state.memory, mask, state.memory_mask, caches=state.caches, save=False)
         state.length += T
-        return self.head(y[:, -1])  # (B, V)
+        return self.head(z[:, -1])  # (B, V)
 
-    def _encode(self, input_ids, attention_mask, rng=None, batch=None, save=True):
-        check_inputs(input_ids, attention_mask, batch=batch)
-        mask = None if attention_mask is None else padding_mask(attention_mask)  # (B, 1, 1, S)
-        x, saved_source = self.source.forward(input_ids, rng)  # (B, S, d)
-        memory, saved_stack = self.encoder.forward(x, mask, rng, save=save)
-        return memory, mask, (saved_source, saved_stack)
+
+def masks(input_ids, decoder_input_ids, attention_mask, decoder_attention_mask):
+    """(the padding mask of the source (B, 1, 1, S) or None, the look-ahead mask of the target)"""
+    B, T = check_inputs(decoder_input_ids, decoder_attention_mask, "decoder_")
+    check_inputs(input_ids, attention_mask, batch=B)
+    source_mask = None if attention_mask is None else padding_mask(attention_mask)
+    target_mask = causal_mask(T)  # (1, 1, T, T)
+    if decoder_attention_mask is not None:
+        target_mask = target_mask & padding_mask(decoder_attention_mask)
+    return source_mask, target_mask

@@ -2,13 +2,20 @@
 
 from typing import Any
 
-from ..backend import random_generator, xp
-from .fields import ConfigError
-from .heads import MaskedLMHead, SequenceClassifier, TokenClassifier, pool
+from ..backend import Array, random_generator, xp
+from .config import Config
+from .heads import MaskedLMHead, SequenceClassifier, TokenClassifier, Vectors, make_head, pool
 from .inputs import InputEmbedding, check_inputs
 from .masks import padding_mask
 from .model import Model
-from .stack import Encoder
+from .stack import Stack
+
+HEADS = {
+    "masked_lm": MaskedLMHead,
+    "sequence_classification": SequenceClassifier,
+    "token_classification": TokenClassifier,
+    "none": Vectors,
+}
 
 
 class EncoderOnly(Model):
@@ -17,25 +24,22 @@ class EncoderOnly(Model):
     config.head: "masked_lm" (the default), "sequence_classification", "token_classification", or "none": the vectors.
     """
 
-    def __init__(self, config, seed=0):
+    def __init__(self, config: Config, seed: Any = 0) -> None:
         """config: a Config; num_encoder_layers blocks. seed: of the initial weights, the same on every backend."""
         rng = random_generator(seed)
         self.config = config
         self.embedding = InputEmbedding(config, config.vocab_size, rng=rng)
-        self.encoder = Encoder(config, rng)
-        self.head: Any = None
-        if config.head in ("auto", "masked_lm"):
-            self.head = MaskedLMHead(config, self.embedding.tokens.weight, rng)
-        elif config.head == "sequence_classification":
-            self.head = SequenceClassifier(config, rng)
-        elif config.head == "token_classification":
-            self.head = TokenClassifier(config, rng)
-        elif config.head != "none":
-            raise ConfigError(
-                f"head {config.head!r} needs a look-ahead mask, which EncoderOnly has not: use DecoderOnly"
-            )
+        self.encoder = Stack(config, config.num_encoder_layers, rng)
+        self.head = make_head("EncoderOnly", HEADS, config, self.embedding.tokens.weight, rng)
 
-    def forward(self, input_ids, attention_mask=None, token_type_ids=None, rng=None, save=True):
+    def forward(
+        self,
+        input_ids: Any,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        rng: Any = None,
+        save: bool = True,
+    ) -> tuple[Array, tuple]:
         """input_ids: (B, T) integers → by head: logits (B, T, V), (B, num_labels), (B, T, num_labels), or (B, T, d)
 
         attention_mask: (B, T), 1 where there is a real token; None: everywhere
@@ -43,38 +47,34 @@ class EncoderOnly(Model):
         rng: a generator for dropout while training; None in evaluation. save: False where no backward follows
         Raises TypeError or ValueError for ids, masks or shapes that do not fit.
         """
-        y, saved = self._encode(input_ids, attention_mask, token_type_ids, rng, save)  # (B, T, d)
-        if self.head is None:
-            return y, (*saved, None)
-        logits, saved_head = self.head.forward(y, attention_mask)
-        return logits, (*saved, saved_head)
+        check_inputs(input_ids, attention_mask)
+        mask = None if attention_mask is None else padding_mask(attention_mask)  # (B, 1, 1, T)
+        x, saved_embedding = self.embedding.forward(input_ids, rng, token_type_ids=token_type_ids, mask=mask)
+        y, saved_encoder = self.encoder.forward(x, mask, rng, save=save)  # (B, T, d)
+        logits, saved_head = self.head.forward(y, input_ids, attention_mask)
+        return logits, (saved_embedding, saved_encoder, saved_head)
 
-    def backward(self, dlogits, saved):
+    def backward(self, dlogits: Array, saved: tuple) -> None:
         """dlogits: of the shape of forward's output. Adds to every parameter's gradient; returns None."""
         saved_embedding, saved_encoder, saved_head = saved
-        dy = dlogits if self.head is None else self.head.backward(dlogits, saved_head)
-        self.embedding.backward(self.encoder.backward(dy, saved_encoder), saved_embedding)
+        dy = self.head.backward(dlogits, saved_head)
+        dx = self.encoder.backward(dy, saved_encoder)
+        self.embedding.backward(dx, saved_embedding)
 
-    def attention_weights(self, saved):
-        """A list of (B, H, T, T), one a block, out of what forward saved."""
-        return self.encoder.attention_weights(saved[1])
+    def attention_weights(self, saved: tuple) -> list[Array]:
+        """One (B, H, T, T) per block, out of what forward saved."""
+        _, saved_encoder, _ = saved
+        return self.encoder.attention_weights(saved_encoder)
 
-    def token_embeddings(self, input_ids, attention_mask=None, token_type_ids=None):
+    def token_embeddings(self, input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None) -> Array:
         """The vector of each token in its context, before the head: (B, T, d)."""
-        return self._encode(input_ids, attention_mask, token_type_ids, save=False)[0]
+        check_inputs(input_ids, attention_mask)
+        mask = None if attention_mask is None else padding_mask(attention_mask)
+        x = self.embedding(input_ids, token_type_ids=token_type_ids, mask=mask)
+        return self.encoder(x, mask, save=False)
 
-    def sentence_embeddings(self, input_ids, attention_mask=None, token_type_ids=None):
-        """One vector of length 1 a sentence, the mean over its tokens (Reimers & Gurevych 2019): (B, d)."""
+    def sentence_embeddings(self, input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None) -> Array:
+        """One vector of length 1 per sentence, the mean over its tokens (Reimers & Gurevych 2019): (B, d)."""
         x = self.token_embeddings(input_ids, attention_mask, token_type_ids)
         s, _ = pool(x, attention_mask, "mean")
         return s / xp.maximum(xp.sqrt((s * s).sum(axis=-1, keepdims=True)), 1e-12)
-
-    def _encode(self, input_ids, attention_mask, token_type_ids, rng=None, save=True):
-        check_inputs(input_ids, attention_mask)
-        mask = real = None
-        if attention_mask is not None:
-            mask = padding_mask(attention_mask)  # (B, 1, 1, T)
-            real = mask[:, 0, 0, :, None].astype(self.config.dtype)  # (B, T, 1)
-        x, saved_embedding = self.embedding.forward(input_ids, rng, token_type_ids=token_type_ids, real=real)
-        y, saved_encoder = self.encoder.forward(x, mask, rng, save=save)  # (B, T, d)
-        return y, (saved_embedding, saved_encoder)

@@ -30,13 +30,13 @@ class InputEmbedding(Module):
         c, options = config, {"rng": rng, "dtype": config.dtype}
         self.config = config
         self.scale = c.d_model**0.5 if c.scale_embeddings else 1.0
-        silent = None if c.padding_gradient else c.pad_token_id
-        self.tokens = tokens or Embedding(vocab_size, c.d_model, silent=silent, **options)
+        padding_idx = None if c.padding_gradient else c.pad_token_id
+        self.tokens = tokens or Embedding(vocab_size, c.d_model, padding_idx=padding_idx, **options)
         length = c.max_position_embeddings + c.position_offset
         self.positions: Module | None = None
         if c.positions == "learned":
-            silent = silent if c.positions_from_ids else None
-            self.positions = LearnedPositions(length, c.d_model, silent=silent, **options)
+            padding_idx = padding_idx if c.positions_from_ids else None
+            self.positions = LearnedPositions(length, c.d_model, padding_idx=padding_idx, **options)
         elif c.positions != "none":
             zero_row = c.pad_token_id if c.positions_from_ids else None
             layout = {"layout": c.positions, "zero_row": zero_row, "dtype": c.dtype}
@@ -45,14 +45,14 @@ class InputEmbedding(Module):
         self.norm = make_norm(c) if c.embedding_norm else None
         self.dropout = Dropout(c.dropout)
 
-    def forward(self, ids, rng=None, offset=0, position_ids=None, token_type_ids=None, real=None):
+    def forward(self, ids, rng=None, offset=0, position_ids=None, token_type_ids=None, mask=None):
         """ids: (B, T) → (B, T, d)
 
         offset: position of the first id; position_ids: (B, T), in place of offset, offset + 1, ...
-        token_type_ids: (B, T); None: type 0 everywhere. real: (B, T, 1), 0 at padding, for embedding_padding = False
+        token_type_ids: (B, T); None: type 0 everywhere. mask: (B, 1, 1, T), False at padding, or None
         """
         x, saved_tokens = self.tokens.forward(ids)  # (B, T, d)
-        x *= self.scale
+        x = x * self.scale
         saved_positions = saved_types = saved_norm = None
         if self.positions is not None:
             x, saved_positions = self.positions.forward(x, self._rows(ids, offset, position_ids))
@@ -61,15 +61,17 @@ class InputEmbedding(Module):
             x = x + types
         if self.norm is not None:
             x, saved_norm = self.norm.forward(x)
-        real = None if self.config.embedding_padding else real
-        x = x if real is None else x * real
+        real = 1
+        if mask is not None and not self.config.embedding_padding:
+            real = mask[:, 0, 0, :, None]  # (B, T, 1)
+            x = x * real
         y, saved_dropout = self.dropout.forward(x, rng)
         return y, (saved_tokens, saved_positions, saved_types, saved_norm, real, saved_dropout)
 
     def backward(self, dy, saved):
         saved_tokens, saved_positions, saved_types, saved_norm, real, saved_dropout = saved
         dx = self.dropout.backward(dy, saved_dropout)
-        dx = dx if real is None else dx * real
+        dx = dx * real
         if self.norm is not None:
             dx = self.norm.backward(dx, saved_norm)
         if self.types is not None:

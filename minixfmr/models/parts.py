@@ -14,12 +14,19 @@ from ..layers import (
     VariantAttention,
 )
 from ..module import Module, Parameter
+from .residual import PostNorm, PreNorm
 
 
 def make_norm(config):
     """LayerNorm, or RMSNorm."""
     kind = RMSNorm if config.norm == "rms" else LayerNorm
     return kind(config.d_model, eps=config.layer_norm_eps, dtype=config.dtype)
+
+
+def make_residual(layer, config):
+    """The layer in a residual branch, in the order of the config."""
+    order = PreNorm if config.norm_order == "pre" else PostNorm
+    return order(layer, make_norm(config), config.dropout)
 
 
 def make_feed_forward(config, rng):

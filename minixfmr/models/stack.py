@@ -1,124 +1,137 @@
-"""Stacks of blocks: the encoder and the decoder."""
+"""Stacks of blocks: of an encoder or a decoder-only model, and of a decoder that looks at a memory."""
 
-from ..backend import random_generator, xp
+from typing import Any
+
+from ..backend import Array, random_generator, xp
 from ..layers import KeyValueCache
 from ..module import Module
-from .blocks import ConvolutionBlock, DecoderBlock, EncoderBlock
+from .blocks import DecoderBlock, EncoderBlock
+from .config import Config
 from .masks import sliding_window_mask
 from .parts import make_norm, make_relative_positions
+from .variant_blocks import ConvolutionBlock
 
 
-class _Stack(Module):
-    """Blocks one after the other, and the final norm that pre-norm blocks need."""
+class BaseStack(Module):
+    """What both kinds of stack have: blocks, and the final norm that pre-norm blocks need."""
 
-    def __init__(self, kinds, config, rng, bidirectional):
+    def __init__(self, kinds: list[type[Module]], config: Config, rng: Any, bidirectional: bool) -> None:
         """kinds: the class of each block. bidirectional: whether relative positions are of both signs"""
         rng = random_generator(rng)
         self.relative_positions = make_relative_positions(config, rng, bidirectional)
-        self.blocks = [kind(config, rng, self.relative_positions) for kind in kinds]
+        self.blocks: list[Any] = [kind(config, rng, self.relative_positions) for kind in kinds]
         self.norm = make_norm(config) if config.has_final_norm else None
         banded = [(i + 1) % config.window_every == 0 for i in range(len(kinds))]
         self.windows = [config.sliding_window if b else None for b in banded]  # of each block; None: no window
 
-    def _masks(self, mask, Tq, Tk):
+    def masks(self, mask: Array | None, Tq: int, Tk: int) -> list[Array | None]:
         """The mask of each block: the one given, narrowed to the block's window."""
-        for window in self.windows:
-            if window is None or Tk <= window:
-                yield mask
-            else:
-                band = sliding_window_mask(Tq, Tk, window)
-                yield band if mask is None else mask & band
+        if not any(self.windows):
+            return [mask] * len(self.blocks)
+        bands = {w: sliding_window_mask(Tq, Tk, w) for w in self.windows if w is not None and w < Tk}
+        narrowed = {w: band if mask is None else mask & band for w, band in bands.items()}
+        return [narrowed.get(w, mask) for w in self.windows]
 
-    def _final_norm(self, x):
+    def final_norm(self, x: Array) -> tuple[Array, Any]:
+        """norm(x), or x itself where there is none."""
         return (x, None) if self.norm is None else self.norm.forward(x)
 
-    def _final_norm_backward(self, dy, saved):
+    def final_norm_backward(self, dy: Array, saved: Any) -> Array:
+        """dx for final_norm."""
         return dy if self.norm is None else self.norm.backward(dy, saved)
 
 
-class Encoder(_Stack):
-    """EncoderBlocks: those of an encoder or, with a look-ahead mask, of a decoder-only model."""
+class Stack(BaseStack):
+    """EncoderBlocks: those of an encoder or, under a look-ahead mask, of a decoder-only model."""
 
-    def __init__(self, config, rng=0, num_blocks=None, bidirectional=True):
-        num_blocks = config.num_encoder_layers if num_blocks is None else num_blocks
-        kinds = [EncoderBlock] * num_blocks
+    def __init__(self, config: Config, num_blocks: int, rng: Any = 0, bidirectional: bool = True) -> None:
+        kinds: list[type[Module]] = [EncoderBlock] * num_blocks
         if config.convolution:
             kinds[:1] = [ConvolutionBlock]
         super().__init__(kinds, config, rng, bidirectional)
 
-    def forward(self, x, mask=None, rng=None, caches=None, save=True):
+    def forward(
+        self, x: Array, mask: Array | None = None, rng: Any = None, caches: list | None = None, save: bool = True
+    ) -> tuple[Array, tuple]:
         """x: (B, T, d) → (B, T, d)    mask: broadcastable to (B, H, T, T)
 
-        caches: one KeyValueCache a block when generating, see new_caches. save: False where no backward follows
+        caches: one KeyValueCache per block when generating, see new_caches. save: False where no backward follows
         """
-        seen = caches[0].length if caches else 0
         caches = caches or [None] * len(self.blocks)
-        masks = self._masks(mask, x.shape[1], seen + x.shape[1])
+        seen = caches[0].length if caches and caches[0] else 0
+        masks = self.masks(mask, x.shape[1], seen + x.shape[1])
         saved_blocks = []
         for block, block_mask, cache in zip(self.blocks, masks, caches, strict=True):
-            x, saved = block.forward(x, block_mask, rng, cache)
-            if save:
-                saved_blocks.append(saved)
-            del saved  # in evaluation the next block may have its memory
-        y, saved_norm = self._final_norm(x)
+            x, saved_block = block.forward(x, block_mask, rng, cache)
+            saved_blocks.append(saved_block if save else None)
+            del saved_block  # where nothing is saved, free it before the next block runs
+        y, saved_norm = self.final_norm(x)
         return y, (saved_blocks, saved_norm)
 
-    def backward(self, dy, saved):
+    def backward(self, dy: Array, saved: tuple) -> Array:
         saved_blocks, saved_norm = saved
-        dx = self._final_norm_backward(dy, saved_norm)
+        dx = self.final_norm_backward(dy, saved_norm)
         for block, saved_block in zip(reversed(self.blocks), reversed(saved_blocks), strict=True):
             dx = block.backward(dx, saved_block)
         return dx
 
-    def new_caches(self):
+    def new_caches(self) -> list[KeyValueCache]:
         """Empty caches for generating, one for each block."""
         return [KeyValueCache() for _ in self.blocks]
 
-    def attention_weights(self, saved):
-        """A list of (B, H, T, T), one a block, out of what forward saved."""
-        return [block.attention_weights(s) for block, s in zip(self.blocks, saved[0], strict=True)]
+    def attention_weights(self, saved: tuple) -> list[Array]:
+        """One (B, H, T, T) per block, out of what forward saved."""
+        saved_blocks, _ = saved
+        return [block.attention_weights(s) for block, s in zip(self.blocks, saved_blocks, strict=True)]
 
 
-class Decoder(_Stack):
+class DecoderStack(BaseStack):
     """num_decoder_layers DecoderBlocks, all of which look at the same memory."""
 
-    def __init__(self, config, rng=0):
-        kinds = [DecoderBlock] * config.num_decoder_layers
-        super().__init__(kinds, config.for_decoder(), rng, bidirectional=False)
+    def __init__(self, config: Config, rng: Any = 0) -> None:
+        super().__init__([DecoderBlock] * config.num_decoder_layers, config.for_decoder(), rng, bidirectional=False)
 
-    def forward(self, x, memory, mask=None, memory_mask=None, rng=None, caches=None, save=True):
+    def forward(
+        self,
+        x: Array,
+        memory: Array,
+        mask: Array | None = None,
+        memory_mask: Array | None = None,
+        rng: Any = None,
+        caches: list | None = None,
+        save: bool = True,
+    ) -> tuple[Array, tuple]:
         """x: (B, T, d)    memory: (B, S, d)    →    (B, T, d)
 
-        mask: broadcastable to (B, H, T, T); memory_mask: to (B, H, T, S); caches: one pair a block, see new_caches
+        mask: broadcastable to (B, H, T, T); memory_mask: to (B, H, T, S); caches: one pair per block, see new_caches
         save: False where no backward follows
         """
         seen = caches[0][0].length if caches else 0
         caches = caches or [(None, None)] * len(self.blocks)
-        masks = self._masks(mask, x.shape[1], seen + x.shape[1])
+        masks = self.masks(mask, x.shape[1], seen + x.shape[1])
         saved_blocks = []
         for block, block_mask, cache in zip(self.blocks, masks, caches, strict=True):
-            x, saved = block.forward(x, memory, block_mask, memory_mask, rng, cache)
-            if save:
-                saved_blocks.append(saved)
-            del saved  # in evaluation the next block may have its memory
-        y, saved_norm = self._final_norm(x)
+            x, saved_block = block.forward(x, memory, block_mask, memory_mask, rng, cache)
+            saved_blocks.append(saved_block if save else None)
+            del saved_block  # where nothing is saved, free it before the next block runs
+        y, saved_norm = self.final_norm(x)
         return y, (saved_blocks, saved_norm, memory.shape)
 
-    def backward(self, dy, saved):
+    def backward(self, dy: Array, saved: tuple) -> tuple[Array, Array]:
         """(dx, dmemory); every block read the memory, so dmemory is a sum over the blocks."""
         saved_blocks, saved_norm, memory_shape = saved
-        dx = self._final_norm_backward(dy, saved_norm)
-        dmemory = xp.zeros(memory_shape, dy.dtype)
+        dx = self.final_norm_backward(dy, saved_norm)
+        dmemory = xp.zeros(memory_shape, dtype=dy.dtype)
         for block, saved_block in zip(reversed(self.blocks), reversed(saved_blocks), strict=True):
             dx, dmemory_block = block.backward(dx, saved_block)
             dmemory += dmemory_block
         return dx, dmemory
 
-    def new_caches(self):
+    def new_caches(self) -> list[tuple[KeyValueCache, KeyValueCache]]:
         """Empty caches for generating, a (self-attention, cross-attention) pair for each block."""
         return [(KeyValueCache(), KeyValueCache()) for _ in self.blocks]
 
-    def attention_weights(self, saved):
-        """Two lists, one item a block: self-attention (B, H, T, T) and cross-attention (B, H, T, S) weights."""
+    def attention_weights(self, saved: tuple) -> tuple[list[Array], list[Array]]:
+        """Two lists, one item per block: self-attention (B, H, T, T) and cross-attention (B, H, T, S) weights."""
         pairs = [block.attention_weights(s) for block, s in zip(self.blocks, saved[0], strict=True)]
         return [own for own, _ in pairs], [cross for _, cross in pairs]

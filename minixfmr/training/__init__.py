@@ -1,7 +1,7 @@
 """Training: losses, optimizers, schedules, batches and the loop."""
 
 from .data import TranslationData, pad, token_batches
-from .loop import Progress, StepResult, Trainer, TrainingDiverged, evaluate
+from .loop import Progress, StepResult, Trainer, TrainingDiverged, count_steps, evaluate
 from .losses import CrossEntropy, cross_entropy, cross_entropy_backward
 from .objectives import (
     gap_sentences,
@@ -17,3 +17,35 @@ from .objectives import (
 from .optimizers import AdamW, adamw_update, clip_grad_norm
 from .parallel import ParallelGradients
 from .schedules import constant, cosine, inverse_sqrt, noam
+
+__all__ = [
+    "AdamW",
+    "CrossEntropy",
+    "ParallelGradients",
+    "Progress",
+    "StepResult",
+    "Trainer",
+    "TrainingDiverged",
+    "TranslationData",
+    "adamw_update",
+    "clip_grad_norm",
+    "constant",
+    "cosine",
+    "count_steps",
+    "cross_entropy",
+    "cross_entropy_backward",
+    "evaluate",
+    "gap_sentences",
+    "inverse_sqrt",
+    "masked_lm",
+    "next_token",
+    "noam",
+    "pad",
+    "prefix_lm",
+    "sentence_permutation",
+    "shift_right",
+    "span_corruption",
+    "text_infilling",
+    "token_batches",
+    "token_deletion",
+]

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..backend import fits_in_memory, to_floats
+from ..models import Model
 from ..module import Module
 from .losses import CrossEntropy
 from .optimizers import AdamW, clip_grad_norm, grad_norm
@@ -44,7 +45,8 @@ class Trainer:
             print(result.step, result.loss)
 
     data: has order(epoch) → list of batch keys, and batch(key) → dictionary, as TranslationData has.
-    schedule: step → learning rate. accumulate: batches to one step. clip_norm: see clip_grad_norm; None: no clipping.
+    schedule: step → learning rate. accumulate: batches per step. workers: see ParallelGradients.
+    clip_norm: see clip_grad_norm; None: no clipping.
     seed: of dropout; every random number of step n comes from (seed, n), so that resuming needs no generator state.
     """
 
@@ -58,15 +60,20 @@ class Trainer:
         criterion: CrossEntropy | None = None,
         accumulate: int = 1,
         clip_norm: float | None = 1.0,
-        workers: int = 1,
+        workers: int | str = "auto",
         seed: int = 0,
     ) -> None:
         if accumulate < 1:
             raise ValueError(f"accumulate must be at least 1, got {accumulate}")
         self.model, self.optimizer, self.schedule, self.data = model, optimizer, schedule, data
-        self.accumulate, self.clip_norm, self.workers, self.seed = accumulate, clip_norm, workers, seed
+        self.accumulate, self.clip_norm, self.seed = accumulate, clip_norm, seed
         self.gradients = ParallelGradients(model, criterion or CrossEntropy(), workers)
+        self.workers = self.gradients.workers
         self.progress = Progress()
+
+    def total_steps(self, epochs: int) -> int:
+        """How many optimizer steps so many epochs take, counted from the very beginning."""
+        return count_steps(self.data, epochs, self.accumulate)
 
     def run(self, epochs: int) -> Iterator[StepResult]:
         """Train until `epochs` epochs are done, counted from the very beginning; yield a StepResult for each step.
@@ -128,7 +135,7 @@ class Trainer:
         """What decides the future of training beside its state; the schedule by its values at a few steps."""
         o = self.optimizer
         return {
-            "model config": self.model.config.to_dict() if hasattr(self.model, "config") else None,
+            "model config": self.model.config.to_dict() if isinstance(self.model, Model) else None,
             "betas, eps, weight_decay": [*o.betas, o.eps, o.weight_decay],
             "schedule": [self.schedule(step) for step in (1, 10, 100, 1000, 10000)],
             "batches an epoch": len(self.data.order(0)),
@@ -137,6 +144,11 @@ class Trainer:
             "workers": self.workers,
             "seed": self.seed,
         }
+
+
+def count_steps(data: Any, epochs: int, accumulate: int = 1) -> int:
+    """How many optimizer steps so many epochs of the data take: what a schedule wants to know beforehand."""
+    return sum(-(-len(data.order(epoch)) // accumulate) for epoch in range(epochs))
 
 
 def evaluate(model: Module, data: Any, criterion: CrossEntropy | None = None) -> float:

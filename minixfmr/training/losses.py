@@ -3,43 +3,37 @@
 import math
 from typing import Any
 
-from ..backend import check_array, number, row_blocks, row_sum, to_device, xp
+from ..backend import by_rows, check_array, number, row_mean, to_device, xp
+from ..layers import log_softmax
 
 
+@by_rows
 def cross_entropy(logits, labels, weight, smoothing=0.0):
     """Negative log-likelihood of the labels, with label smoothing (Szegedy et al. 2016, section 7).
 
-        log p = z - log Σ exp(z),   ℓ = -(1 - ε) log p[label] - ε · mean(log p),   loss = Σ weight · ℓ
+        log p = log_softmax(z),   ℓ = -(1 - ε) log p[label] - ε mean(log p),   loss = Σ weight ⊙ ℓ
 
-    logits z: (N, V)    labels: (N,) integers    weight: (N, 1)    smoothing ε    →    loss: a number
-
-    Both the loss and its gradient need exp(z), and the logits are often the largest array of a model. So the gradient
-    is computed along with the loss, a few rows at a time that stay in the cache:
-
-        dz = weight · (p - (1 - ε) [label] - ε / V)
+    logits z: (N, V)    labels: (N, 1) integers    weight: (N, 1)    smoothing ε    →    loss: a number
     """
-    dz = xp.empty_like(logits)  # (N, V)
-    V, loss = logits.shape[-1], 0.0
-    for rows in row_blocks(logits):
-        z, w, e = logits[rows], weight[rows], dz[rows]
-        xp.subtract(z, z.max(axis=-1, keepdims=True), out=e)
-        picked = xp.arange(len(e)), labels[rows]
-        log_p = e[picked][:, None]  # (n, 1)  log p[label] + log Σ exp
-        mean = row_sum(e) / V if smoothing else 0  # (n, 1)  mean(log p) + log Σ exp
-        xp.exp(e, out=e)
-        total = row_sum(e)  # (n, 1)
-        loss += ((xp.log(total) - (1 - smoothing) * log_p - smoothing * mean) * w).sum()
-        e *= w / total
-        if smoothing:
-            e -= w * (smoothing / V)
-        e[picked] -= (1 - smoothing) * w[:, 0]
-    return loss, dz
+    log_p = log_softmax(logits)  # (N, V)
+    likelihood = xp.take_along_axis(log_p, labels, -1)  # (N, 1)
+    loss = -(1 - smoothing) * likelihood - smoothing * row_mean(log_p)
+    return (weight * loss).sum(), (log_p, labels, weight, smoothing)  # log p: for p
 
 
+@by_rows
 def cross_entropy_backward(saved):
-    """dL/dlogits for cross_entropy, where L is the loss itself; the forward has computed it.
-    Derived in tutorials/11_every_gradient_derived, chapter 5."""
-    return saved
+    """dL/dlogits for cross_entropy, where L is the loss itself.
+
+        dz = weight ⊙ (p - (1 - ε) [label] - ε / V)
+
+    [label] is 1 at the label and 0 elsewhere. → (N, V)
+    Derived in tutorials/11_every_gradient_derived, chapter 5.
+    """
+    log_p, labels, weight, smoothing = saved
+    dz = weight * (xp.exp(log_p) - smoothing / log_p.shape[-1])
+    dz[xp.arange(len(dz))[:, None], labels] -= (1 - smoothing) * weight
+    return dz
 
 
 class CrossEntropy:
@@ -90,7 +84,7 @@ class CrossEntropy:
         keep = flat != self.ignore_index
         safe = flat * keep  # id 0 stands in where the weight is 0
         weight = (keep / max(own if count is None else count, 1)).astype(logits.dtype)[:, None]  # (N, 1)
-        loss, saved = cross_entropy(rows, safe, weight, self.label_smoothing)
+        loss, saved = cross_entropy(rows, safe[:, None], weight, self.label_smoothing)
         return number(loss), (saved, used, logits.shape)
 
     def backward(self, saved: tuple) -> Any:
@@ -99,6 +93,6 @@ class CrossEntropy:
         dz = cross_entropy_backward(saved)  # (N, V), or (n, V) of the rows that were used
         if used is None:
             return dz.reshape(shape)
-        dlogits = xp.zeros((math.prod(shape[:-1]), shape[-1]), dz.dtype)  # (N, V)
+        dlogits = xp.zeros((math.prod(shape[:-1]), shape[-1]), dtype=dz.dtype)  # (N, V)
         dlogits[used] = dz
         return dlogits.reshape(shape)

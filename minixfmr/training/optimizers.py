@@ -1,6 +1,5 @@
 """Optimizers: turn gradients into a step."""
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,19 +18,11 @@ def adamw_update(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
 
     Derived in tutorials/11_every_gradient_derived, chapter 15.
     """
-    m *= beta1
-    m += (1 - beta1) * g
-    step = g * g
-    step *= 1 - beta2
-    v *= beta2
-    v += step
-    xp.sqrt(v, out=step)
-    step *= 1 / math.sqrt(1 - beta2**t)  # √v̂
-    step += eps
-    xp.divide(m, step, out=step)
-    step *= lr / (1 - beta1**t)
-    p *= 1 - lr * weight_decay
-    p -= step
+    m[...] = beta1 * m + (1 - beta1) * g
+    v[...] = beta2 * v + (1 - beta2) * g * g
+    m_hat = m / (1 - beta1**t)
+    v_hat = v / (1 - beta2**t)
+    p[...] = p - lr * weight_decay * p - lr * m_hat / (xp.sqrt(v_hat) + eps)
 
 
 class AdamW:

@@ -3,9 +3,12 @@
 import contextlib
 import functools
 import weakref
+from typing import Any
 
-from ..backend import is_shared, on_all_cores, one_blas_thread, random_generator
+from ..backend import cores, is_shared, keep_freed_memory, on_all_cores, on_gpu, one_blas_thread, random_generator
+from ..module import Module
 from .flat import flatten, replicate
+from .losses import CrossEntropy
 from .workers import new_worker
 
 
@@ -17,14 +20,21 @@ class ParallelGradients:
     does not depend on timing; a different number of workers changes it by rounding (and draws other dropout).
     The helpers hold a copy of the model as it was at the first call, of which only the weights follow it. A batch too
     small to be worth a helper is computed by this process alone.
+
+        gradients = ParallelGradients(model, criterion)
+        for batch in batches:
+            optimizer.zero_grad()
+            loss, tokens = gradients([batch])
+            optimizer.step()
+
+    workers: how many, or "auto": one per core on a CPU, one on a GPU
     """
 
     SMALL = 1 << 22  # parameters times labels: a millisecond's work, which waiting for a helper would double
 
-    def __init__(self, model, criterion, workers=1):
-        if workers < 1:
-            raise ValueError(f"workers must be at least 1, got {workers}")
-        self.model, self.criterion, self.workers = model, criterion, workers
+    def __init__(self, model: Module, criterion: CrossEntropy, workers: int | str = "auto") -> None:
+        keep_freed_memory()
+        self.model, self.criterion, self.workers = model, criterion, number_of_workers(workers)
         self.parameters = model.parameters()
         self._arrays: list = []  # of the parameters, when the helpers began
         self._helpers: list = []  # all workers but the first, which is this process: (worker, its Parameters)
@@ -75,6 +85,15 @@ class ParallelGradients:
             self._helpers.append((new_worker(compute), replica.parameters()))
 
 
+def number_of_workers(workers: Any) -> int:
+    """The number meant by workers = "auto" or a count. Raises ValueError for anything else."""
+    if workers == "auto":
+        return 1 if on_gpu() else cores()
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise ValueError(f'workers must be "auto" or an integer of at least 1, got {workers!r}')
+    return workers
+
+
 def _rows(batch, worker, workers):
     """A worker's rows of a batch. What has one row for all of them, as a mask may have, goes to every worker."""
     B = len(batch["labels"])
@@ -92,7 +111,9 @@ def add_gradients(model, criterion, batches, worker, seed, count):
         logits, saved = model.forward(**inputs, rng=rng)
         part, saved_loss = criterion.forward(logits, batch["labels"], count)
         del logits  # often the largest array
-        model.backward(criterion.backward(saved_loss), saved)
+        dlogits = criterion.backward(saved_loss)
+        del saved_loss
+        model.backward(dlogits, saved)
         loss += part
     return loss
 

@@ -39,7 +39,7 @@ class Convolution(Module):
         limit = (6 / (width * (d_in + d_out))) ** 0.5
         values = random_generator(rng).uniform(-limit, limit, (width, d_in, d_out))
         self.weight = Parameter(to_device(values, dtype))
-        self.bias = Parameter(xp.zeros(d_out, dtype))
+        self.bias = Parameter(xp.zeros(d_out, dtype=dtype))
 
     def forward(self, x):
         """x: (B, T, d_in) → (B, T, d_out)"""

@@ -24,7 +24,7 @@ def long_attention(query, key, value, mask=None, scale=None):
     query: (B, H, Tq, dh)    key, value: (B, H, Tk, dh)    mask: as in attention    →    y: (B, H, Tq, dh)
     """
     scale = query.shape[-1] ** -0.5 if scale is None else scale
-    y, L = xp.empty_like(query), xp.empty((*query.shape[:3], 1), query.dtype)
+    y, L = xp.empty_like(query), xp.empty((*query.shape[:3], 1), dtype=query.dtype)
     for rows in _blocks(query.shape[2]):
         q = query[:, :, rows] * scale  # (B, H, bq, dh)
         m = xp.full((*q.shape[:3], 1), xp.finfo(q.dtype).min)

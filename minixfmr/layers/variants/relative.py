@@ -86,16 +86,16 @@ class DisentangledBias(Module):
         n = log_distances(n, self.buckets, self.max_distance) if self.buckets else n
         index = xp.clip(n + R, 0, 2 * R - 1)
         rows, saved_norm = (self.table.data, None) if self.norm is None else self.norm.forward(self.table.data)
-        bias = xp.zeros((*q.shape[:3], k.shape[2]), q.dtype)
+        bias = xp.zeros((*q.shape[:3], k.shape[2]), dtype=q.dtype)
         saved: list = []
-        for projection, x, at in ((self.to_key, q, index), (self.to_query, k, index.T)):
+        for by_query, projection, x, at in ((True, self.to_key, q, index), (False, self.to_query, k, index.T)):
             if projection is None:
                 saved.append(None)
                 continue
             p, saved_projection = projection.forward(rows[None])  # (1, 2R, H·dh)
             p = split_heads(p, self.num_heads)  # (1, H, 2R, dh)
             scores = xp.take_along_axis(x @ p.swapaxes(-1, -2), at[None, None], -1) * self.scale
-            bias += scores if x is q else scores.swapaxes(-1, -2)
+            bias += scores if by_query else scores.swapaxes(-1, -2)
             saved.append((x, p, at, saved_projection))
         return bias, (saved, saved_norm)
 
@@ -124,6 +124,6 @@ def _scatter_columns(dy, at, columns):
     """The backward of take_along_axis(x, at, -1):  dy (B, H, T, n), at (T, n) → (B, H, T, columns)."""
     B, H, T, n = dy.shape
     flat = (xp.arange(T)[:, None] * columns + at).reshape(-1)  # (T·n,)
-    dx = xp.zeros((T * columns, B * H), dy.dtype)
+    dx = xp.zeros((T * columns, B * H), dtype=dy.dtype)
     add_at(dx, flat, dy.transpose(2, 3, 0, 1).reshape(T * n, B * H))
     return dx.reshape(T, columns, B, H).transpose(2, 3, 0, 1)
