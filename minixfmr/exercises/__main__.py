@@ -53,7 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
         if options.train:
             from .train import train
 
-            return train(_folder(options.folder), options.timeout)
+            folder, remark = locate(_folder(options.folder), known)
+            print(remark + "\n" if remark else "", end="")
+            return train(folder, options.memory)
         return _one(_folder(options.folder), chosen, options)
     except (FolderError, CatalogueError) as error:
         print(error, file=sys.stderr)

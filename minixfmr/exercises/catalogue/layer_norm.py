@@ -1,4 +1,5 @@
 """Layer normalization."""
+
 import numpy
 
 from ...layers import layer_norm, layer_norm_backward
