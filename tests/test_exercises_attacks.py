@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -175,3 +176,28 @@ def test_a_marker_that_is_ended_takes_its_children_with_it(folder, ended):
     while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < end:
         time.sleep(0.05)
     assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="takes root")
+def test_students_code_can_run_as_another_user():
+    """Who can read what all can read, and nothing of root's."""
+    folder = Path(tempfile.mkdtemp())
+    try:
+        folder.chmod(0o755)
+        shutil.copy(SOLVED / "gelu.py", folder)
+        secret = folder / "secret"
+        secret.write_text("1")
+        secret.chmod(0o600)
+        (folder / "softmax.py").write_text(f"import os\nassert os.getuid() != 0\nopen({str(secret)!r})\n")
+        with Marker(Limits(2, 500, user="nobody"), explain=False) as marker:
+            assert "PermissionError" in marker.mark(EXERCISES["softmax"], folder).message
+            assert marker.mark(EXERCISES["gelu"], folder).state == "right"
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_a_user_who_is_not_there_is_named(folder, capsys):
+    from minixfmr.exercises.__main__ import main
+
+    assert main([str(folder), "--only", "gelu", "--as", "no-such-user"]) == 2
+    assert capsys.readouterr().err.startswith("there is no user 'no-such-user' on this system: make one")

@@ -30,7 +30,7 @@ from .formats import (
     totals,
 )
 from .marking import Marker
-from .process import Limits
+from .process import Limits, UserError
 
 GRADESCOPE = Path("/autograder/results")
 
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(remark + "\n" if remark else "", end="")
             return train(folder, options.memory)
         return _one(_folder(options.folder), chosen, options)
-    except (FolderError, CatalogueError) as error:
+    except (FolderError, CatalogueError, UserError) as error:
         print(error, file=sys.stderr)
         return 2
 
@@ -128,7 +128,7 @@ def _all(folder, chosen, options):
 
 
 def _marker(options):
-    return Marker(Limits(options.timeout, options.memory), explain=not options.quick)
+    return Marker(Limits(options.timeout, options.memory, options.user), explain=not options.quick)
 
 
 def _say_missing(marker):
@@ -179,6 +179,7 @@ def _parser():
     parser.add_argument("--quick", action="store_true", help="name the usual mistakes only, search no further")
     parser.add_argument("--timeout", type=_positive, default=10, metavar="SECONDS", help="for each exercise (10)")
     parser.add_argument("--memory", type=_positive, default=2048, metavar="MB", help="for each exercise (2048)")
+    parser.add_argument("--as", dest="user", default="", metavar="USER", help="run students' code as this user")
     parser.add_argument("--verbose", action="store_true", help="print the table of gradients too")
     return parser
 

@@ -6,48 +6,12 @@ English says forty two, German two and forty; a word or part of a word is a toke
 import numpy
 
 PAD, START, END = 0, 1, 2
-ONES = [
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-]
-ONES += ["eighteen", "nineteen"]
-TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-EINS = [
-    "ein",
-    "zwei",
-    "drei",
-    "vier",
-    "fünf",
-    "sechs",
-    "sieben",
-    "acht",
-    "neun",
-    "zehn",
-    "elf",
-    "zwölf",
-    "dreizehn",
-    "vierzehn",
-    "fünfzehn",
-    "sechzehn",
-    "siebzehn",
-]
-EINS += ["achtzehn", "neunzehn"]
-ZIGS = ["zwanzig", "dreißig", "vierzig", "fünfzig", "sechzig", "siebzig", "achtzig", "neunzig"]
+TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+ZEHNER = "zehn elf zwölf dreizehn vierzehn fünfzehn sechzehn siebzehn achtzehn neunzehn"
+ONES = f"one two three four five six seven eight nine {TEENS}".split()
+TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()  # noqa: SIM905
+EINS = f"ein zwei drei vier fünf sechs sieben acht neun {ZEHNER}".split()
+ZIGS = "zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig".split()  # noqa: SIM905
 WORDS = ["<pad>", "<s>", "</s>", *ONES, *TENS, "hundred", *EINS, "eins", *ZIGS, "und", "hundert"]
 LENGTH = 8  # tokens of the longest sentence, with start or end
 

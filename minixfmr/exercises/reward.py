@@ -8,7 +8,7 @@ import numpy
 
 from ..models import Config, EncoderDecoder
 from ..training import AdamW, CrossEntropy
-from .numbers import END, LENGTH, START, WORDS, batch, english, german, ids_of
+from .numbers import END, LENGTH, PAD, START, WORDS, batch, english, german, ids_of
 from .places import PLACES
 
 CONFIG = dict(
@@ -67,15 +67,16 @@ class Run:
         for step in range(steps if until is None else until):
             given = batch(rng.choice(self.seen, BATCH).tolist())
             labels = given.pop("labels")
-            logits, saved = self.model.forward(
-                *given.values(), attention_mask=given["input_ids"] != 0, rng=rng_of(step)
-            )
+            logits, saved = self._predict(given["input_ids"], given["decoder_input_ids"], rng_of(step))
             loss, saved_loss = self.criterion.forward(logits, labels)
             self.optimizer.zero_grad()
             self.model.backward(self.criterion.backward(saved_loss), saved)
             self.optimizer.lr = LR * min(1.0, (step + 1) / 30) * min(1.0, 2 * (1 - step / steps))
             self.optimizer.step()
             yield float(loss)
+
+    def _predict(self, source, target, rng=None):
+        return self.model.forward(source, target, attention_mask=source != PAD, rng=rng)
 
     def translate(self, number: int) -> str:
         """The German words for a number, by the student's greedy decoding where there is one."""

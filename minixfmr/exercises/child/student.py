@@ -17,7 +17,7 @@ from typing import Any
 import numpy
 
 from .channel import Channel, ChannelError, kind_of
-from .confine import confine
+from .confine import become, confine
 from .watch import Watch
 
 FORBIDDEN = ("minixfmr", "torch", "jax", "tensorflow", "autograd")
@@ -31,6 +31,8 @@ def work(channel: Channel) -> None:
     """Do what the judge asks until it closes the channel."""
     job = channel.receive()
     folder = Path(job["folder"])
+    if "user" in job:
+        become(*job["user"])
     missing = confine(job["memory"], job["seconds"], [*job["readable"], str(folder)], job["scratch"])
     channel.send({"missing": missing})
     os.chdir(job["scratch"])
