@@ -7,8 +7,8 @@ from typing import Any
 
 from .. import __version__
 from .exercise import Exercise
-from .marking import Result
-from .session import plain
+from .marking import USES_WRONG, Result
+from .session import NEEDS, plain
 
 STAGES = (  # of the map, from softmax to the whole Transformer
     ("parts", ("softmax", "cross_entropy", "linear", "embedding", "layer_norm", "gelu", "dropout")),
@@ -168,10 +168,15 @@ def tally(marked: dict[str, list[Result]]) -> str:
     wrong = [r for results in marked.values() for r in results if r.state == "wrong"]
     count = Counter((r.name, r.cause) for r in wrong)
     n = len(marked)
-    lines = [f"{times:3} of {n}  {name}: {cause}" for (name, cause), times in count.most_common() if cause != "other"]
-    other = sum(times for (_, cause), times in count.items() if cause == "other")
-    if other:
-        lines.append(f"{other:3} more results are wrong without a known cause")
+    rest = {
+        "other": "without a known cause",
+        USES_WRONG: "since they use a file that is",
+        NEEDS: "since a file is missing",
+    }
+    lines = [f"{times:3} of {n}  {name}: {cause}" for (name, cause), times in count.most_common() if cause not in rest]
+    for cause, text in rest.items():
+        more = sum(times for (_, c), times in count.items() if c == cause)
+        lines += [f"{more:3} more results are wrong {text}"] if more else []
     return "\n".join(lines) or "no mistakes"
 
 

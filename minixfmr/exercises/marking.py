@@ -13,6 +13,8 @@ from .exercise import Exercise
 from .process import ChildEnded, Limits, Workshop
 from .session import Session, plain, read_source, sendable
 
+USES_WRONG = "uses a file that is wrong"
+
 
 @dataclass
 class Part:
@@ -75,16 +77,16 @@ class Marker:
         """The results of a folder's exercises, one by one. Where one imports a file that is wrong, that is said."""
         seen: dict[str, str] = {}
         for exercise in exercises:
-            result = self.mark(exercise, folder)
+            result = self.mark(exercise, folder, {name for name, state in seen.items() if state == "wrong"})
             seen[result.name] = result.state
             blame = [f"{used}.py" for used in result.uses if seen.get(used) == "wrong"]
             if result.state == "wrong" and blame:
                 result.message += f" (it uses {' and '.join(blame)}, not right itself)"
-                result.cause = "uses a file that is wrong"
+                result.cause = USES_WRONG
             yield result
 
-    def mark(self, exercise: Exercise, folder: Path) -> Result:
-        """The result of one exercise."""
+    def mark(self, exercise: Exercise, folder: Path, wrong: set[str] | None = None) -> Result:
+        """The result of one exercise. wrong: what is known to be wrong; where it uses that, no reason is searched."""
         parts = [Part(check.label, "not started", 0, check.points) for check in exercise.checks]
         result = Result(exercise.name, "not started", parts)
         path = folder / f"{exercise.name}.py"
@@ -96,7 +98,7 @@ class Marker:
             with backend("numpy"), self.workshop.child(exercise.name, folder) as child:
                 session = Session(child, exercise.name, folder, self.limits.memory)
                 try:
-                    self._checks(exercise, session, result)
+                    self._checks(exercise, session, result, wrong or set())
                 finally:
                     result.uses = [u for u in session.uses if re.fullmatch(r"\w{1,80}", u)]
         except NotRight as error:
@@ -107,9 +109,10 @@ class Marker:
             _wrong(result, NotRight("the process ended before it was asked anything"))
         return result
 
-    def _checks(self, exercise, session, result):
+    def _checks(self, exercise, session, result, wrong):
         session.load()
-        explain = functools.partial(self._explained, self.explainers, session) if self.explainers else None
+        search = self.explainers is not None and not wrong & set(session.uses)
+        explain = functools.partial(self._explained, self.explainers, session) if search else None
         for check, part in zip(exercise.checks, result.parts, strict=True):
             check.run(session, explain)
             part.state, part.points = "right", check.points

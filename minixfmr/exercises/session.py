@@ -16,6 +16,7 @@ from .process import Child, ChildEnded
 
 LONGEST = 1 << 20  # bytes of a student's file
 FORWARD_CALLS = 2  # that a backward may make: to compute again what was not saved
+NEEDS = "needs a file that is not started"
 SOLVES = "which exercises may not: NumPy is enough"
 
 
@@ -144,7 +145,7 @@ class Session:
 
     def _not_started(self, file, function):
         if file and file != f"{self.name}.py":
-            raise NotRight(f"needs {plain(function, 60)} of {plain(file, 80)}, not started", cause="needs another file")
+            raise NotRight(f"needs {plain(function, 60)} of {plain(file, 80)}, not started", cause=NEEDS)
         raise NotStarted(plain(function, 60))
 
     def _at(self, file, line):
