@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,9 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy
-
 from .child.channel import Channel, ChannelError
+from .readable import installed_paths
 
 CHILD = Path(__file__).parent / "child"
 PACKAGES = str(Path(__file__).resolve().parents[2])  # where minixfmr is, installed or not
@@ -115,7 +113,11 @@ class Workshop:
             if self.limits.user:
                 job["user"] = _user(self.limits.user)
                 os.chown(scratch, *job["user"])
-            job |= {"memory": self.limits.memory, "seconds": self.limits.seconds, "readable": self._readable()}
+            job |= {
+                "memory": self.limits.memory,
+                "seconds": self.limits.seconds,
+                "readable": "\n".join(self._readable()),
+            }
             try:
                 self.missing |= dict.fromkeys(child.ask(job)["missing"])
                 child.until = time.monotonic() + 3 * self.limits.seconds + 1
@@ -205,16 +207,8 @@ class Workshop:
         )
 
     def _readable(self):
-        """What a student's code may read: Python, NumPy and the system's libraries, but not what is installed beside
-        them, where the right results are."""
-        library = Path(sysconfig.get_path("stdlib"))
-        package = Path(numpy.__file__).parent
-        paths = [p for p in library.glob("*") if p.name not in ("site-packages", "dist-packages")]
-        paths += [package, package.with_name("numpy.libs"), *map(Path, ("/lib", "/lib64", "/dev/urandom"))]
-        if self.modules:
-            paths.append(Path(PACKAGES))
-            paths += [Path(p) for p in sys.path if p]
-        return [str(p) for p in paths if p.exists()][:400]
+        """What a student's code may read: Python, what is installed, the system's libraries; not the right results."""
+        return installed_paths() + ([PACKAGES, *filter(None, sys.path)] if self.modules else [])
 
 
 class UserError(ValueError):

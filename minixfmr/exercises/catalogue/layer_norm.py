@@ -39,10 +39,7 @@ def _eps(value):
     return _with(spread=lambda x, c, eps: numpy.sqrt(_mean(c**2) + value))
 
 
-def _outside(n, weight, bias):
-    return (n + bias) * weight
-
-
+BOTH = "mean and variance over the whole array"
 WHOLE = "over the whole array: each vector, the last axis, has its own"
 FORWARD = (
     Mistake(
@@ -72,10 +69,9 @@ FORWARD = (
     Mistake("variance over the whole array", f"the variance goes {WHOLE}", _variance(lambda x, c: x.var())),
     Mistake("variance over the whole array", f"the variance goes {WHOLE}", _variance(lambda x, c: (c**2).mean())),
     Mistake("mean over the whole array", f"the mean goes {WHOLE}", _with(mean=lambda x: x.mean())),
+    Mistake(BOTH, f"mean and variance go {WHOLE}", _with(lambda x: x.mean(), lambda x, c, eps: (x.var() + eps) ** 0.5)),
     Mistake(
-        "mean and variance over the whole array",
-        f"mean and variance go {WHOLE}",
-        _with(mean=lambda x: x.mean(), spread=lambda x, c, eps: numpy.sqrt(x.var() + eps)),
+        BOTH, f"mean and variance go {WHOLE}; eps is missing", _with(lambda x: x.mean(), lambda x, c, eps: x.std())
     ),
     *(
         Mistake(f"{what} over the wrong axis", f"{what} over axis {axis}: over the last axis, axis=-1", wrong)
@@ -94,8 +90,12 @@ FORWARD = (
     ),
     Mistake("weight forgotten", "the factor weight is missing", _with(last=lambda n, w, b: n + b)),
     Mistake("bias forgotten", "the bias is missing", _with(last=lambda n, w, b: n * w)),
-    Mistake("weight and bias forgotten", "weight and bias are missing", _with(last=lambda n, w, b: n)),
-    Mistake("weight on the bias", "the weight multiplies the bias too: n · weight + bias", _with(last=_outside)),
+    Mistake("weight and bias forgotten", "weight and bias are missing", _with(last=lambda n, *_: n)),
+    Mistake(
+        "weight on the bias",
+        "the weight multiplies the bias too: n · weight + bias",
+        _with(last=lambda n, w, b: (n + b) * w),
+    ),
     Mistake("bias multiplied", "the bias multiplies n too: n · weight + bias", _with(last=lambda n, w, b: n * (w + b))),
     Mistake(
         "mean not subtracted",
