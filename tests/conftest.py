@@ -29,6 +29,7 @@ NUMPY_ONLY = {  # and why
     "test_exercises_attacks": "students write NumPy",
     "test_exercises_reasons": "students write NumPy",
     "test_exercises_docs": "students write NumPy",
+    "test_exercises_fuzz": "students write NumPy",
     "test_exercises_train": "students write NumPy",
     "test_mistakes": "students write NumPy",
     "test_cupy": "chooses backends itself",

@@ -86,10 +86,8 @@ def test_a_solved_folder_is_right_and_stays_as_it_is(folder, capsys):
     assert status == 0
     assert {name: r["state"] for name, r in found["exercises"].items()} == dict.fromkeys(NAMES, "right")
     assert found["points"] == found["possible"] == 100
-    assert found["exercises"]["softmax"]["parts"] == {
-        "forward": {"state": "right", "points": 2, "possible": 2},
-        "backward": {"state": "right", "points": 3, "possible": 3},
-    }
+    assert found["exercises"]["softmax"]["forward"] == {"state": "right", "points": 2, "possible": 2}
+    assert found["exercises"]["softmax"]["backward"] == {"state": "right", "points": 3, "possible": 3}
     assert contents(folder) == before
 
 
@@ -447,3 +445,28 @@ def test_the_wheel_has_templates_and_no_solutions(tmp_path):
     assert "minixfmr/exercises/templates/README.md" in files
     assert "minixfmr/exercises/child/server.py" in files
     assert not [file for file in files if file.startswith("tests") or "solution" in file]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--new", "a", "--all", "b"], "--new and --all do not go together: give one of them"),
+        (["a", "--all", "b"], "--all and FOLDER do not go together"),
+        (["a", "--csv", "c"], "--csv goes with --all"),
+        (["--all", "a", "--gradescope"], "--gradescope marks one folder, and does not go with --all"),
+        (["a", "--train", "--json"], "--json tells results, and does not go with --train"),
+        (["--train"], "--train takes the folder with your exercises too"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(arguments, sentence, capsys):
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.startswith(sentence)
+
+
+def test_what_is_no_folder_and_names_that_look_alike_are_told(school, capsys):
+    (school / "fay.zip").write_text("")
+    (school / "anna\x1b").mkdir()
+    assert main(["--all", str(school), "--only", "gelu", "--quick"]) == 0
+    out, err = capsys.readouterr()
+    assert err == "not marked, as they are no folders: fay.zip\n"
+    assert re.search(r"^anna +5/5$", out, re.M) and re.search(r"^anna \(2\) +0/5", out, re.M)

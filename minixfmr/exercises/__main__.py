@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from .catalogue import CatalogueError, exercises
-from .folders import FolderError, locate, students, write_new
+from .folders import FolderError, locate, others, students, write_new
 from .formats import (
     as_json,
     class_csv,
@@ -40,16 +40,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
+        _check_options(options)
         known = exercises(options.exercises and _folder(options.exercises))
         chosen = _chosen(known, options.only)
         if options.new:
             return _new(Path(options.new), chosen)
         if options.all:
             return _all(_folder(options.all), chosen, options)
-        if not options.folder:
-            raise FolderError(
-                "give a folder with exercises, or --new FOLDER to start with, or --all FOLDER for a class"
-            )
         if options.train:
             from .train import train
 
@@ -60,6 +57,25 @@ def main(arguments: list[str] | None = None) -> int:
     except (FolderError, CatalogueError, UserError) as error:
         print(error, file=sys.stderr)
         return 2
+
+
+def _check_options(options):
+    """Raise FolderError for options of which one would be ignored."""
+    modes = [name for name in ("new", "all", "train") if getattr(options, name)]
+    if len(modes) > 1 or (options.folder and modes and modes != ["train"]):
+        together = " and ".join([*(f"--{name}" for name in modes), *(["FOLDER"] if options.folder else [])])
+        raise FolderError(f"{together} do not go together: give one of them")
+    if not modes and not options.folder:
+        raise FolderError("give a folder with exercises, or --new FOLDER to start with, or --all FOLDER for a class")
+    if options.train and not options.folder:
+        raise FolderError("--train takes the folder with your exercises too")
+    if options.csv and not options.all:
+        raise FolderError("--csv goes with --all: it is the table of a class")
+    for name in ("gradescope", "verbose"):
+        if getattr(options, name) and modes:
+            raise FolderError(f"--{name} marks one folder, and does not go with --{modes[0]}")
+    if options.json and modes and not options.all:
+        raise FolderError(f"--json tells results, and does not go with --{modes[0]}")
 
 
 def _new(folder, chosen):
@@ -104,17 +120,21 @@ def _print(result, options):
 def _all(folder, chosen, options):
     if any((folder / f"{name}.py").is_file() for name in chosen):
         raise FolderError(f"{folder} holds exercises itself: --all takes the folder with a folder for each student")
-    marked, notes = {}, {}
+    marked: dict[str, list] = {}
+    notes: dict[str, str] = {}
     quiet = options.json
     with _marker(options) as marker:
         for path in students(folder):
-            student = student_name(path.name)
+            student = student_name(path.name, marked)
             place, notes[student] = locate(path, chosen)
             marked[student] = list(marker.folder(place, chosen.values()))
             if not quiet:
                 points, possible = totals(marked[student])
                 remark = f"  ({notes[student]})" if notes[student] else ""
                 print(f"{student:24} {points:3}/{possible}{remark}", flush=True)
+    if beside := others(folder):
+        names = ", ".join(student_name(name, ()) for name in beside[:10]) + (" ..." if len(beside) > 10 else "")
+        print(f"not marked, as they are no folders: {names}", file=sys.stderr)
     if not marked:
         raise FolderError(f"{folder} has no folders in it: --all takes the folder with a folder for each student")
     if quiet:
@@ -196,6 +216,9 @@ def _ended(number, frame):
 
 
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without these letters is no reason to stop
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _ended)

@@ -52,6 +52,12 @@ def locate(folder: Path, exercises: dict[str, Exercise]) -> tuple[Path, str]:
     return folder, "no exercise was found here"
 
 
+def others(folder: Path) -> list[str]:
+    """The names of what lies beside the students' folders: files, links."""
+    known = {*students(folder), *(folder / name for name in SKIPPED)}
+    return [p.name for p in sorted(folder.iterdir()) if p not in known and p.name[0] != "."]
+
+
 def students(folder: Path) -> list[Path]:
     """The folders inside a folder, in their order."""
     try:

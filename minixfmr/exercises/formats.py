@@ -2,7 +2,9 @@
 
 import csv
 import io
+import itertools
 from collections import Counter
+from collections.abc import Container
 from typing import Any
 
 from .. import __version__
@@ -80,8 +82,7 @@ def _exercise(result, hint):
     entry = {"state": result.state, "points": result.points, "possible": result.possible}
     entry |= {"message": shown(result, hint), "cause": result.cause if hint == 3 else ""}
     entry["report"] = result.report if hint == 3 else ""
-    entry["parts"] = {p.label: {"state": p.state, "points": p.points, "possible": p.possible} for p in result.parts}
-    return entry
+    return entry | {p.label: {"state": p.state, "points": p.points, "possible": p.possible} for p in result.parts}
 
 
 def gradescope(results: list[Result], missing: list[str], hint: int = 3) -> dict[str, Any]:
@@ -180,6 +181,8 @@ def tally(marked: dict[str, list[Result]]) -> str:
     return "\n".join(lines) or "no mistakes"
 
 
-def student_name(folder_name: str) -> str:
-    """A folder's name as one plain line."""
-    return plain(folder_name, 40) or "?"
+def student_name(folder_name: str, taken: Container[str]) -> str:
+    """A folder's name as one plain line, unlike those that are taken."""
+    name = plain(folder_name, 40) or "?"
+    numbers = (f"{name} ({i})" for i in itertools.count(2))
+    return name if name not in taken else next(n for n in numbers if n not in taken)

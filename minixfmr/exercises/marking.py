@@ -10,7 +10,7 @@ from typing import Any
 from ..backend import backend
 from .compare import NotRight, NotStarted
 from .exercise import Exercise
-from .process import ChildEnded, Limits, Workshop
+from .process import ChildEnded, Limits, UserError, Workshop
 from .session import Session, plain, read_source, sendable
 
 USES_WRONG = "uses a file that is wrong"
@@ -103,10 +103,14 @@ class Marker:
                     result.uses = [u for u in session.uses if re.fullmatch(r"\w{1,80}", u)]
         except NotRight as error:
             _wrong(result, error)
+        except UserError:
+            raise
         except NotStarted as error:
             _not_started(result, str(error), exercise)
         except ChildEnded:
             _wrong(result, NotRight("the process ended before it was asked anything"))
+        except Exception as error:  # an answer that nobody thought of costs this exercise alone
+            _wrong(result, NotRight(f"what came back could not be judged ({type(error).__name__})"))
         return result
 
     def _checks(self, exercise, session, result, wrong):

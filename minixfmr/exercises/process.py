@@ -65,6 +65,7 @@ class Child:
                 if not (answer and isinstance(reply, dict) and "ask" in reply):
                     return reply
                 self.channel.send({"answer": answer(reply["ask"])}, self._left())
+            raise TimeoutError  # it asks without end
         except TimeoutError:
             raise ChildEnded(None) from None
         except ChannelError:

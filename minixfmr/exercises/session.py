@@ -126,7 +126,8 @@ class Session:
     # --- what it raised, and how it ended
 
     def _raise(self, raised):
-        frames = [f for f in raised.get("frames") or () if isinstance(f, tuple) and len(f) == 3]
+        frames = raised.get("frames")
+        frames = [f for f in frames if isinstance(f, tuple) and len(f) == 3] if isinstance(frames, list) else []
         kind, text = raised.get("kind"), plain(raised.get("text"))
         file, line, function = frames[-1] if frames else ("", 0, "")
         at = self._at(file, line)
@@ -144,13 +145,14 @@ class Session:
         raise NotRight(f"raises {name}{': ' + text if text else ''}{at}", cause=f"raises {name}")
 
     def _not_started(self, file, function):
-        if file and file != f"{self.name}.py":
+        if isinstance(file, str) and file and file != f"{self.name}.py":
             raise NotRight(f"needs {plain(function, 60)} of {plain(file, 80)}, not started", cause=NEEDS)
         raise NotStarted(plain(function, 60))
 
     def _at(self, file, line):
         code = self._text_of(file, line)
-        return f", at {plain(file, 80)}:{line}" + (f": `{code}`" if code else "") if file else ""
+        place = plain(file, 80)
+        return f", at {place}:{line}" + (f": `{code}`" if code else "") if place and isinstance(line, int) else ""
 
     def _text_of(self, file, line):
         """The student's line, as the file has it and not as its process says."""

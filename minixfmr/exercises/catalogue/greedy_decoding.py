@@ -63,7 +63,10 @@ def _reason(ids, right, arguments):
 
 
 def _number(i):
-    return int(i) if numpy.ndim(i) == 0 and numpy.asarray(i).dtype.kind in "iu" else None
+    """The integer that it is, or None."""
+    if isinstance(i, numpy.ndarray):
+        return int(i) if i.ndim == 0 and i.dtype.kind in "iu" else None
+    return i if type(i) is int else None
 
 
 def _shown(ids):

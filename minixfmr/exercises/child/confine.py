@@ -11,6 +11,11 @@ import signal
 import struct
 import sys
 
+try:  # now, for later it may not be readable
+    import resource
+except ImportError:  # no such limits on this system
+    resource = None  # type: ignore[assignment]
+
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 
 # calls by number: x86-64, and the generic table of arm64 and riscv64
@@ -60,9 +65,7 @@ def confine(megabytes: float, seconds: float, readable: list[str], writable: str
 
 
 def _limit_resources(megabytes, seconds):
-    try:
-        import resource
-    except ImportError:
+    if resource is None:
         return ["memory is not limited", "CPU time is limited by the clock alone"]
     missing = []
     wanted = {"RLIMIT_CPU": int(seconds + 1), "RLIMIT_FSIZE": 1 << 26, "RLIMIT_CORE": 0}
