@@ -307,7 +307,7 @@ def test_formats_of_nothing():
 
 # --- a teacher's own exercise
 
-SWISH = '''"""Swish, an exercise of a teacher's."""
+SWISH = '''"""A ReLU with a slope of its own."""
 
 import numpy as np
 
@@ -332,16 +332,17 @@ def right(x, beta):
 EXERCISE = Pair(
     "swish",
     "x beta",
-    title="a ReLU with a slope of its own",
     points=(4, 8),
     right=right,
     cases=lambda rng: {"": (rng.standard_normal((3, 4)), rng.uniform(0.5, 2, 4))},
-    forward_mistakes=(Mistake("beta forgotten", "beta is not used", lambda x, beta: right(x, 1)),),
-    backward_mistakes=(
-        Mistake(
-            "the second term forgotten",
-            "x stands in the product twice, so there are two terms",
-            lambda dy, x, beta: {"x": dy / (1 + np.exp(-beta * x))},
+    mistakes=(
+        (Mistake("beta forgotten", "beta is not used", lambda x, beta: right(x, 1)),),
+        (
+            Mistake(
+                "the second term forgotten",
+                "x stands in the product twice, so there are two terms",
+                lambda dy, x, beta: {"x": dy / (1 + np.exp(-beta * x))},
+            ),
         ),
     ),
 )

@@ -1,6 +1,7 @@
 """What an exercise is: a template, the right result, cases, the mistakes worth naming, and points.
 
-Each is one file; its name is the exercise's. EXERCISE is an Exercise, and TEMPLATE the text that students are given.
+Each is one file; its name is the exercise's, and the first line of its docstring the title. EXERCISE is an Exercise,
+TEMPLATE the text that students are given, TUTORIAL the number of the tutorial that goes with it, if there is one.
 """
 
 from collections.abc import Callable
@@ -29,9 +30,10 @@ class Check:
 class Exercise:
     """Functions to be written, and the checks of them, each given a Session and an Explainer or None."""
 
-    def __init__(self, title: str, functions: tuple[str, ...], checks: tuple[Check, ...], tutorial: int = 0) -> None:
-        self.title, self.functions, self.checks, self.tutorial = title, functions, checks, tutorial
-        self.name = self.template = ""  # of its file
+    def __init__(self, functions: tuple[str, ...], checks: tuple[Check, ...]) -> None:
+        self.functions, self.checks = functions, checks
+        self.name = self.title = self.template = ""  # of its file
+        self.tutorial = 0
 
     @property
     def points(self) -> tuple[int, ...]:
@@ -49,7 +51,7 @@ class Pair(Exercise):
         differences of `right`, which is slow for more than a few hundred numbers
     cases: rng → {remark: arguments}; the remark, such as " with a mask", completes the messages. Those of `extra` are
         for the forward alone.
-    forward_mistakes, backward_mistakes: see Mistake
+    mistakes: (those of the forward, those of the backward), see Mistake
     """
 
     def __init__(
@@ -62,18 +64,15 @@ class Pair(Exercise):
         points: tuple[int, int],
         gradients: Callable | None = None,
         extra: Cases | None = None,
-        title: str = "",
-        tutorial: int = 0,
-        forward_mistakes: tuple[Mistake, ...] = (),
-        backward_mistakes: tuple[Mistake, ...] = (),
+        mistakes: tuple[tuple[Mistake, ...], tuple[Mistake, ...]] = ((), ()),
     ) -> None:
         checks = (Check("forward", points[0], self.forward), Check("backward", points[1], self.backward))
         self.pair = f"{name}_forward", f"{name}_backward"
-        super().__init__(title, self.pair, checks, tutorial)
+        super().__init__(self.pair, checks)
         self.names, self.right, self.cases = names.split(), right, cases
         self.gradients = gradients or self._differences
         self.extra = extra or (lambda rng: {})
-        self.mistakes = forward_mistakes, backward_mistakes
+        self.mistakes = mistakes
 
     def forward(self, session: Session, explain: Explainer | None = None) -> None:
         """Raise NotRight, with the reason, unless y is right in every case."""

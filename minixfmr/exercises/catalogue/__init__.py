@@ -43,11 +43,18 @@ def _imported(path):
     return module
 
 
+def _title(docstring):
+    """The first line, as a part of a sentence."""
+    line = docstring.strip().splitlines()[0].rstrip(".")
+    return line[0].lower() + line[1:]
+
+
 def _named(name, module):
     exercise = getattr(module, "EXERCISE", None)
     if not isinstance(exercise, Exercise):
         raise CatalogueError(f"{module.__file__} has no EXERCISE: set it to a Pair(...) or an Exercise(...)")
-    exercise.name = name
+    exercise.name, exercise.tutorial = name, getattr(module, "TUTORIAL", 0)
+    exercise.title = _title(module.__doc__ or name)
     shipped = TEMPLATES / f"{name}.py"
     exercise.template = getattr(module, "TEMPLATE", "") or (shipped.read_text("utf-8") if shipped.is_file() else "")
     if not exercise.template:

@@ -1,4 +1,7 @@
-"""AdamW: five steps beside the package's, with two sets of options."""
+"""One step of the optimizer.
+
+Judged in five steps beside the package's, with two sets of options.
+"""
 
 from typing import Any
 
@@ -16,27 +19,30 @@ DEFAULTS: dict[str, Any] = dict(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_de
 OTHERS: dict[str, Any] = dict(lr=0.05, betas=(0.8, 0.95), eps=1e-3, weight_decay=0.3)
 
 
-def _step(
-    part,
-    m_hat=lambda m, b, t: m / (1 - b**t),
-    v_hat=lambda v, b, t: v / (1 - b**t),
-    root=lambda v, eps: numpy.sqrt(v) + eps,
-    square=lambda g: g * g,
-    decay=lambda p, lr, wd: p - lr * wd * p,
-    grad=lambda g, p, wd: g,
-    fixed=None,
-    complement=lambda b: 1 - b,
-    swap_m=False,
-    swap_v=False,
-):
-    """A step in which something is another; part: which of (parameter, m, v) is given."""
+RIGHT: dict[str, Any] = {
+    "m_hat": lambda m, b, t: m / (1 - b**t),
+    "v_hat": lambda v, b, t: v / (1 - b**t),
+    "root": lambda v, eps: numpy.sqrt(v) + eps,
+    "square": lambda g: g * g,
+    "decay": lambda p, lr, wd: p - lr * wd * p,
+    "grad": lambda g, p, wd: g,
+    "complement": lambda b: 1 - b,
+    "betas": lambda b1, b2: (b1, b2),  # of m̂ and v̂
+    "options": lambda options: options,
+}
 
-    def wrong(p, g, m, v, t, lr, betas, eps, wd):
-        options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": wd} | (fixed or {})
-        lr, (b1, b2), eps, wd = options["lr"], options["betas"], options["eps"], options["weight_decay"]
-        g = grad(g, p, wd)
-        m, v = b1 * m + complement(b1) * g, b2 * v + complement(b2) * square(g)
-        new = decay(p, lr, wd) - lr * m_hat(m, b2 if swap_m else b1, t) / root(v_hat(v, b1 if swap_v else b2, t), eps)
+
+def _step(part, change):
+    """A step in which something is not as in RIGHT; part: which of parameter, m and v is given."""
+    of = RIGHT | change
+
+    def wrong(p, g, m, v, t, *options):
+        lr, (b1, b2), eps, wd = of["options"](options)
+        g = of["grad"](g, p, wd)
+        m = b1 * m + of["complement"](b1) * g
+        v = b2 * v + of["complement"](b2) * of["square"](g)
+        for_m, for_v = of["betas"](b1, b2)
+        new = of["decay"](p, lr, wd) - lr * of["m_hat"](m, for_m, t) / of["root"](of["v_hat"](v, for_v, t), eps)
         return {"parameter": new, "m": m, "v": v}[part]
 
     return wrong
@@ -60,8 +66,8 @@ MISTAKES: tuple[tuple[str, str, dict[str, Any]], ...] = (
         )
         for sign, k in (("+", 1), ("-", -1))
     ),
-    ("β₁ in v̂", "v̂ is v / (1 - β₂ᵗ): β₁ stands there", {"swap_v": True}),
-    ("β₂ in m̂", "m̂ is m / (1 - β₁ᵗ): β₂ stands there", {"swap_m": True}),
+    ("β₁ in v̂", "v̂ is v / (1 - β₂ᵗ): β₁ stands there", {"betas": lambda b1, b2: (b1, b1)}),
+    ("β₂ in m̂", "m̂ is m / (1 - β₁ᵗ): β₂ stands there", {"betas": lambda b1, b2: (b2, b2)}),
     ("eps inside the root", "eps stands inside the root: √v̂ + eps", {"root": lambda v, eps: numpy.sqrt(v + eps)}),
     ("eps forgotten", "eps is missing: √v̂ + eps", {"root": lambda v, eps: numpy.sqrt(v)}),
     ("root forgotten", "the root is missing: √v̂ + eps", {"root": lambda v, eps: v + eps}),
@@ -91,13 +97,14 @@ MISTAKES: tuple[tuple[str, str, dict[str, Any]], ...] = (
 def _reason(name, got, right, before, options):
     """Why this part of a step is wrong."""
     arguments = (*before, *options.values())
-    mistakes = [Mistake(cause, text, _step(name, **change)) for cause, text, change in MISTAKES]
-    for key, value in DEFAULTS.items():
+    mistakes = [Mistake(cause, text, _step(name, change)) for cause, text, change in MISTAKES]
+    for i, (key, value) in enumerate(DEFAULTS.items()):
         if value != options[key]:
             text = f"{key} is taken as {value}, not as the argument says"
-            mistakes.append(Mistake("an option not used", text, _step(name, fixed={key: value})))
-    swapped = {"betas": options["betas"][::-1]}
-    mistakes.append(Mistake("betas exchanged", "β₁ and β₂ are exchanged", _step(name, fixed=swapped)))
+            change = {"options": lambda o, i=i, value=value: (*o[:i], value, *o[i + 1 :])}
+            mistakes.append(Mistake("an option not used", text, _step(name, change)))
+    swapped = {"options": lambda o: (o[0], o[1][::-1], *o[2:])}
+    mistakes.append(Mistake("betas exchanged", "β₁ and β₂ are exchanged", _step(name, swapped)))
     found = reason_of_result(tuple(mistakes), got, numpy.asarray(right), arguments)
     return found and Reason(found.cause, found.text, (name,), found.place)
 
@@ -125,4 +132,5 @@ def check(session, explain=None):
                     raise found.of(error, f" after step {step}{remark}") if found else error from None
 
 
-EXERCISE = Exercise("one step of the optimizer", ("adamw_step",), (Check("step", 5, check),), tutorial=6)
+TUTORIAL = 6
+EXERCISE = Exercise(("adamw_step",), (Check("step", 5, check),))

@@ -1,4 +1,4 @@
-"""Scaled dot-product attention, and its look-ahead mask."""
+"""Queries gather values, under a mask."""
 
 import numpy
 
@@ -79,18 +79,19 @@ BACKWARD = (
 )
 
 
+TUTORIAL = 1
 EXERCISE = _Attention(
     "attention",
     "q k v mask",
-    title="queries gather values, under a mask",
     points=(4, 6),
-    tutorial=1,
     right=lambda *arguments: attention(*arguments)[0],
     gradients=gradients,
     cases=cases,
-    forward_mistakes=tuple(
-        Mistake(cause, text, lambda q, k, v, mask, wrong=wrong: attend(q, k, v, mask, **wrong))
-        for cause, text, wrong in forwards(DH)
+    mistakes=(
+        tuple(
+            Mistake(cause, text, lambda q, k, v, mask, wrong=wrong: attend(q, k, v, mask, **wrong))
+            for cause, text, wrong in forwards(DH)
+        ),
+        BACKWARD,
     ),
-    backward_mistakes=BACKWARD,
 )

@@ -1,4 +1,4 @@
-"""Cross-attention: the decoder looks at the encoder's output."""
+"""The decoder looks at the encoder's output."""
 
 import numpy
 
@@ -10,8 +10,9 @@ from .multi_head_attention import PARTS, in_the_heads
 from .plain import branches, flattened, forwards, gradients_of, heads, interleaved, product, reshaped
 
 
-def _run(dy, x, memory, w_q, w_k, w_v, w_o, num_heads, memory_mask):
-    weights = {f"{part}.weight": w for part, w in zip(PARTS, (w_q, w_k, w_v, w_o), strict=True)}
+def _run(dy, x, memory, *rest):
+    *matrices, num_heads, memory_mask = rest
+    weights = {f"{part}.weight": w for part, w in zip(PARTS, matrices, strict=True)}
     mask = None if memory_mask is None else padding_mask(memory_mask)
     return run(MultiHeadAttention(x.shape[-1], num_heads, dtype="float64"), weights, (x, memory, mask), dy)
 
@@ -27,12 +28,17 @@ def cases(rng):
     return {" without a mask": (*arguments, None), " with a memory mask": (*arguments, memory_mask())}
 
 
+def _with_mask(rest):
+    """The matrices, H, and the mask in the place of memory_mask."""
+    *others, memory_mask = rest
+    return [*others, None if memory_mask is None else padding_mask(memory_mask)]
+
+
 def _y(change=None, **wrong):
     """A forward mistake; change: the four matrices → others."""
 
-    def y(x, memory, w_q, w_k, w_v, w_o, num_heads, memory_mask):
-        mask = None if memory_mask is None else padding_mask(memory_mask)
-        matrices = (w_q, w_k, w_v, w_o)
+    def y(x, memory, *rest):
+        *matrices, num_heads, mask = _with_mask(rest)
         return heads(x, change(*matrices) if change else matrices, num_heads, mask, memory, **wrong)
 
     return y
@@ -72,7 +78,7 @@ FORWARD = (
     Mistake(
         "memory not used",
         "keys and values come from x: they come from memory",
-        lambda x, memory, w_q, w_k, w_v, w_o, num_heads, mask: heads(x, (w_q, w_k, w_v, w_o), num_heads, None),
+        lambda x, memory, *rest: heads(x, rest[:4], rest[4], None),
     ),
 )
 
@@ -80,9 +86,8 @@ FORWARD = (
 def back(change=lambda found: found, **wrong):
     """A backward mistake: in the heads (see branches), or a change of the gradients."""
 
-    def gradients(dy, x, memory, w_q, w_k, w_v, w_o, num_heads, memory_mask):
-        mask = None if memory_mask is None else padding_mask(memory_mask)
-        matrices = (w_q, w_k, w_v, w_o)
+    def gradients(dy, x, memory, *rest):
+        *matrices, num_heads, mask = _with_mask(rest)
         return change(gradients_of(x, matrices, branches(dy, x, matrices, num_heads, mask, memory, **wrong), memory))
 
     return gradients
@@ -91,9 +96,10 @@ def back(change=lambda found: found, **wrong):
 def _ways(keep):
     """dmemory with one of its branches alone."""
 
-    def gradients(dy, x, memory, w_q, w_k, w_v, w_o, num_heads, memory_mask):
-        mask = None if memory_mask is None else padding_mask(memory_mask)
-        _, dk, dv = branches(dy, x, (w_q, w_k, w_v, w_o), num_heads, mask, memory)
+    def gradients(dy, x, memory, *rest):
+        *matrices, num_heads, mask = _with_mask(rest)
+        _, w_k, w_v, _ = matrices
+        _, dk, dv = branches(dy, x, matrices, num_heads, mask, memory)
         return {"memory": keep(dk @ w_k.T, dv @ w_v.T)}
 
     return gradients
@@ -102,17 +108,18 @@ def _ways(keep):
 def _through(change):
     """dmemory through other matrices than W_K and W_V."""
 
-    def gradients(dy, x, memory, w_q, w_k, w_v, w_o, num_heads, memory_mask):
-        mask = None if memory_mask is None else padding_mask(memory_mask)
-        _, dk, dv = branches(dy, x, (w_q, w_k, w_v, w_o), num_heads, mask, memory)
+    def gradients(dy, x, memory, *rest):
+        *matrices, num_heads, mask = _with_mask(rest)
+        _, w_k, w_v, _ = matrices
+        _, dk, dv = branches(dy, x, matrices, num_heads, mask, memory)
         of_k, of_v = change(w_k, w_v)
         return {"memory": dk @ of_k.T + dv @ of_v.T}
 
     return gradients
 
 
-def _transposed_w_o(dy, x, memory, w_q, w_k, w_v, w_o, num_heads, memory_mask):
-    return back(w_o=w_o)(dy, x, memory, w_q, w_k, w_v, w_o, num_heads, memory_mask)
+def _transposed_w_o(dy, x, memory, *rest):
+    return back(w_o=rest[3])(dy, x, memory, *rest)
 
 
 WAYS = "memory is used twice, for keys and values, and what comes back from each adds up; {} is missing"
@@ -137,15 +144,13 @@ BACKWARD = (
 )
 
 
+TUTORIAL = 5
 EXERCISE = Pair(
     "cross_attention",
     "x memory w_q w_k w_v w_o num_heads memory_mask",
-    title="the decoder looks at the encoder's output",
     points=(3, 5),
-    tutorial=5,
     right=lambda *arguments: _run(None, *arguments),
     gradients=gradients,
     cases=cases,
-    forward_mistakes=FORWARD,
-    backward_mistakes=BACKWARD,
+    mistakes=(FORWARD, BACKWARD),
 )

@@ -1,4 +1,4 @@
-"""Cross-entropy, with ignored labels and label smoothing."""
+"""The loss, with label smoothing and ignored labels."""
 
 import numpy
 
@@ -233,16 +233,14 @@ BACKWARD = (
 )
 
 
+TUTORIAL = 4
 EXERCISE = Pair(
     "cross_entropy",
     "logits labels ignore_index label_smoothing",
-    title="the loss, with label smoothing and ignored labels",
     points=(3, 5),
-    tutorial=4,
     right=right,
     gradients=gradients,
     cases=cases,
     extra=extra,
-    forward_mistakes=FORWARD,
-    backward_mistakes=BACKWARD,
+    mistakes=(FORWARD, BACKWARD),
 )

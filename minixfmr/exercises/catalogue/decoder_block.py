@@ -1,4 +1,4 @@
-"""The decoder block."""
+"""With cross-attention between them."""
 
 from ...models import DecoderBlock, padding_mask
 from ..exercise import Mistake, Pair
@@ -61,14 +61,13 @@ FORWARD = (
 )
 
 
+TUTORIAL = 5
 EXERCISE = Pair(
     "decoder_block",
     "x memory p num_heads mask memory_mask",
-    title="with cross-attention between them",
     points=(3, 4),
-    tutorial=5,
     right=_run,
     gradients=gradients,
-    forward_mistakes=FORWARD,
+    mistakes=(FORWARD, ()),
     cases=cases,
 )

@@ -1,4 +1,4 @@
-"""Dropout. Each student draws as they like, so a forward is judged by what holds for every draw."""
+"""Silence random units."""
 
 import numpy
 
@@ -94,20 +94,26 @@ class _Dropout(Pair):
         return {"x": dy if rng is None else dy * (numpy.asarray(y) != 0) / (1 - p)}
 
 
+TUTORIAL = 5
 EXERCISE = _Dropout(
     "dropout",
     "x p rng",
-    title="silence random units",
     points=(2, 3),
-    tutorial=5,
     right=lambda x, p, rng: x,
-    forward_mistakes=(
-        Mistake(
-            "rescaled in evaluation", "y is x itself in evaluation: nothing is rescaled", lambda x, p, rng: x * (1 - p)
+    mistakes=(
+        (
+            Mistake(
+                "rescaled in evaluation",
+                "y is x itself in evaluation: nothing is rescaled",
+                lambda x, p, rng: x * (1 - p),
+            ),
+            Mistake(
+                "rescaled in evaluation",
+                "y is x itself in evaluation: nothing is rescaled",
+                lambda x, p, rng: x / (1 - p),
+            ),
         ),
-        Mistake(
-            "rescaled in evaluation", "y is x itself in evaluation: nothing is rescaled", lambda x, p, rng: x / (1 - p)
-        ),
+        (),
     ),
     cases=lambda rng: {
         "": (normal(rng, B, T, DH), P, Seed(int(rng.integers(1 << 31)))),

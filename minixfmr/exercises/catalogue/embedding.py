@@ -1,4 +1,4 @@
-"""Embedding: a vector for each token."""
+"""A vector for each token."""
 
 import numpy
 
@@ -33,42 +33,45 @@ def _first(dy, ids, table):
 
 
 TWICE = "a token that occurs twice keeps the gradient of {} alone: {}"
+TUTORIAL = 3
 EXERCISE = Pair(
     "embedding",
     "ids table",
-    title="a vector for each token",
     points=(1, 4),
-    tutorial=3,
     right=lambda ids, table: embedding(ids, table)[0],
     gradients=lambda dy, ids, table: {"table": embedding_backward(dy, embedding(ids, table)[1])},
     cases=cases,
-    forward_mistakes=(
-        Mistake("ids shifted", "the ids are shifted by one: id 0 is row 0", lambda ids, table: table[ids - 1]),
-        Mistake("ids shifted", "the ids are shifted by one: id 0 is row 0", lambda ids, table: table[ids + 1]),
-        Mistake(
-            "factor √d",
-            "the vectors are multiplied by √d, which this exercise does not ask for",
-            lambda ids, table: table[ids] * table.shape[1] ** 0.5,
+    mistakes=(
+        (
+            Mistake("ids shifted", "the ids are shifted by one: id 0 is row 0", lambda ids, table: table[ids - 1]),
+            Mistake("ids shifted", "the ids are shifted by one: id 0 is row 0", lambda ids, table: table[ids + 1]),
+            Mistake(
+                "factor √d",
+                "the vectors are multiplied by √d, which this exercise does not ask for",
+                lambda ids, table: table[ids] * table.shape[1] ** 0.5,
+            ),
+            Mistake("transposed", "its axes are exchanged: (B, T, d)", lambda ids, table: table[ids.T]),
         ),
-        Mistake("transposed", "its axes are exchanged: (B, T, d)", lambda ids, table: table[ids.T]),
-    ),
-    backward_mistakes=(
-        Mistake(
-            "repeated tokens",
-            TWICE.format("its last place", "dtable[ids] += dy assigns; use np.add.at(dtable, ids, dy)"),
-            _assigned,
-        ),
-        Mistake("repeated tokens", TWICE.format("its first place", "use np.add.at(dtable, ids, dy)"), _first),
-        Mistake("mean instead of sum", "the gradient of a token is the sum over its places, not their mean", _averaged),
-        Mistake(
-            "does not start at 0",
-            "dtable has to start at 0, not at 1",
-            lambda dy, ids, table: {"table": embedding_backward(dy, embedding(ids, table)[1]) + 1},
-        ),
-        Mistake(
-            "does not start at 0",
-            "dtable has to start at 0, not at the table",
-            lambda dy, ids, table: {"table": embedding_backward(dy, embedding(ids, table)[1]) + table},
+        (
+            Mistake(
+                "repeated tokens",
+                TWICE.format("its last place", "dtable[ids] += dy assigns; use np.add.at(dtable, ids, dy)"),
+                _assigned,
+            ),
+            Mistake("repeated tokens", TWICE.format("its first place", "use np.add.at(dtable, ids, dy)"), _first),
+            Mistake(
+                "mean instead of sum", "the gradient of a token is the sum over its places, not their mean", _averaged
+            ),
+            Mistake(
+                "does not start at 0",
+                "dtable has to start at 0, not at 1",
+                lambda dy, ids, table: {"table": embedding_backward(dy, embedding(ids, table)[1]) + 1},
+            ),
+            Mistake(
+                "does not start at 0",
+                "dtable has to start at 0, not at the table",
+                lambda dy, ids, table: {"table": embedding_backward(dy, embedding(ids, table)[1]) + table},
+            ),
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""The encoder block."""
+"""Self-attention and feed-forward."""
 
 from ...layers import layer_norm, linear, relu
 from ...models import Config, EncoderBlock
@@ -98,14 +98,13 @@ FORWARD = (
 )
 
 
+TUTORIAL = 3
 EXERCISE = Pair(
     "encoder_block",
     "x p num_heads mask",
-    title="self-attention and feed-forward",
     points=(3, 4),
-    tutorial=3,
     right=_run,
     gradients=gradients,
-    forward_mistakes=FORWARD,
+    mistakes=(FORWARD, ()),
     cases=lambda rng: {"": (normal(rng, B, T, D), block(rng, 2, ""), H, own_mask())},
 )

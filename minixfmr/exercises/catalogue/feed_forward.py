@@ -1,4 +1,4 @@
-"""The feed-forward layer."""
+"""Each vector through a wide hidden layer."""
 
 import numpy
 
@@ -88,15 +88,13 @@ BACKWARD = (
 )
 
 
+TUTORIAL = 3
 EXERCISE = Pair(
     "feed_forward",
     "x w1 b1 w2 b2",
-    title="each vector through a wide hidden layer",
     points=(2, 4),
-    tutorial=3,
     right=lambda *arguments: _run(None, *arguments),
     gradients=gradients,
-    forward_mistakes=FORWARD,
-    backward_mistakes=BACKWARD,
+    mistakes=(FORWARD, BACKWARD),
     cases=cases,
 )

@@ -1,4 +1,4 @@
-"""GELU in its tanh form."""
+"""A smooth ReLU."""
 
 import numpy
 
@@ -112,15 +112,13 @@ BACKWARD = (
 )
 
 
+TUTORIAL = 2
 EXERCISE = Pair(
     "gelu",
     "x",
-    title="a smooth ReLU",
     points=(2, 3),
-    tutorial=2,
     right=lambda x: gelu_tanh(x)[0],
     gradients=lambda dy, x: {"x": gelu_tanh_backward(dy, gelu_tanh(x)[1])},
-    forward_mistakes=FORWARD,
-    backward_mistakes=BACKWARD,
+    mistakes=(FORWARD, BACKWARD),
     cases=lambda rng: {"": (2 * normal(rng, B, T, DH),)},
 )

@@ -1,4 +1,4 @@
-"""Layer normalization."""
+"""Mean 0, variance 1."""
 
 import numpy
 
@@ -236,16 +236,14 @@ BACKWARD = (
     ),
 )
 
+TUTORIAL = 2
 EXERCISE = Pair(
     "layer_norm",
     "x weight bias eps",
-    title="mean 0, variance 1",
     points=(3, 6),
-    tutorial=2,
     right=lambda *arguments: layer_norm(*arguments)[0],
     gradients=gradients,
-    forward_mistakes=FORWARD,
-    backward_mistakes=BACKWARD,
+    mistakes=(FORWARD, BACKWARD),
     cases=lambda rng: {"": (normal(rng, B, T, D), gain(rng), normal(rng, D), EPS)},
     extra=lambda rng: {" with a large eps": (normal(rng, T, D), gain(rng), normal(rng, D), 0.5)},
 )

@@ -1,4 +1,4 @@
-"""Multi-head self-attention."""
+"""Several attentions side by side."""
 
 import functools
 
@@ -106,8 +106,8 @@ def _ways(keep):
     return gradients
 
 
-def _transposed_w_o(dy, x, w_q, w_k, w_v, w_o, num_heads, mask):
-    return back(w_o=w_o)(dy, x, w_q, w_k, w_v, w_o, num_heads, mask)
+def _transposed_w_o(dy, x, *rest):
+    return back(w_o=rest[3])(dy, x, *rest)
 
 
 def in_the_heads(back):
@@ -145,15 +145,13 @@ BACKWARD = (
 )
 
 
+TUTORIAL = 1
 EXERCISE = Pair(
     "multi_head_attention",
     "x w_q w_k w_v w_o num_heads mask",
-    title="several attentions side by side",
     points=(4, 6),
-    tutorial=1,
     right=lambda *arguments: _run(None, *arguments),
     gradients=gradients,
     cases=cases,
-    forward_mistakes=FORWARD,
-    backward_mistakes=BACKWARD,
+    mistakes=(FORWARD, BACKWARD),
 )

@@ -53,17 +53,18 @@ def heads(x, matrices, num_heads, mask, memory=None, *, split=split_heads, merge
     return merge(attend(q, k, v, mask, **wrong)) @ w_o
 
 
-def branches(dy, x, matrices, num_heads, mask, memory=None, *, back=None, w_o=None, split=split_heads, flat=""):
+def branches(dy, x, matrices, num_heads, mask, memory=None, **wrong):
     """dQ, dK, dV of the merged heads (B, T, d).
 
-    back: in place of attention's gradients; w_o: of W_Oᵀ; split: of the way back into the heads; flat: which of "qkv"
-    are merged by a reshape alone
+    wrong: back, in place of attention's gradients; w_o, of W_Oᵀ; split, of the way back into the heads; flat, which of
+    "qkv" are merged by a reshape alone
     """
     w_q, w_k, w_v, right_o = matrices
     source = x if memory is None else memory
     q, k, v = (split_heads(a @ w, num_heads) for a, w in ((x, w_q), (source, w_k), (source, w_v)))
-    dheads = split(dy @ (right_o.T if w_o is None else w_o), num_heads)
-    found = (back or _attention_backward)(dheads, q, k, v, mask)
+    dheads = wrong.get("split", split_heads)(dy @ wrong.get("w_o", right_o.T), num_heads)
+    found = wrong.get("back", _attention_backward)(dheads, q, k, v, mask)
+    flat = wrong.get("flat", "")
     return tuple(flattened(a) if name in flat else merge_heads(a) for name, a in zip("qkv", found, strict=True))
 
 

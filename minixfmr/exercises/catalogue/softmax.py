@@ -1,4 +1,4 @@
-"""Softmax: scores to probabilities."""
+"""Scores to probabilities."""
 
 import numpy
 
@@ -130,19 +130,17 @@ BACKWARD = (
 )
 
 
+TUTORIAL = 1
 EXERCISE = Pair(
     "softmax",
     "x",
-    title="scores to probabilities",
     points=(2, 3),
-    tutorial=1,
     right=softmax,
     gradients=gradients,
     cases=lambda rng: {
         "": (normal(rng, B, H, T, S),),
         " with scores far from 0": (normal(rng, B, H, T, S) + 1e6 * normal(rng, B, H, T, 1),),  # no step is small there
     },
-    forward_mistakes=FORWARD,
-    backward_mistakes=BACKWARD,
+    mistakes=(FORWARD, BACKWARD),
     extra=lambda rng: {" with large scores": (500 * normal(rng, T, S),)},
 )
