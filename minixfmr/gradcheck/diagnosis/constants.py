@@ -64,6 +64,11 @@ def constants_of(subject: Subject, dy: Any, y: Any, saved: Any) -> dict[str, flo
     return named
 
 
+def say(name: str) -> str:
+    """What a name of names_of says, without its number here: '√d_head'."""
+    return name.partition(" = ")[0]
+
+
 def names_of(factor: float, constants: dict[str, float]) -> list[str]:
     """What a factor could be: '√d_head = √8', and so on; empty if it is none of the constants."""
     found = []
@@ -75,6 +80,8 @@ def names_of(factor: float, constants: dict[str, float]) -> list[str]:
             name: (n, f"{n}" if whole else f"{n:.4g}"),
             f"1/({name})": (1 / n, f"1/{n}" if whole else f"{1 / n:.4g}"),
         }
+        if whole and n > 2:
+            forms |= {f"2/({name})": (2 / n, f"2/{n}")}
         if whole and n > 1 and not any(word in name for word in COUNTS):
             forms |= {f"√{name}": (math.sqrt(n), f"√{n}"), f"1/√{name}": (1 / math.sqrt(n), f"1/√{n}")}
             forms |= {f"(n - 1)/n with n = {name}": ((n - 1) / n, f"{n - 1}/{n}")}

@@ -1,0 +1,2 @@
+def pencil_case(first, case):
+    return None

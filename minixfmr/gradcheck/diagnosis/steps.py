@@ -1,0 +1,2 @@
+def first_wrong_step(first, cases, end):
+    return None
