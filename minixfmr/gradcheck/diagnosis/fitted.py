@@ -53,7 +53,7 @@ class Fitted(Remedy):
 
     def at(self, setting: Setting, run: Callable) -> Callable | None:
         """The change at another setting; None where neither the number nor one of its names is the same there."""
-        base, moved = run(None, lambda v, _: v, setting), run(self.k, self.apply_at(1.0), setting)
+        base, moved = run((), lambda v, _: v, setting), run((self.k,), self.apply_at(1.0), setting)
         c = self.fit(setting, base, moved) if base else None
         if c is None:
             return None
@@ -92,7 +92,7 @@ def scalings(site: Site, k: int, doubled: dict | None, first: Setting, cases: li
         if c is not None:
             fitted.settle(c, first)
             yield fitted
-        return
+            return
 
 
 def additions(site: Site, k: int, first: Setting, cases: list[Case], run: Callable) -> Iterator[Remedy]:
@@ -121,7 +121,7 @@ def additions(site: Site, k: int, first: Setting, cases: list[Case], run: Callab
             return "missing branch", f"{name} is worked out and never used: add {times}{term}"
 
         fitted = Fitted(k, direction, cases[0].name, 0, told)
-        moved = run(k, fitted.apply_at(1.0))
+        moved = run((k,), fitted.apply_at(1.0))
         c = fitted.fit(first, first.analytic, moved)
         if c is not None:
             fitted.settle(c, first)

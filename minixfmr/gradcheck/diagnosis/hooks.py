@@ -1,6 +1,7 @@
 """The source of a function with a hook around every expression, index and statement, so that one can be changed."""
 
 import ast
+import copy
 import inspect
 import types
 from collections.abc import Callable
@@ -43,7 +44,7 @@ class Hooks(ast.NodeTransformer):
         if getattr(node, "lineno", 0) and node.lineno == node.end_lineno:  # as the student wrote it
             line = self.lines[node.lineno - self.first]
             text = line.encode()[self.indent + node.col_offset : self.indent + node.end_col_offset].decode()
-        site = Site(node, self.filename, text.strip(), kind)
+        site = Site(copy.deepcopy(node), self.filename, text.strip(), kind)  # as it is before the hooks
         site.function, site.compared = self.function, self.compared > 0
         site.axis, site.multiplied = getattr(node, "is_axis", False), getattr(node, "multiplied", False)
         self.sites.append(site)
@@ -90,7 +91,7 @@ class Hooks(ast.NodeTransformer):
 
     def visit_Constant(self, node: ast.Constant) -> Any:
         number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
-        return self._hook(self._site(node)[0], node) if number else node
+        return self._hook(self._site(node)[0], node) if number or getattr(node, "is_spec", False) else node
 
     def visit_Subscript(self, node: ast.Subscript) -> Any:
         if not isinstance(node.ctx, ast.Load):
@@ -119,9 +120,13 @@ class Hooks(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> Any:
         _mark_axes(node, self.namespace)
+        if getattr(node.func, "attr", "") == "einsum" and node.args:
+            node.args[0].is_spec = True  # type: ignore[attr-defined]
         k, site = self._site(node)
         if isinstance(node.func, ast.Attribute):
-            node.func.value = self._inside(Site(node, self.filename, ""), self.visit, node.func.value)
+            receiver = Site(node, self.filename, "")
+            node.func.value = self._inside(receiver, self.visit, node.func.value)
+            site.receiver = receiver.parts[0] if receiver.parts else None
         node.args = [self._inside(site, self.visit, a) for a in node.args]
         node.keywords = [ast.keyword(kw.arg, self.visit(kw.value)) for kw in node.keywords]
         return self._hook(k, node)

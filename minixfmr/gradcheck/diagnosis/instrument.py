@@ -38,14 +38,14 @@ OPERATORS = {
 
 
 class Instrumented:
-    """Copies of functions with hooks. Set .active and .change to alter one site in the next run.
+    """Copies of functions with hooks. Sites that are .active are altered by .change.
 
     functions: hooked everywhere    makers: only in the functions that are written inside of them
     """
 
     def __init__(self, functions: list[Callable], makers: list[Callable] = ()):  # type: ignore[assignment]
         self.sites: list[Site] = []
-        self.active: int | None = None
+        self.active: tuple[int, ...] = ()
         self.change: Callable[[Any, dict], Any] = lambda value, scope: value
         self.recording = False
         self.calls, self.limit = 0, sys.maxsize  # of hooks in a run: a changed number may make a loop endless
@@ -60,10 +60,11 @@ class Instrumented:
             if copy and not (inner and not _makes_functions(function)):
                 self.copies[function] = copy
 
-    def run_with(self, k: int | None, change: Callable[[Any, dict], Any]) -> None:
-        """Alter site k in the next run; None: none of them."""
-        self.active, self.change, self.calls = k, change, 0
-        self.latest = dict.fromkeys(self.sites[k].parts) if k is not None else {}
+    def run_with(self, active: tuple[int, ...], change: Callable[[Any, dict], Any]) -> None:
+        """Alter these sites in the next run."""
+        self.active, self.change, self.calls = active, change, 0
+        needed = [part for k in active for part in (*self.sites[k].parts, self.sites[k].receiver) if part is not None]
+        self.latest = dict.fromkeys([*needed, *(inner for part in needed for inner in self.sites[part].parts)])
 
     # --- the hooks
 
@@ -74,20 +75,20 @@ class Instrumented:
             raise RuntimeError("this change makes a loop endless")
         if k in self.latest:
             self.latest[k] = value
-        if self.watching and k != self.active and _vanished(value, self.sites[k].value):
+        if self.watching and k not in self.active and _vanished(value, self.sites[k].value):
             self.absorbed = True
-        if not self.recording and k != self.active:
+        if not self.recording and k not in self.active:
             return value
         scope = sight(sys._getframe(1), self.sites[k].function, _looked_up(outside))
         if self.recording:
             self.sites[k].see(value, scope)
-        return self.change(value, scope) if k == self.active else value
+        return self.change(value, scope) if k in self.active else value
 
     def store(self, k: int, array: Any, index: Any, value: Any, op: str) -> None:
         """array[index] = value, or += value; a true sum over repeated indices if this is the site under trial."""
         if self.recording:
             self.sites[k].value = index
-        if k == self.active:
+        if k in self.active:
             (numpy.subtract if op == "Sub" else numpy.add).at(array, index, value)
         elif op == "Add":
             array[index] += value
@@ -98,7 +99,7 @@ class Instrumented:
 
     def assign(self, k: int, value: Any, before: Callable[[], Any]) -> Any:
         """target = value; added to what the target held before if this is the site under trial."""
-        if not (self.recording or k == self.active):
+        if not (self.recording or k in self.active):
             return value
         try:
             old = before()
@@ -107,20 +108,20 @@ class Instrumented:
         again = isinstance(old, numpy.ndarray) and isinstance(value, numpy.ndarray) and old.shape == value.shape
         if self.recording and again:
             self.sites[k].value = kept(value)
-        return old + value if k == self.active and again else value
+        return old + value if k in self.active and again else value
 
     def in_place(self, k: int, old: Any, value: Any, name: str) -> Any:
         """target op= value; a new array, or none of it, if this is the site under trial."""
         if self.recording:
             self.sites[k].value = kept(old)
         same, fresh = (getattr(operator, word) for word in OPERATORS[name])
-        return self.change(old, {"value": value, "fresh": fresh}) if k == self.active else same(old, value)
+        return self.change(old, {"value": value, "fresh": fresh}) if k in self.active else same(old, value)
 
     def happens(self, k: int) -> bool:
         """Does this statement run? Not if it is the site under trial."""
         if self.recording:
             self.sites[k].value = True
-        return k != self.active
+        return k not in self.active
 
 
 def copied(function: Callable, hooks: Callable) -> Callable | None:

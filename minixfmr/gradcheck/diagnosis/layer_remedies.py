@@ -3,12 +3,12 @@
 As in remedies.py, a remedy is reported only if the gradient passes once it is applied.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy
 
 from .activation_remedies import activation
-from .remedies import IT, Change, Pool, Remedy, masked, placed, rescaled, same, scaled, summed
+from .remedies import IT, Change, Pool, Remedy, masked, placed, rescaled, same, scaled, spread, summed
 
 EPSILONS = (1e-5, 1e-6, 1e-8, 1e-12)
 
@@ -23,6 +23,12 @@ def general(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
     """Remedies that fit any array."""
     for family in (placed, scaled, masked, rescaled, softmax_forgotten, summed):
         yield from family(v, pool)
+
+
+def at_sites(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
+    """Those that fit any array and tell little unless a line is known to go with them."""
+    yield from general(v, pool)
+    yield from spread(v, pool)
 
 
 # --- softmax: y = softmax(x),   dx = y · (dy - Σ dy · y) ---
@@ -40,6 +46,9 @@ def softmax(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
                 if g.shape == v.shape and g is not p and same(v, g * p):
                     text = f"softmax's row term is missing, for every x of a row moves all of {name}: {right}"
                     yield Remedy(cause, text, _minus_row_term(name, axis))
+                if g.shape == v.shape and g is not p and same(v, g - p * g.sum(axis, keepdims=True)):
+                    text = f"this is the backward of log-softmax; of softmax {right}"
+                    yield Remedy("wrong variable", text, _softmax_backward(name, axis, dy))
                 if g.shape == v.shape and same(v, g * p * (1 - p)):
                     text = f"this is the diagonal of softmax's derivative alone: {right}"
                     yield Remedy(cause, text, _softmax_backward(name, axis, dy))
@@ -209,9 +218,13 @@ def smoothing(
         (c, e), *_ = numpy.linalg.lstsq(basis[(slice(None), *where)].T, right - v[where], rcond=None)
         for epsilon in numbers:
             share = epsilon * float(pool["dy"]) / counted.sum()
-            if abs(e + share / v.shape[-1]) < 1e-6 * abs(share / v.shape[-1]):
-                text = f"label smoothing is forgotten: the target is (1 - ε) · onehot({name}) + ε / V, ε = {epsilon:g}"
-                yield Remedy("label smoothing", text, _smoothed(name, epsilon, c / share))
+            V, target = v.shape[-1], f"the target is (1 - ε) · onehot({name}) + ε / V, ε = {epsilon:g}"
+            if abs(e + share / V) < 1e-6 * abs(share / V):
+                text = f"label smoothing is forgotten: {target}"
+                yield Remedy("label smoothing", text, _smoothed(name, epsilon, lambda V, c=c / share: c if c > 0.99 else 1 / V, lambda V: 1 / V))
+            elif abs(e - share / (V - 1) / V) < 1e-6 * abs(share / V) / V:
+                text = f"ε is spread over the V - 1 other classes here, but over all V in forward: {target}"
+                yield Remedy("label smoothing", text, _smoothed(name, epsilon, lambda V: -1 / V - 1 / (V - 1) / V, lambda V: -1 / (V - 1) / V))
 
 
 def _label_arrays(v, pool):
@@ -231,14 +244,14 @@ def _rows_that_count(name: str, index: int, total: str) -> Change:
     return change
 
 
-def _smoothed(name: str, epsilon: float, lack: float) -> Change:
-    """Add what label smoothing changes. lack: of the label's own entry, in shares of ε; 1 / V of it, or all."""
+def _smoothed(name: str, epsilon: float, label: Callable, all_of: Callable) -> Change:
+    """Add what label smoothing changes: label(V) of ε at the label, all_of(V) less everywhere in rows that count."""
 
     def change(v, q):
-        counted = (q[name] >= 0)[..., None]
-        onehot = (q[name][..., None] == numpy.arange(v.shape[-1])) * counted
+        counted, V = (q[name] >= 0)[..., None], v.shape[-1]
+        onehot = (q[name][..., None] == numpy.arange(V)) * counted
         share = epsilon * float(q["dy"]) / counted.sum()
-        return v + share * ((lack if lack > 0.99 else 1 / v.shape[-1]) * onehot - counted / v.shape[-1])
+        return v + share * (label(V) * onehot - all_of(V) * counted)
 
     return change
 

@@ -72,18 +72,32 @@ def placed(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
 
 def scaled(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
     """A factor that is an array is missing or one too many: a gain, a mask that rescales, a matrix."""
-    for name, g in pool.items():
-        for written, fit in fits(g.shape, v.shape) if g.dtype.kind == "f" and g.size > 1 else ():
-            yield Remedy("factor missing", f"the factor {name}{written} is missing", _times(name, fit))
-            if (g != 0).all():
-                text = f"it must be divided by {name}{written}: that factor is one too many, or its division is missing"
-                yield Remedy("factor doubled", text, _over(name, fit))
+    yield from _factors(v, {n: g for n, g in pool.items() if g.shape in (v.shape, v.shape[-1:])})
     for name, w in pool.items():
         if w.ndim == 2 and v.ndim >= 2 and w.dtype.kind == "f":
             for spelled, flip in ((f"{name}.T", True), (name, False)):
                 if v.shape[-1] == w.shape[1 if flip else 0]:
                     text = f"the factor {spelled} is missing: forward multiplies by {name}, so backward does it too"
                     yield Remedy("factor missing", text, _matmul(name, flip))
+
+
+def spread(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
+    """The same of factors that are spread over v, or v over them."""
+    yield from _factors(v, {n: g for n, g in pool.items() if g.shape not in (v.shape, v.shape[-1:])})
+    for name, g in pool.items():
+        over = g.ndim == v.ndim and g.size > v.size > 1 and g.dtype.kind == "f"
+        if over and all(m in (1, n) for m, n in zip(v.shape, g.shape, strict=True)):
+            text = f"the factor {name} is missing: {name} · {IT}"
+            yield Remedy("factor missing", text, lambda v, q, n=name: v * q[n])
+
+
+def _factors(v, pool):
+    for name, g in pool.items():
+        for written, fit in fits(g.shape, v.shape) if g.dtype.kind == "f" and g.size > 1 else ():
+            yield Remedy("factor missing", f"the factor {name}{written} is missing", _times(name, fit))
+            if (g != 0).all():
+                text = f"it must be divided by {name}{written}: that factor is one too many, or its division is missing"
+                yield Remedy("factor doubled", text, _over(name, fit))
 
 
 def masked(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:

@@ -1,5 +1,6 @@
 """Find the line: change one expression of the student's backward at a time, run it, and see whether it passes."""
 
+import functools
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -10,17 +11,19 @@ import numpy
 from ...backend import backend_name, to_numpy
 from ..report import Explanation, GradcheckError
 from ..subject import LayerSubject, arrays_in
-from . import slips
+from . import rewrites, slips
 from .case import Case
 from .fitted import Fitted, additions, scalings
 from .instrument import Instrumented, instrumented, standing_in
-from .layer_remedies import general, telling
+from .layer_remedies import at_sites, telling
 from .remedies import IT, Remedy
 from .settings import Others, Setting
 from .sites import Site, is_real
 from .windows import windows
 
-RUNS = 8000  # of backward, in one search
+RUNS = 6000  # of backward, in one search
+REWRITES = (slips.operations, *(getattr(rewrites, n) for n in ("transposes", "reductions", "reshapes", "letters")))
+REWRITES += (rewrites.shared_factors,)
 SLIPS = (slips.statements, slips.loops, slips.numbers, slips.swaps, windows, slips.variables, slips.comparisons)
 
 
@@ -57,21 +60,21 @@ class Search:
         self.saved: dict[int, Any] = {}  # {id of a setting: what forward saved there}
         made = any(callable(part) for part in (saved if isinstance(saved, tuple | list) else [saved]))
         self.again = True  # forward runs before each backward; not where backward only reads what it saved
-        self.run(None, code.change)
+        self.run((), code.change)
         if not (getattr(self.subject, "stateful", False) or made):
             _, saved = self.subject.forward()
             self.saved[id(first)] = saved
             self.again = False
-            self.run(None, code.change)
+            self.run((), code.change)
             after = [to_numpy(a) for _, a in arrays_in(saved)]
             self.again = not all(map(numpy.array_equal, before, after)) or len(before) != len(after)
         code.recording, code.limit = False, 10 * code.calls
 
-    def run(self, k: int | None, change: Callable, setting: Setting | None = None) -> dict[str, Any] | None:
-        """The gradients with one site changed; None where it cannot run."""
+    def run(self, active: tuple[int, ...], change: Callable, setting: Setting | None = None) -> dict[str, Any] | None:
+        """The gradients with some sites changed; None where it cannot run."""
         self.here = setting = setting or self.first
         self.runs += 1
-        self.code.run_with(k, change)
+        self.code.run_with(active, change)
         try:
             with numpy.errstate(all="ignore"):
                 if self.again or id(setting) not in self.saved:
@@ -83,21 +86,21 @@ class Search:
         except GradcheckError:
             return None
         finally:
-            self.code.active = None
+            self.code.active = ()
 
     def best(self, end: float) -> Explanation | None:
         """The change that mends most."""
         found: Explanation | None = None
-        for k, site, remedy in self.candidates():
+        for active, site, remedy in self.candidates():
             if self.runs > RUNS or time.monotonic() > end:
                 return found
-            gradients = self.run(k, remedy.apply)
+            gradients = self.run(active, remedy.apply)
             if gradients is None:
                 continue
             mended = tuple(c.name for c in self.cases if self._agrees(c, gradients))
             if len(mended) <= (len(found.names) if found else 0) or not self._keeps(gradients):
                 continue
-            if self._absorbs(k, remedy.apply) or not self.others.hold(self._test(k, remedy, mended)):
+            if self._absorbs(active, remedy.apply) or not self.others.hold(self._test(active, remedy, mended)):
                 continue
             text = remedy.text.replace(IT, f"`{site.text}`" if len(site.text) <= 40 else "all this")
             found = Explanation(mended, remedy.cause, f"{site}: {text}", site.line)
@@ -105,16 +108,28 @@ class Search:
                 return found
         return found
 
-    def candidates(self) -> Iterator[tuple[int, Site, Remedy]]:
+    def candidates(self) -> Iterator[tuple[tuple[int, ...], Site, Remedy]]:
         """Sites that right gradients do not depend on come first, then the others; in each, the small slips first."""
         sites = [(k, site, self._doubled(k, site)) for k, site in enumerate(self.code.sites) if site.value is not None]
         sites = [entry for entry in sites if self._matters(entry[2])]
         clean = [entry for entry in sites if not self._spreads(entry[2])]
-        families = (*SLIPS, self._factors, slips.powers, self._operations, self._telling, self._general, self._unused)
+        families = (*SLIPS, self._factors, slips.powers, self._telling, *self._rewrites, self._general, self._unused)
         for some in (clean, [entry for entry in sites if entry not in clean]):
             for family, (k, site, doubled) in itertools.product(families, some):
                 more = (k, doubled) if family in (self._factors, self._unused) else ()
-                yield from ((k, site, remedy) for remedy in family(site, *more))
+                yield from (((k,), site, remedy) for remedy in family(site, *more))
+            yield from self._repeated(some)
+
+    def _repeated(self, some):
+        """The same slip in several places of a function: copied, or a name taken for another throughout."""
+        groups: dict[tuple, list[int]] = {}
+        for k, site, _ in some:
+            if site.axis or site.kind == "Name":
+                groups.setdefault((id(site.function), site.kind, site.text), []).append(k)
+        for active in map(tuple, groups.values()):
+            site = self.code.sites[active[0]]
+            for remedy in (*slips.numbers(site), *slips.variables(site)) if len(active) > 1 else ():
+                yield active, site, Remedy(remedy.cause, f"here and below, {remedy.text}", remedy.apply)
 
     # --- what a change must do
 
@@ -126,21 +141,21 @@ class Search:
         right = {n: g for n, g in self.first.analytic.items() if n not in self.wrong and g is not None}
         return all(_unchanged(gradients[n], g) for n, g in right.items())
 
-    def _absorbs(self, k, change):
+    def _absorbs(self, active, change):
         """Does the change pass only because a later step, itself at fault, comes to nothing by it?"""
         self.code.watching, self.code.absorbed = True, False
-        self.run(k, change)
+        self.run(active, change)
         self.code.watching = False
         return self.code.absorbed
 
-    def _test(self, k, remedy, mended):
+    def _test(self, active, remedy, mended):
         """Does it hold at another setting? A fitted number is fitted anew there."""
 
         def test(setting):
             if not any(n in setting.cases for n in mended):
                 return True
             change = remedy.at(setting, self.run) if isinstance(remedy, Fitted) else remedy.apply
-            return change is not None and setting.agrees(self.run(k, change, setting), mended)
+            return change is not None and setting.agrees(self.run(active, change, setting), mended)
 
         return test
 
@@ -150,7 +165,7 @@ class Search:
         """The gradients with this expression twice as large: what depends on it, and how. None: not to be doubled."""
         if not is_real(site.value) or site.compared:
             return None
-        doubled = self.run(k, lambda v, _: 2 * v)
+        doubled = self.run((k,), lambda v, _: 2 * v)
         return doubled if numpy.any(site.value) else None  # twice 0 tells nothing
 
     def _matters(self, doubled):
@@ -169,14 +184,15 @@ class Search:
     def _unused(self, site, k, doubled):
         return additions(site, k, self.first, self.cases, self.run) if doubled is not None else ()
 
-    def _operations(self, site):
-        return slips.operations(site, self.code)
+    @property
+    def _rewrites(self):
+        return [functools.partial(family, code=self.code) for family in REWRITES]
 
     def _telling(self, site):
         return self._remedies(site, telling)
 
     def _general(self, site):
-        return self._remedies(site, general)
+        return self._remedies(site, at_sites)
 
     def _remedies(self, site, kind):
         v = site.value

@@ -23,6 +23,7 @@ class Site:
         self.text = source if len(source) <= 60 else source[:57] + "..."
         self.function: Function | None = None
         self.parts: list[int] = []  # the sites of its operands or arguments
+        self.receiver: int | None = None  # the site of x in x.sum()
         self.axis = False  # a number that says which axis
         self.compared = self.multiplied = False  # inside a comparison; a factor of a product
         self.value: Any = None
