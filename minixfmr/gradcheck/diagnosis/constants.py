@@ -41,7 +41,7 @@ def constants_of(subject: Subject, dy: Any, y: Any, saved: Any) -> dict[str, flo
             if 0 < count != named.get(size, array.size):
                 named[f"labels that count / {size}"] = count / named.get(size, array.size)
     for name, number in numbers.items():
-        if number in named.values() or number <= 0:
+        if number <= 0:
             continue
         if isinstance(number, int) and "head" in name:
             named["number of heads"] = number
@@ -59,9 +59,14 @@ def constants_of(subject: Subject, dy: Any, y: Any, saved: Any) -> dict[str, flo
             named[name] = number
     for name, array in inputs:
         for axis, size in enumerate(array.shape):
-            if size not in named.values():
-                named[f"axis {axis} of {name}"] = size
+            named[f"axis {axis} of {name}"] = size
     return named
+
+
+def either(names: list[str]) -> str:
+    """The first few names, as a choice; places in a shape only where nothing better is known."""
+    better = [n for n in names if "axis " not in n]
+    return " or ".join((better or names)[:3])
 
 
 def say(name: str) -> str:
@@ -70,7 +75,7 @@ def say(name: str) -> str:
 
 
 def names_of(factor: float, constants: dict[str, float]) -> list[str]:
-    """What a factor could be: '√d_head = √8', and so on; empty if it is none of the constants."""
+    """All that a factor could be: '√d_head = √8', and so on; empty if it is none of the constants."""
     found = []
     for name, n in constants.items():
         whole = isinstance(n, int | numpy.integer)
@@ -88,7 +93,6 @@ def names_of(factor: float, constants: dict[str, float]) -> list[str]:
         for spelled, (value, digits) in forms.items():
             if abs(factor - value) <= 1e-6 * abs(value):
                 found.append(f"{spelled.replace('(' + name + ')', name) if ' ' not in name else spelled} = {digits}")
-    found = found[:3]
     for n in PLAIN:
         for plain, value in ((f"{n}", n), (f"1/{n}", 1 / n)):
             if abs(factor - value) <= 1e-6 * value:

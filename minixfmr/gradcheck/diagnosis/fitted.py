@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 
 from .case import Case
-from .constants import names_of, say
+from .constants import either, names_of, say
 from .remedies import Remedy
 from .settings import Setting
 from .sites import Site, is_real
@@ -70,7 +70,7 @@ class Fitted(Remedy):
 
     def _tell(self):
         number = self.c + self.offset
-        self.cause, self.text = self.told(" or ".join(self.names) or f"{number:.6g}", number)
+        self.cause, self.text = self.told(either(self.names) or f"{number:.6g}", number)
         self.apply = self.apply_at(self.c)
 
 

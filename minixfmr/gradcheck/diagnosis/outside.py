@@ -7,7 +7,7 @@ import numpy
 
 from ..report import Explanation
 from .case import EVIDENCE, Case
-from .constants import COUNTS, names_of, say
+from .constants import COUNTS, either, names_of, say
 from .layer_remedies import general, smoothing, telling
 from .remedies import IT, Remedy, misshapen
 from .settings import Others, Setting
@@ -117,15 +117,15 @@ def _named_factor(case, v, c, first, others, before=None):
     if abs(c + 1) < 1e-6:
         return Explanation((case.name,), "sign", "it has the wrong sign: multiply by -1")
     if called["minus"] and not called["names"]:
-        text = f"it lacks the factor -({' or '.join(called['minus'])}), sign included"
+        text = f"it lacks the factor -({either(called['minus'])}), sign included"
         return Explanation((case.name,), "factor", text)
     return _told(case, c, called["names"], called["inverse"]) if called["names"] else None
 
 
 def _told(case, c, names, inverse):
-    text = f"it lacks the factor {' or '.join(names)}"
+    text = f"it lacks the factor {either(names)}"
     if inverse:
-        text += f", that is, it is {' or '.join(inverse)} times too large" if c < 1 else f": multiply by {c:.6g}"
+        text += f", that is, it is {either(inverse)} times too large" if c < 1 else f": multiply by {c:.6g}"
     if any("labels" in n for n in names):
         return Explanation((case.name,), "not divided by the labels that count", text)
     if c > 1 and any(word in n for n in names for word in (*COUNTS, "length")):
