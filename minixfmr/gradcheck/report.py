@@ -65,6 +65,8 @@ class Report:
     properties: list[Property] = field(default_factory=list)
     explanations: list[Explanation] = field(default_factory=list)
     maps: dict[str, str] = field(default_factory=dict)  # {name: picture of the wrong entries}, where nothing explains
+    first_step: str = ""  # the first intermediate gradient of backward that is wrong
+    pencil: dict[str, Any] = field(default_factory=dict)  # the smallest inputs at which a gradient is still wrong
 
     @property
     def ok(self) -> bool:
@@ -88,6 +90,8 @@ class Report:
             "properties": [asdict(p) for p in self.properties],
             "explanations": [asdict(e) for e in self.explanations],
             "maps": dict(self.maps),
+            "first_step": self.first_step,
+            "pencil": dict(self.pencil),
         }
 
     def __str__(self) -> str:
@@ -105,6 +109,8 @@ class Report:
         for name, picture in self.maps.items():
             lines += _wrapped("  why ", f"d{name}: no mistake known to the checker turns it into the numeric gradient.")
             lines += textwrap.indent(picture, " " * 6).splitlines()
+        lines += _wrapped(" step ", self.first_step) if self.first_step else []
+        lines += _by_hand(self.pencil) if self.pencil else []
         wrong = sum(not r.ok for r in self.rows) + sum(not p.ok for p in self.properties)
         kinks = sum(r.kinks for r in self.rows)
         verdict = f"{wrong} wrong" if wrong else "all gradients agree"
@@ -129,6 +135,23 @@ def wrong_entries(wrong: numpy.ndarray) -> str:
         lines.append(f"row {label:>9} {''.join('#' if cell else '.' for cell in cells)}")
     share = f"{int(wrong.sum())} of {wrong.size} entries wrong ('#')"
     return "\n".join([f"{share}, rows over all axes but the last, columns over the last", *lines])
+
+
+def _by_hand(case):
+    """The lines of a pencil case."""
+    named = {**case["inputs"], "dy": case["dy"], f"{case['gradient']} is": case["yours"], "must be": case["right"]}
+    told = [f"{name}{'' if name.endswith(('is', 'be')) else ' ='} {_nested(value)}" for name, value in named.items()]
+    return [
+        *_wrapped("small ", "the smallest case that was found to fail, to redo by hand:"),
+        *(line for text in told for line in _wrapped("      ", text)),
+    ]
+
+
+def _nested(value):
+    """Nested lists, whole numbers without a point."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_nested, value))}]"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _short(text, width):

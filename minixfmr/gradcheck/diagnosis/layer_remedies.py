@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy
 
 from .activation_remedies import activation
-from .remedies import IT, Change, Pool, Remedy, masked, placed, rescaled, same, scaled, spread, summed
+from .remedies import IT, Change, Pool, Remedy, branches, masked, placed, products, rescaled, same, scaled, spread
 
 EPSILONS = (1e-5, 1e-6, 1e-8, 1e-12)
 
@@ -21,14 +21,14 @@ def telling(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
 
 def general(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
     """Remedies that fit any array."""
-    for family in (placed, scaled, masked, rescaled, softmax_forgotten, summed):
+    for family in (placed, scaled, masked, rescaled, softmax_forgotten, branches, products):
         yield from family(v, pool)
 
 
 def at_sites(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
     """Those that fit any array and tell little unless a line is known to go with them."""
-    yield from general(v, pool)
-    yield from spread(v, pool)
+    for family in (placed, scaled, masked, rescaled, softmax_forgotten, products, spread):
+        yield from family(v, pool)
 
 
 # --- softmax: y = softmax(x),   dx = y · (dy - Σ dy · y) ---

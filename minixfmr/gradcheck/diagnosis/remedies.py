@@ -123,7 +123,7 @@ def rescaled(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
             yield Remedy("factor missing", text, lambda v, q, n=name, s=share, f=change: v * q[n] / f(q[s]))
 
 
-def summed(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
+def branches(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
     """A path too few or too many: the gradients of all uses of an array add up."""
     like = [name for name, g in pool.items() if v.ndim and g.shape == v.shape and g.dtype.kind == "f"]
     for name in sorted(like, key=lambda n: n != "dy"):
@@ -132,6 +132,10 @@ def summed(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
         called = "the residual path, y = x + f(x)," if residual else f"the branch {name}"
         yield Remedy(f"missing {kind}", f"{called} is missing: add {name}", _plus(name, 1))
         yield Remedy(f"doubled {kind}", f"{called} counts twice: take {name} away", _plus(name, -1))
+
+
+def products(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
+    """The same of paths that still have to be multiplied."""
     for (a, x), (b, w) in itertools.product(pool.items(), pool.items()):
         if x.ndim >= 2 and w.ndim == 2 and x.shape[:-1] == v.shape[:-1]:
             for spelled, flip in ((f"{a} @ {b}", False), (f"{a} @ {b}.T", True)):

@@ -16,7 +16,7 @@ from .case import Case
 from .fitted import Fitted, additions, scalings
 from .instrument import Instrumented, instrumented, standing_in
 from .layer_remedies import at_sites, telling
-from .remedies import IT, Remedy
+from .remedies import IT, Remedy, branches
 from .settings import Others, Setting
 from .sites import Site, is_real
 from .windows import windows
@@ -54,20 +54,13 @@ class Search:
         self.subject = first.subject
         self.wrong = {case.name for case in cases}
         self.runs = 0
+        self.saved: dict[int, Any] = {}  # {id of a setting: what forward saved there}
+        self.untouched: dict[int, list] = {}  # and the arrays that a change might write into, with what they held
         code.recording = True
         _, saved = self.subject.forward()
-        before = [to_numpy(a).copy() for _, a in arrays_in(saved)]
-        self.saved: dict[int, Any] = {}  # {id of a setting: what forward saved there}
-        made = any(callable(part) for part in (saved if isinstance(saved, tuple | list) else [saved]))
-        self.again = True  # forward runs before each backward; not where backward only reads what it saved
+        makes = any(callable(part) for part in (saved if isinstance(saved, tuple | list) else [saved]))
+        self.again = makes or getattr(self.subject, "stateful", False)  # forward runs before each backward
         self.run((), code.change)
-        if not (getattr(self.subject, "stateful", False) or made):
-            _, saved = self.subject.forward()
-            self.saved[id(first)] = saved
-            self.again = False
-            self.run((), code.change)
-            after = [to_numpy(a) for _, a in arrays_in(saved)]
-            self.again = not all(map(numpy.array_equal, before, after)) or len(before) != len(after)
         code.recording, code.limit = False, 10 * code.calls
 
     def run(self, active: tuple[int, ...], change: Callable, setting: Setting | None = None) -> dict[str, Any] | None:
@@ -79,6 +72,7 @@ class Search:
             with numpy.errstate(all="ignore"):
                 if self.again or id(setting) not in self.saved:
                     _, self.saved[id(setting)] = self.subject.forward()
+                    self._keep(setting)
                 if isinstance(self.subject, LayerSubject):
                     self.subject.zero_grad()
                 gradients = self.subject.backward(setting.dy.copy(), self.saved[id(setting)])
@@ -87,6 +81,15 @@ class Search:
             return None
         finally:
             self.code.active = ()
+            for array, before in self.untouched.get(id(setting), ()):
+                if not numpy.array_equal(array, before):
+                    array[...] = before
+
+    def _keep(self, setting):
+        """Remember the subject's arrays and what forward saved, which a change may write into."""
+        arrays = [to_numpy(a) for a in (*self.subject.values.values(), *self.subject.others.values())]
+        arrays += [to_numpy(a) for _, a in arrays_in(self.saved[id(setting)])]
+        self.untouched[id(setting)] = [(a, a.copy()) for a in arrays]
 
     def best(self, end: float) -> Explanation | None:
         """The change that mends most."""
@@ -113,7 +116,7 @@ class Search:
         sites = [(k, site, self._doubled(k, site)) for k, site in enumerate(self.code.sites) if site.value is not None]
         sites = [entry for entry in sites if self._matters(entry[2])]
         clean = [entry for entry in sites if not self._spreads(entry[2])]
-        families = (*SLIPS, self._factors, slips.powers, self._telling, *self._rewrites, self._general, self._unused)
+        families = (*SLIPS, self._factors, slips.powers, self._telling, self._branches, *self._rewrites, self._general, self._unused)
         for some in (clean, [entry for entry in sites if entry not in clean]):
             for family, (k, site, doubled) in itertools.product(families, some):
                 more = (k, doubled) if family in (self._factors, self._unused) else ()
@@ -190,6 +193,9 @@ class Search:
 
     def _telling(self, site):
         return self._remedies(site, telling)
+
+    def _branches(self, site):
+        return self._remedies(site, branches)
 
     def _general(self, site):
         return self._remedies(site, at_sites)

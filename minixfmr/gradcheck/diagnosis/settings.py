@@ -88,7 +88,7 @@ def other_setting(first: Setting, sizes: dict[int, int], rng: numpy.random.Gener
             setting.dy = subject.starting_gradient(y, rng)
             setting.look()
             setting.analytic = setting.run()
-            for name, numeric in _numerics(setting, rng).items():
+            for name, numeric in numerics(setting, rng, list(subject.values), ENTRIES).items():
                 if setting.analytic[name] is not None and len(numeric.slopes):
                     shape = tuple(subject.values[name].shape)
                     setting.cases[name] = Case(name, setting.analytic[name], numeric, shape, setting.tolerance)
@@ -102,7 +102,7 @@ def another_shape(first: Setting, rng: numpy.random.Generator) -> Setting | None
     """A setting in which as many axes as possible have another size; None if none can."""
     sizes: dict[int, int] = {}
     found = None
-    present = sorted({size for a in _all(first.subject).values() for size in numpy.shape(a) if size > 1})
+    present = sorted({size for a in all_arrays(first.subject).values() for size in numpy.shape(a) if size > 1})
     for size in present:
         for new in (size + 1, 2 * size):
             multiples = {m: m // size * new for m in present if m % size == 0 and m > size and m not in sizes}
@@ -134,7 +134,7 @@ def resized(subject: Subject, sizes: dict[int, int], rng: numpy.random.Generator
     """{name: fresh array} for all arrays that a setting may replace: their own entries in another order, a little
     larger or smaller, so that what is positive or a label stays so; masks keep their pattern."""
     new = {}
-    for name, a in _all(subject).items():
+    for name, a in all_arrays(subject).items():
         a = to_numpy(a)
         shape = tuple(sizes.get(size, size) for size in a.shape)
         if a.dtype.kind == "f" and name in subject.values:
@@ -154,11 +154,11 @@ def resized(subject: Subject, sizes: dict[int, int], rng: numpy.random.Generator
 @contextlib.contextmanager
 def replaced(subject: Subject, arrays: dict[str, Any]) -> Iterator[None]:
     """Other arrays for a while: in place where the shape stays, else wherever the subject holds the array."""
-    kept = {name: to_numpy(a).copy() for name, a in _all(subject).items() if name in arrays}
+    kept = {name: to_numpy(a).copy() for name, a in all_arrays(subject).items() if name in arrays}
     moved: list[tuple[Any, Any, Any]] = []  # (container, key, what it held)
     parameters = list(getattr(subject, "parameters", {}).values())
     data = [(p, p.data, p.grad) for p in parameters]
-    originals = dict(_all(subject))
+    originals = dict(all_arrays(subject))
     try:
         for name, new in arrays.items():
             old = originals[name]
@@ -195,7 +195,8 @@ def _exchanged(subject, old, new):
     return moved
 
 
-def _all(subject):
+def all_arrays(subject: Subject) -> dict[str, Any]:
+    """{name: array} of everything that a setting may replace."""
     return {**subject.others, **subject.values}
 
 
@@ -203,18 +204,19 @@ def _fits(case):
     return case.analytic.shape == case.shape
 
 
-def _numerics(setting, rng):
-    """{name: Numeric} of a few entries of each value, with floors."""
+def numerics(setting: Setting, rng: numpy.random.Generator, names: list[str], entries: int) -> dict[str, Numeric]:
+    """{name: Numeric} of a few entries of each value, with floors, at a setting that has been entered."""
     subject = setting.subject
     differences = Differences(lambda: subject.forward()[0], setting.dy)
-    numerics: dict[str, Numeric] = {}
-    for name, value in subject.values.items():
-        some = rng.permutation(math.prod(value.shape))[:ENTRIES]
-        numerics[name] = differences.numeric(value, iter(int(i) for i in some), 5.0)
-    largest = max((abs(n.slopes).max(initial=0) for n in numerics.values()), default=0)
-    for n in numerics.values():
+    found: dict[str, Numeric] = {}
+    for name in names:
+        value = subject.values[name]
+        some = rng.permutation(math.prod(value.shape))[:entries]
+        found[name] = differences.numeric(value, iter(int(i) for i in some), 5.0)
+    largest = max((abs(n.slopes).max(initial=0) for n in found.values()), default=0)
+    for n in found.values():
         n.floor = max(0.01 * abs(n.slopes).max(initial=0), 1e-4 * largest, 1e-12)
-    return numerics
+    return found
 
 
 Test = Callable[[Setting], bool]  # does an explanation hold at this setting, which has been entered?

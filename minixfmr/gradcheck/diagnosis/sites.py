@@ -73,20 +73,19 @@ def sight(frame: types.FrameType, function: "Function | None", outside: dict[str
     """{how it is written: thing} for the arrays, numbers, caches and layers that an expression there could name."""
     names = outside | {n: a for n, a in frame.f_locals.items() if not n.startswith("__")}
     seen = {name: thing for name, thing in names.items() if worth(thing)}
+    for text, code in function.pieces.items() if function else ():
+        try:
+            value = eval(code, frame.f_globals, names)
+        except Exception:  # a piece of another turn of the loop
+            continue
+        if worth(value):
+            seen.setdefault(text, value)
     known = {id(thing) for thing in seen.values()}
     for name, thing in names.items():
         seen |= {n: part for n, part in _parts(name, thing) if worth(part) and id(part) not in known}
     for name, thing in frame.f_globals.items():
         if not name.startswith("__") and isinstance(thing, numpy.ndarray | float):
             seen.setdefault(name, thing)
-    for text, code in function.pieces.items() if function else ():
-        if text not in seen:
-            try:
-                value = eval(code, frame.f_globals, names)
-            except Exception:  # a piece of another turn of the loop
-                continue
-            if worth(value):
-                seen[text] = value
     return seen
 
 
