@@ -9,7 +9,7 @@ from ...backend import to_numpy
 from ..subject import LayerSubject, Subject, arrays_in, is_mask
 
 PLAIN = (2, 3, 4)
-COUNTS = ("batch", "positions", "entries", "labels")  # of these nobody takes the square root
+COUNTS = ("batch", "examples", "positions", "entries", "labels")  # of these nobody takes the square root
 
 
 def constants_of(subject: Subject, dy: Any, y: Any, saved: Any) -> dict[str, float]:
@@ -27,7 +27,7 @@ def constants_of(subject: Subject, dy: Any, y: Any, saved: Any) -> dict[str, flo
     if len(shape) == 4 or {"q", "query"} & set(subject.names):
         named["d_head"] = shape[-1]
     if shape:
-        named["width"] = shape[-1]
+        named["number of examples" if _in_columns(subject, inputs, shape) else "width"] = shape[-1]
         named["number of entries"] = math.prod(shape)
     labels = [(n, a) for n, a in subject.others.items() if a.dtype.kind in "iu" and not is_mask(n, a)]
     numbers = _numbers(subject, saved)
@@ -63,10 +63,17 @@ def constants_of(subject: Subject, dy: Any, y: Any, saved: Any) -> dict[str, flo
     return named
 
 
+def _in_columns(subject, inputs, shape):
+    """Is the last axis that of the examples? It is of inputs and output alike, and of no parameter."""
+    like = [v for _, v in inputs if v.ndim == len(shape) and v.shape[-1] == shape[-1]]
+    others = [v for v in subject.values.values() if not any(v is a for a in like)]
+    return len(shape) == 2 and len(like) == 1 and others and not any(shape[-1] in v.shape for v in others)
+
+
 def either(names: list[str]) -> str:
     """The first few names, as a choice; places in a shape only where nothing better is known."""
     better = [n for n in names if "axis " not in n]
-    return " or ".join((better or names)[:3])
+    return " or ".join((better or names)[:3]).removeprefix("plainly ")
 
 
 def say(name: str) -> str:

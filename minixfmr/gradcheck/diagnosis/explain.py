@@ -12,7 +12,7 @@ from ..report import Explanation, Report, wrong_entries
 from ..subject import LayerSubject, Subject
 from .case import Case
 from .lost import irreversible
-from .outside import explained, swapped
+from .outside import explained, scaled, swapped
 from .parts import blame_part
 from .pencil import pencil_case
 from .repair import repair
@@ -44,7 +44,7 @@ def explain_rows(
     for case in cases:
         if case.name not in told:
             _compare_all(first, case, end)
-            if e := irreversible(case):
+            if e := scaled(case, others) or irreversible(case):
                 found[case.name] = e
             else:
                 report.maps[case.name] = _map(case)

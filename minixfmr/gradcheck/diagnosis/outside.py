@@ -28,10 +28,16 @@ def explained(case: Case, first: Setting, others: Others, rows: tuple[int, ...])
             mended = remedy.apply(v, first.pool)
             if mended is not v and case.agrees(mended) and others.hold(_test(case, remedy)):
                 return _explanation(case, remedy)
-    if factor is not None and others.hold(_test(case, Remedy("factor", "", lambda v, _: factor * v))):
-        text = f"it is the right one times {1 / factor:.6g}, the same everywhere"
-        return Explanation((case.name,), "factor", text)
     return None
+
+
+def scaled(case: Case, others: Others) -> Explanation | None:
+    """A factor without a name: less than a line would tell."""
+    factor = case.factor(case.analytic)
+    if factor is None or not others.hold(_test(case, Remedy("factor", "", lambda v, _: factor * v))):
+        return None
+    text = f"it is the right one times {1 / factor:.6g}, the same everywhere"
+    return Explanation((case.name,), "factor", text)
 
 
 def swapped(cases: list[Case], others: Others) -> dict[str, Explanation]:

@@ -11,7 +11,7 @@ from .case import Case
 from .settings import Setting, all_arrays, numerics, resized
 
 TRIALS = 120  # settings that are looked at
-ENTRIES = 6  # of the wrong gradient that are compared in each
+ENTRIES = 8  # of the wrong gradient that are compared in each
 CLEAR = 0.01  # between yours and the right one, and of the right one: what can be seen with a pencil
 LARGEST = 40  # numbers in all inputs together: more is no pencil case
 
@@ -35,9 +35,10 @@ class _Shrinking:
         self.left = TRIALS
 
     def smallest(self) -> dict[str, Any]:
-        setting = self._plainer(self._smaller())
+        setting = self._smaller()
         if setting is None or sum(numpy.size(a) for a in setting.arrays.values()) > LARGEST:
             return {}
+        setting = self._plainer(setting)
         with setting.entered():
             setting.analytic = setting.run()
             value = self.subject.values[self.name]
@@ -72,6 +73,7 @@ class _Shrinking:
                 value = self.subject.values[self.name]
                 if gradient is None or gradient.shape != tuple(value.shape) or not numpy.isfinite(gradient).all():
                     return None
+                setting.analytic = {self.name: gradient}
                 numeric = numerics(setting, self.rng, [self.name], ENTRIES)[self.name]
         except (GradcheckError, ValueError, IndexError, TypeError):
             return None
@@ -103,10 +105,8 @@ class _Shrinking:
                         break
         return found
 
-    def _plainer(self, setting: Setting | None) -> Setting | None:
+    def _plainer(self, setting: Setting) -> Setting:
         """Whole numbers, or at least short ones; then a dy of ones."""
-        if setting is None:
-            return None
         for name, array in list(setting.arrays.items()):
             if numpy.asarray(array).dtype.kind != "f":
                 continue
@@ -135,4 +135,5 @@ def _plain(a: Any) -> Any:
     a = numpy.asarray(to_numpy(a))
     if a.dtype.kind != "f" or not a.size:
         return a.tolist()
+    a = numpy.where(abs(a) < 1e-9 * abs(a).max(), 0.0, a)  # rounding
     return numpy.vectorize(lambda x: float(f"{x:.6g}") + 0.0, otypes=[float])(a).tolist()

@@ -116,7 +116,8 @@ class Search:
         sites = [(k, site, self._doubled(k, site)) for k, site in enumerate(self.code.sites) if site.value is not None]
         sites = [entry for entry in sites if self._matters(entry[2])]
         clean = [entry for entry in sites if not self._spreads(entry[2])]
-        families = (*SLIPS, self._factors, slips.powers, self._telling, self._branches, *self._rewrites, self._general, self._unused)
+        numerals = functools.partial(slips.numerals, code=self.code)
+        families = (*SLIPS, numerals, self._factors, slips.powers, self._telling, self._branches, *self._rewrites, self._general, self._unused)
         for some in (clean, [entry for entry in sites if entry not in clean]):
             for family, (k, site, doubled) in itertools.product(families, some):
                 more = (k, doubled) if family in (self._factors, self._unused) else ()

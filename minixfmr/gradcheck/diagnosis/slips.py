@@ -119,6 +119,14 @@ def comparisons(site: Site) -> Iterator[Remedy]:
         yield Remedy("mask inverted", "the comparison is the wrong way round: this is True where it must be False", _invert)
 
 
+def numerals(site: Site, code: Any) -> Iterator[Remedy]:
+    """A plain number that does not belong in a product or a sum."""
+    sides = (getattr(site.node, "left", None), getattr(site.node, "right", None))
+    if any(isinstance(side, ast.Constant) for side in sides):
+        found = [r for r in operations(site, code) if "one too many" in r.text]
+        yield from (Remedy(r.cause.replace("factor doubled", "factor"), r.text, r.apply) for r in found)
+
+
 def operations(site: Site, code: Any) -> Iterator[Remedy]:
     """An operation too many, or one in place of another. code.latest: the values of the parts."""
     node, parts = site.node, site.parts
