@@ -7,6 +7,7 @@ import numpy
 
 from ...backend import to_numpy
 from ..subject import LayerSubject, Subject, arrays_in, is_mask
+from .instrument import functions_behind
 
 PLAIN = (2, 3, 4)
 COUNTS = ("batch", "examples", "positions", "entries", "labels")  # of these nobody takes the square root
@@ -29,12 +30,15 @@ def constants_of(subject: Subject, dy: Any, y: Any, saved: Any) -> dict[str, flo
     if shape:
         named["number of examples" if _in_columns(subject, inputs, shape) else "width"] = shape[-1]
         named["number of entries"] = math.prod(shape)
-    labels = [(n, a) for n, a in subject.others.items() if a.dtype.kind in "iu" and not is_mask(n, a)]
+    others = {n: a for n, a in globals_of(subject).items() if hasattr(a, "dtype") and a.ndim} | subject.others
+    labels = [(n, a) for n, a in others.items() if a.dtype.kind in "iu" and not is_mask(n, a)]
     numbers = _numbers(subject, saved)
     if not numpy.shape(dy) and dy != 1:
         named["dy, the upstream gradient"] = float(dy)
     for _, array in labels:
         count = int((to_numpy(array) != numbers.get("ignore_index", -100)).sum())
+        if "ignore_index" not in numbers and to_numpy(array).min(initial=0) < 0:
+            count = int((to_numpy(array) >= 0).sum())
         named["number of labels that count"] = count
         named["number of labels"] = array.size
         for size in ("batch size", "length", "number of labels", "number of entries"):
@@ -113,11 +117,23 @@ def _numbers(subject, saved):
     named |= {f"saved[{i}]": n for i, n in enumerate(saved if isinstance(saved, tuple | list) else [])}
     if isinstance(subject, LayerSubject):
         named = dict(getattr(subject.layer, "__dict__", {})) | named
+    named = globals_of(subject) | named
     return {
         name: n.item() if hasattr(n, "item") else n
         for name, n in named.items()
         if isinstance(n, int | float | numpy.integer | numpy.floating) and not isinstance(n, bool)
     }
+
+
+def globals_of(subject: Subject) -> dict[str, Any]:
+    """{name: array or number} of the module that the student's functions use."""
+    found: dict[str, Any] = {}
+    for start in (subject.forward_code, subject.backward_code):
+        for function in functions_behind(start, getattr(subject, "layer", None)):
+            space = function.__globals__
+            named = {n: space[n] for n in function.__code__.co_names if n in space}
+            found |= {n: a for n, a in named.items() if isinstance(a, numpy.ndarray | int | float) and type(a) is not bool}
+    return found
 
 
 def pool_of(subject: Subject, dy: Any, y: Any, saved: Any) -> dict[str, numpy.ndarray]:
@@ -128,6 +144,9 @@ def pool_of(subject: Subject, dy: Any, y: Any, saved: Any) -> dict[str, numpy.nd
     for name, a in getattr(getattr(subject, "layer", None), "__dict__", {}).items():
         if hasattr(a, "dtype") and hasattr(a, "shape"):
             pool.setdefault(f"self.{name}", to_numpy(a))
+    for name, a in globals_of(subject).items():
+        if isinstance(a, numpy.ndarray | float):
+            pool.setdefault(name, numpy.asarray(a))
     pool["the output"] = to_numpy(y)
     pool["dy"] = to_numpy(dy)
     return pool

@@ -12,10 +12,11 @@ from ..report import Explanation, Report, wrong_entries
 from ..subject import LayerSubject, Subject
 from .case import Case
 from .lost import irreversible
-from .outside import explained, scaled, swapped
+from .outside import explained, likely, swapped
 from .parts import blame_part
 from .pencil import pencil_case
 from .repair import repair
+from .saved import wrongly_saved
 from .settings import Others, Setting, first_setting
 from .steps import first_wrong_step
 from .words import in_their_words
@@ -44,7 +45,7 @@ def explain_rows(
     for case in cases:
         if case.name not in told:
             _compare_all(first, case, end)
-            if e := scaled(case, others) or irreversible(case):
+            if e := likely(case, first, others) or irreversible(case):
                 found[case.name] = e
             else:
                 report.maps[case.name] = _map(case)
@@ -66,6 +67,8 @@ def _explanations(first: Setting, cases: list[Case], others: Others, check: Call
     if isinstance(first.subject, LayerSubject):
         whole = blame_part(first.subject, first.dy, cases, check)
     whole = whole or repair(first, cases, others, end)
+    if whole is None or len(whole.names) < len(cases):
+        whole = wrongly_saved(first, cases, others) or whole
     if whole and len(whole.names) > len(set(whole.names) & told):
         found = {name: e for name, e in found.items() if not set(e.names) <= set(whole.names)}
         found[whole.names[0]] = whole

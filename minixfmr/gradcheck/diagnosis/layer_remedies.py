@@ -308,7 +308,8 @@ def dropout(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
     what = "this is the mask upside down" if inverted else "this is not the mask that forward drew"
     text = f"{what}: use the one that forward drew, kept in the cache, rescaling included"
     for name, x in pool.items():
-        if name not in ("dy", "the output") and x.shape == v.shape and (x != 0).all():  # the mask is y / x
+        drawn = name not in ("dy", "the output") and x.shape == v.shape and (x != 0).all()
+        if drawn and not same(y, numpy.maximum(x, 0)):  # the mask is y / x; ReLU draws none
             yield Remedy("mask inverted" if inverted else "mask redrawn", text, _mask_of_forward(name))
 
 

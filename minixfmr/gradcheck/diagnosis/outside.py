@@ -21,10 +21,22 @@ def explained(case: Case, first: Setting, others: Others, rows: tuple[int, ...])
     factor = case.factor(v)
     if factor is not None and (named := _named_factor(case, v, factor, first, others)):
         return named
+    return _mended(case, first, others, _telling)
+
+
+def likely(case: Case, first: Setting, others: Others) -> Explanation | None:
+    """A change that fits any gradient: less than a line would tell."""
+    if case.analytic.shape != case.shape:
+        return None
+    return _mended(case, first, others, lambda case, first: general(case.analytic, first.pool)) or scaled(case, others)
+
+
+def _mended(case, first, others, remedies):
+    v = case.analytic
     if case.evidence < EVIDENCE:
         return None
     with numpy.errstate(all="ignore"):
-        for remedy in _remedies(case, first):
+        for remedy in remedies(case, first):
             mended = remedy.apply(v, first.pool)
             if mended is not v and case.agrees(mended) and others.hold(_test(case, remedy)):
                 return _explanation(case, remedy)
@@ -58,10 +70,9 @@ def swapped(cases: list[Case], others: Others) -> dict[str, Explanation]:
     return {}
 
 
-def _remedies(case: Case, first: Setting) -> Iterator[Remedy]:
+def _telling(case: Case, first: Setting) -> Iterator[Remedy]:
     v = case.analytic
     yield from telling(v, first.pool)
-    yield from general(v, first.pool)
     numbers = [n for n in first.constants.values() if 0 < n < 1]
     yield from smoothing(v, case.numeric.slopes, case.numeric.indices, first.pool, numbers)
 

@@ -8,7 +8,7 @@ import numpy
 from ...backend import to_device, to_numpy
 from ..report import GradcheckError
 from .case import Case
-from .settings import Setting, all_arrays, numerics, resized
+from .settings import Setting, axes_of, numerics, resized
 
 TRIALS = 120  # settings that are looked at
 ENTRIES = 8  # of the wrong gradient that are compared in each
@@ -83,26 +83,29 @@ class _Shrinking:
         return setting if min(apart, numpy.abs(numeric.slopes).max()) > CLEAR else None
 
     def _smaller(self) -> Setting | None:
-        """Axes as short as can be, the longest tried first."""
-        present = sorted({s for a in all_arrays(self.subject).values() for s in numpy.shape(a) if s > 1}, reverse=True)
-        sizes: dict[int, int] = {}
+        """Axes as short as can be; equally long ones together, for most of them belong together."""
+        axes, sizes = axes_of(self.subject), dict[tuple[str, int], int]()
+        present = sorted(set(axes.values()) - {0, 1})
         found = self._fails(resized(self.subject, {}, self.rng))
         for size in present:
+            group = [axis for axis, n in axes.items() if n == size]
             for new in (n for n in (1, 2, 3, 4, size // 2) if n < size):
-                if setting := self._fails(resized(self.subject, sizes | {size: new}, self.rng)):
-                    found, sizes = setting, sizes | {size: new}
+                if setting := self._fails(resized(self.subject, sizes | dict.fromkeys(group, new), self.rng)):
+                    found, sizes = setting, sizes | dict.fromkeys(group, new)
                     break
-        return self._together(found, sizes, present)
+        return self._together(found, sizes, axes)
 
-    def _together(self, found, sizes, present):
+    def _together(self, found, sizes, axes):
         """Axes of which one is a multiple of the other, like the gates of a cell, shrink together."""
-        for small, large in itertools.permutations([s for s in present if s not in sizes], 2):
-            if large > small and large % small == 0 and small not in sizes and large not in sizes:
-                for new in (1, 2):
-                    more = {small: new, large: large // small * new}
-                    if setting := self._fails(resized(self.subject, sizes | more, self.rng)):
-                        found, sizes = setting, sizes | more
-                        break
+        for small, large in itertools.permutations(sorted({n for axis, n in axes.items() if axis not in sizes}), 2):
+            group = {axis: n // small for axis, n in axes.items() if n in (small, large) and axis not in sizes}
+            if small < 2 or large <= small or large % small or len(set(group.values())) < 2:
+                continue
+            for new in (1, 2):
+                more = {axis: times * new for axis, times in group.items()}
+                if setting := self._fails(resized(self.subject, sizes | more, self.rng)):
+                    found, sizes = setting, sizes | more
+                    break
         return found
 
     def _plainer(self, setting: Setting) -> Setting:

@@ -20,6 +20,8 @@ from .case import Case
 from .constants import constants_of, pool_of
 
 LOUDER = 8  # backward is linear in dy: what holds at one size only, like a bound that is not reached, is no repair
+ALONE = 8  # ways to grow one of several equally long axes that are tried
+Sizes = dict[tuple[str, int], int]  # {(name, axis): another size}
 ENTRIES = 12  # of each array that are compared at other inputs
 
 
@@ -77,7 +79,7 @@ def first_setting(subject: Subject, dy: Any, analytic: dict, numeric: dict, tole
     return setting
 
 
-def other_setting(first: Setting, sizes: dict[int, int], rng: numpy.random.Generator) -> Setting | None:
+def other_setting(first: Setting, sizes: Sizes, rng: numpy.random.Generator) -> Setting | None:
     """Fresh numbers, and axes of other sizes; None where the code cannot be run with them."""
     subject = first.subject
     setting = Setting(subject, resized(subject, sizes, rng), None, max(first.tolerance, 1e-6))
@@ -102,25 +104,38 @@ def other_setting(first: Setting, sizes: dict[int, int], rng: numpy.random.Gener
 
 
 def another_shape(first: Setting, rng: numpy.random.Generator) -> Setting | None:
-    """A setting in which as many axes as possible have another size; None if none can."""
-    sizes: dict[int, int] = {}
-    found = None
-    present = sorted({size for a in all_arrays(first.subject).values() for size in numpy.shape(a) if size > 1})
-    for size in present:
-        for new in (size + 1, 2 * size):
-            multiples = {m: m // size * new for m in present if m % size == 0 and m > size and m not in sizes}
-            for more in ({}, multiples) if multiples else ({},):
-                if size in sizes:
-                    continue
-                tried = sizes | {size: new} | more
-                if runs(first.subject, tried, rng):
-                    sizes = tried
-    if sizes:
-        found = other_setting(first, sizes, rng)
-    return found
+    """A setting in which as many axes as possible have another size, each its own; None if none can."""
+    sizes = _grown(first.subject, rng)
+    return other_setting(first, sizes, rng) if sizes else None
 
 
-def runs(subject: Subject, sizes: dict[int, int], rng: numpy.random.Generator) -> bool:
+def _grown(subject, rng):
+    """Sizes at which the code still runs: axes that are equally long grow alone if they can, else together."""
+    axes = axes_of(subject)
+    sizes: Sizes = {}
+    for size in sorted(set(axes.values()) - {0, 1}):
+        left, new = [axis for axis in axes if axes[axis] == size and axis not in sizes], size + 1
+        while left:
+            alone = [(left[0],), *((left[0], other) for other in left[1:]), tuple(left)]
+            group = next((g for g in alone[:ALONE] + alone[-1:] if runs(subject, sizes | dict.fromkeys(g, new), rng)), None)
+            sizes |= dict.fromkeys(group or (), new)
+            left = [axis for axis in left if axis not in (group or left[:1])]
+            new += bool(group)
+        multiples = {axis: n // size for axis, n in axes.items() if n % size == 0 and axis not in sizes}
+        for new in (size + 1, 2 * size):  # with gates or heads, of which there are several to a width
+            tried = sizes | {axis: times * new for axis, times in multiples.items()}
+            if size in [axes[axis] for axis in multiples] and runs(subject, tried, rng):
+                sizes = tried
+                break
+    return sizes
+
+
+def axes_of(subject: Subject) -> dict[tuple[str, int], int]:
+    """{(name, axis): size} of all arrays that a setting may replace."""
+    return {(name, i): size for name, a in all_arrays(subject).items() for i, size in enumerate(numpy.shape(a))}
+
+
+def runs(subject: Subject, sizes: Sizes, rng: numpy.random.Generator) -> bool:
     """Can forward and backward be called with axes of these sizes?"""
     setting = Setting(subject, resized(subject, sizes, rng), None, 0)
     try:
@@ -133,20 +148,20 @@ def runs(subject: Subject, sizes: dict[int, int], rng: numpy.random.Generator) -
     return bool(numpy.isfinite(to_numpy(y)).all()) and any(g is not None for g in gradients.values())
 
 
-def resized(subject: Subject, sizes: dict[int, int], rng: numpy.random.Generator) -> dict[str, Any]:
+def resized(subject: Subject, sizes: Sizes, rng: numpy.random.Generator) -> dict[str, Any]:
     """{name: fresh array} for all arrays that a setting may replace: their own entries in another order, a little
     larger or smaller, so that what is positive or a label stays so; masks keep their pattern."""
-    new = {}
+    new, axes = {}, axes_of(subject)
     for name, a in all_arrays(subject).items():
         a = to_numpy(a)
-        shape = tuple(sizes.get(size, size) for size in a.shape)
+        shape = tuple(sizes.get((name, i), size) for i, size in enumerate(a.shape))
         if a.dtype.kind == "f" and name in subject.values:
             mixed = numpy.resize(rng.permutation(a.reshape(-1)), shape) if a.size else a
             new[name] = to_device(numpy.asarray(mixed * rng.uniform(0.7, 1.4, shape)))
         elif a.dtype.kind in "iu" and a.ndim:
             ids = numpy.resize(rng.permutation(a.reshape(-1)), shape) if a.size else a
             largest = int(a.max(initial=0)) + 1
-            smaller = [n for o, n in sizes.items() if n < o and n < largest <= o]
+            smaller = [n for axis, n in sizes.items() if n < largest <= axes[axis]]
             new[name] = to_device(numpy.where(ids >= 0, ids % min(smaller, default=largest), ids).astype(a.dtype))
         elif shape != a.shape:
             index = numpy.ix_(*(numpy.minimum(numpy.arange(n), o - 1) for n, o in zip(shape, a.shape, strict=True)))

@@ -47,7 +47,7 @@ def numbers(site: Site) -> Iterator[Remedy]:
                     yield Remedy("wrong axis", f"the axes must be {axes}", _always(axes))
     if not isinstance(site.value, int) or not site.text.lstrip("-").isdigit():  # no size that was computed
         return
-    for other in range(-4, 5):
+    for other in (0, 1, 2, 3, 4, -1, -2, -3, -4):
         if other == site.value or (other == -site.value and not site.axis):  # the sign is a matter of its own
             continue
         if site.axis:
