@@ -233,7 +233,11 @@ RNN = """
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("            carry = dz @ u.T", "            earlier = dz @ u.T", "earlier of the step after is never handed on"),
+        (
+            "            carry = dz @ u.T",
+            "            earlier = dz @ u.T",
+            "earlier of the step after is never handed on",
+        ),
         ("(1 - hs[t] ** 2)", "(1 - np.tanh(hs[t]) ** 2)", "the output"),
         ("reversed(range(x.shape[1]))", "reversed(range(1, x.shape[1]))", "leaves out its first step"),
         ("hs[t - 1].T", "hs[t].T", ""),
@@ -383,7 +387,7 @@ def test_at_which_step_of_a_loop(check):
     text = RNN.replace("h = np.tanh(x[:, t] @ w + h @ u)", "z = x[:, t] @ w + h @ u\n            h = np.tanh(z)")
     text = text.replace("dz = dh * (1 - hs[t] ** 2)", "dz = dh * (1 - hs[t] ** 2) * (1 if t > 1 else np.cos(hs[t]))")
     report = check(text, (2, 4, 3), (3, 5), (5, 5))
-    assert report.first_step.startswith("dz (homework.py:13) is the first that is wrong, at step 1 of its loop")
+    assert report.first_step.startswith("dz (homework.py:15) is the first that is wrong, at step 1 of its loop")
 
 
 def test_a_part_of_a_gradient_is_not_accused(check):

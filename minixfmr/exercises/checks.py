@@ -13,6 +13,7 @@ from typing import Any
 from .. import gradcheck_function
 from ..backend import random_generator, to_numpy
 from ..gradcheck import GradcheckError
+from ..gradcheck.diagnosis.forward import why_forward
 
 
 class NotRight(Exception):
@@ -116,7 +117,11 @@ class Pair:
         for remark, arguments in (self.cases(rng) | self.extra(rng)).items():
             forward = student.function(f"{self.name}_forward", *arguments)
             y, _ = self.output(student, forward, arguments)
-            compare("y", y, self.right(*arguments), remark)
+            try:
+                compare("y", y, self.right(*arguments), remark)
+            except NotRight as error:
+                why = why_forward(forward, self.right, arguments)
+                raise NotRight(f"{error}{f'; {why}' if why else ''}") from None
 
     def backward(self, student):
         for remark, arguments in self.cases(random_generator(0)).items():

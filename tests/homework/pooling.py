@@ -21,5 +21,7 @@ def pooling_backward(dout, cache):
         for j in range(dout.shape[3]):
             window = x[:, :, i * stride : i * stride + k, j * stride : j * stride + k]
             largest = window == window.max(axis=(2, 3), keepdims=True)
-            dx[:, :, i * stride : i * stride + k, j * stride : j * stride + k] += largest * dout[:, :, i, j][:, :, None, None]
+            dx[:, :, i * stride : i * stride + k, j * stride : j * stride + k] += (
+                largest * dout[:, :, i, j][:, :, None, None]
+            )
     return dx

@@ -16,7 +16,7 @@ class Case:
     """One gradient by backward and by differences. shape: of the array that it is the gradient of."""
 
     name: str
-    analytic: numpy.ndarray
+    analytic: Any
     numeric: Numeric
     shape: tuple[int, ...]
     tolerance: float

@@ -49,8 +49,9 @@ def constants_of(subject: Subject, dy: Any, y: Any, saved: Any) -> dict[str, flo
             continue
         if isinstance(number, int) and "head" in name:
             named["number of heads"] = number
-            if len(shape) >= 2 and shape[-1] % number == 0:
-                named["d_head"] = shape[-1] // number
+            widths = [v.shape[-1] for _, v in inputs if v.ndim >= 2] or shape[-1:]
+            if widths and widths[0] % number == 0:
+                named["d_head"] = widths[0] // number
         elif isinstance(number, int):
             named[name] = number
         elif number < 1:
@@ -132,7 +133,9 @@ def globals_of(subject: Subject) -> dict[str, Any]:
         for function in functions_behind(start, getattr(subject, "layer", None)):
             space = function.__globals__
             named = {n: space[n] for n in function.__code__.co_names if n in space}
-            found |= {n: a for n, a in named.items() if isinstance(a, numpy.ndarray | int | float) and type(a) is not bool}
+            found |= {
+                n: a for n, a in named.items() if isinstance(a, numpy.ndarray | int | float) and type(a) is not bool
+            }
     return found
 
 

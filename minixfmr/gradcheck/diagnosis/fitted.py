@@ -105,7 +105,7 @@ def additions(site: Site, k: int, first: Setting, cases: list[Case], run: Callab
         thing = site.scope.get(name)
         if callable(thing) and isinstance(v, numpy.ndarray):
             text = f"{name} is never called: {name}({site.text}) belongs here"
-            yield Remedy("activation derivative missing", text, lambda v, s, n=name: s[n](v))
+            yield Remedy("activation derivative missing", text, _call_of(name))
     if not isinstance(v, numpy.ndarray) or v.ndim == 0:
         return
     unused = [n for n in sorted(function.unused) if _spreadable(site.scope.get(n), v)]
@@ -127,6 +127,10 @@ def additions(site: Site, k: int, first: Setting, cases: list[Case], run: Callab
             fitted.settle(c, first)
             if fitted.names or abs(c - round(c)) < 1e-6:
                 yield fitted
+
+
+def _call_of(name):
+    return lambda v, s: s[name](v)
 
 
 def _spreadable(a, v):

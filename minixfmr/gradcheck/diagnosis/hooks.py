@@ -20,7 +20,7 @@ class Hooks(ast.NodeTransformer):
     inner: only inside functions and lambdas that are written in this one (a forward that returns its backward)
     """
 
-    def __init__(self, sites: list[Site], filename: str, lines: list[str], first: int, namespace: dict, inner: bool):
+    def __init__(self, sites: list[Site], inner: bool, filename: str, lines: list[str], first: int, namespace: dict):
         self.sites, self.filename, self.lines, self.first = sites, filename, lines, first
         self.namespace, self.silent = namespace, inner
         self.indent = len(lines[0]) - len(lines[0].lstrip())  # of a method; dedent took it away

@@ -4,6 +4,7 @@ Nothing of the student's is touched: the hooks sit in copies of the functions, w
 """
 
 import ast
+import functools
 import inspect
 import operator
 import sys
@@ -52,11 +53,16 @@ class Instrumented:
         self.watching = self.absorbed = False  # has a change made another expression vanish?
         self.latest: dict[int, Any] = {}  # the values of the active site's parts
         self.copies: dict[Callable, Callable] = {}
-        self.hooks = {"hook": self.hook, "store": self.store, "assign": self.assign, "in_place": self.in_place}
+        self.hooks: dict[str, Callable] = {
+            "hook": self.hook,
+            "store": self.store,
+            "assign": self.assign,
+            "in_place": self.in_place,
+        }
         self.hooks |= {"happens": self.happens}
         for function in [*functions, *makers]:
             inner = function not in functions
-            copy = copied(function, lambda *given, inner=inner: Hooks(self.sites, *given, inner))
+            copy = copied(function, functools.partial(Hooks, self.sites, inner))
             if copy and not (inner and not _makes_functions(function)):
                 self.copies[function] = copy
 

@@ -221,10 +221,18 @@ def smoothing(
             V, target = v.shape[-1], f"the target is (1 - ε) · onehot({name}) + ε / V, ε = {epsilon:g}"
             if abs(e + share / V) < 1e-6 * abs(share / V):
                 text = f"label smoothing is forgotten: {target}"
-                yield Remedy("label smoothing", text, _smoothed(name, epsilon, lambda V, c=c / share: c if c > 0.99 else 1 / V, lambda V: 1 / V))
+                yield Remedy(
+                    "label smoothing",
+                    text,
+                    _smoothed(name, epsilon, lambda V, c=c / share: c if c > 0.99 else 1 / V, lambda V: 1 / V),
+                )
             elif abs(e - share / (V - 1) / V) < 1e-6 * abs(share / V) / V:
                 text = f"ε is spread over the V - 1 other classes here, but over all V in forward: {target}"
-                yield Remedy("label smoothing", text, _smoothed(name, epsilon, lambda V: -1 / V - 1 / (V - 1) / V, lambda V: -1 / (V - 1) / V))
+                yield Remedy(
+                    "label smoothing",
+                    text,
+                    _smoothed(name, epsilon, lambda V: -1 / V - 1 / (V - 1) / V, lambda V: -1 / (V - 1) / V),
+                )
 
 
 def _label_arrays(v, pool):

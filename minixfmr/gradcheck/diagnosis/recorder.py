@@ -1,6 +1,7 @@
 """Copies of forward and backward that tell what each name held after each assignment, and can be given other values."""
 
 import ast
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -49,7 +50,7 @@ class Recorder:
         self.copies: dict[Callable, Callable] = {}
         for function, backward in ((subject.forward_code, False), (subject.backward_code, True)):
             function = plain(function)
-            copy = copied(function, lambda *given, backward=backward: _Steps(self.places, *given[:1], backward))
+            copy = copied(function, functools.partial(_Steps, self.places, backward))
             if copy is not None:
                 self.copies[function] = copy
 
@@ -72,7 +73,7 @@ class Recorder:
 class _Steps(ast.NodeTransformer):
     """name = __step__(place, name, loop variables) after each assignment."""
 
-    def __init__(self, places, filename, backward):
+    def __init__(self, places, backward, filename, *_):
         self.places, self.filename, self.backward = places, filename, backward
         self.loops: list[str] = []
 
@@ -106,10 +107,12 @@ class _Steps(ast.NodeTransformer):
             for part in target.elts if isinstance(target, ast.Tuple | ast.List) else [target]:
                 whole = isinstance(node, ast.Assign) and not isinstance(part, ast.Subscript)
                 base = part.value if isinstance(part, ast.Subscript) else part
-                on_self = isinstance(base, ast.Attribute) and ast.unparse(base.value) == "self"
-                if not isinstance(base, ast.Name) and not on_self:
+                if isinstance(base, ast.Name):
+                    name = base.id
+                elif isinstance(base, ast.Attribute) and ast.unparse(base.value) == "self":
+                    name = base.attr
+                else:
                     continue
-                name = base.id if isinstance(base, ast.Name) else base.attr
                 self.places.append(Assignment(name, file_of(self.filename), node.lineno, self.backward, whole))
                 loops = f"({''.join(f'{loop}, ' for loop in self.loops)})"
                 spelled = ast.unparse(base)

@@ -9,11 +9,12 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy
 
 Pool = dict[str, numpy.ndarray]  # {name: array} of what is in sight
-Change = Callable[[numpy.ndarray, Pool], numpy.ndarray]
+Change = Callable[[Any, Any], Any]  # (value, what is in sight) → what the value should be
 
 IT = "{it}"  # in a text: the expression that is wrong, as the student wrote it
 
@@ -88,7 +89,7 @@ def spread(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
         over = g.ndim == v.ndim and g.size > v.size > 1 and g.dtype.kind == "f"
         if over and all(m in (1, n) for m, n in zip(v.shape, g.shape, strict=True)):
             text = f"the factor {name} is missing: {name} · {IT}"
-            yield Remedy("factor missing", text, lambda v, q, n=name: v * q[n])
+            yield Remedy("factor missing", text, _times(name, lambda g: g))
 
 
 def _factors(v, pool):
@@ -120,7 +121,7 @@ def rescaled(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
             continue
         for factor, change in ((share, lambda p: p), (f"(1 - {share})", lambda p: 1 - p)):
             text = f"dropout's mask is forgotten: the gradient is {IT} · {name} / {factor}, as in forward"
-            yield Remedy("factor missing", text, lambda v, q, n=name, s=share, f=change: v * q[n] / f(q[s]))
+            yield Remedy("factor missing", text, _rescale(name, share, change))
 
 
 def branches(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
@@ -194,6 +195,10 @@ def _sum(axes: tuple, keepdims: bool) -> Change:
 
 def _times(name: str, fit: Callable) -> Change:
     return lambda v, q: v * fit(q[name])
+
+
+def _rescale(name: str, share: str, change: Callable) -> Change:
+    return lambda v, q: v * q[name] / change(q[share])
 
 
 def _over(name: str, fit: Callable) -> Change:

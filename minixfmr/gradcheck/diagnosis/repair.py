@@ -117,7 +117,17 @@ class Search:
         sites = [entry for entry in sites if self._matters(entry[2])]
         clean = [entry for entry in sites if not self._spreads(entry[2])]
         numerals = functools.partial(slips.numerals, code=self.code)
-        families = (*SLIPS, numerals, self._factors, slips.powers, self._telling, self._branches, *self._rewrites, self._general, self._unused)
+        families = (
+            *SLIPS,
+            numerals,
+            self._factors,
+            slips.powers,
+            self._telling,
+            self._branches,
+            *self._rewrites,
+            self._general,
+            self._unused,
+        )
         for some in (clean, [entry for entry in sites if entry not in clean]):
             for family, (k, site, doubled) in itertools.product(families, some):
                 more = (k, doubled) if family in (self._factors, self._unused) else ()

@@ -40,7 +40,7 @@ def _products(site, code, operand, name):
     if name not in ("sum", "mean") or product.kind != "BinOp" or not isinstance(product.node.op, ast.Mult):
         return
     arrays = {n: a for n, a in site.scope.items() if is_real(a) and isinstance(a, numpy.ndarray) and "[" not in n}
-    keywords = {"axis": -1, "keepdims": True}
+    keywords: dict[str, Any] = {"axis": -1, "keepdims": True}
     for (a, x), (b, y) in itertools.combinations(arrays.items(), 2):
         if x.shape == y.shape and x.ndim > 1 and x.sum(**keywords).shape == numpy.shape(site.value):
 
@@ -72,7 +72,9 @@ def transposes(site: Site, code: Any) -> Iterator[Remedy]:
     """A .T too many, of an index too."""
     if site.kind == "Attribute" and site.node.attr == "T" and site.parts:
         inner = ast.unparse(site.node.value)
-        yield Remedy("transposed", f"{inner} itself belongs here, not transposed", lambda v, s: code.latest[site.parts[0]])
+        yield Remedy(
+            "transposed", f"{inner} itself belongs here, not transposed", lambda v, s: code.latest[site.parts[0]]
+        )
 
 
 def letters(site: Site, code: Any) -> Iterator[Remedy]:
@@ -83,7 +85,7 @@ def letters(site: Site, code: Any) -> Iterator[Remedy]:
     for i, letter in itertools.product(range(len(site.value)), known):
         if site.value[i] in known and site.value[i] != letter:
             new = f"{site.value[:i]}{letter}{site.value[i + 1 :]}"
-            yield Remedy("wrong subscripts", f'the subscripts must be "{new}"', lambda v, s, n=new: n)
+            yield Remedy("wrong subscripts", f'the subscripts must be "{new}"', _always(new))
 
 
 def shared_factors(site: Site, code: Any) -> Iterator[Remedy]:
@@ -114,6 +116,10 @@ def shared_factors(site: Site, code: Any) -> Iterator[Remedy]:
             if spelled != shared:
                 yield Remedy("wrong variable", f"{left} @ {shared} + {right} @ {spelled} belongs here", second)
                 yield Remedy("wrong variable", f"{left} @ {spelled} + {right} @ {shared} belongs here", first)
+
+
+def _always(value):
+    return lambda v, s: value
 
 
 def _operand(site):

@@ -22,7 +22,7 @@ from .constants import constants_of, pool_of
 LOUDER = 8  # backward is linear in dy: what holds at one size only, like a bound that is not reached, is no repair
 ALONE = 8  # ways to grow one of several equally long axes that are tried
 Sizes = dict[tuple[str, int], int]  # {(name, axis): another size}
-ENTRIES = 12  # of each array that are compared at other inputs
+ENTRIES, SHARED = 12, 60  # of each array, and of all, that are compared at other inputs
 
 
 class Setting:
@@ -33,7 +33,8 @@ class Setting:
 
     def __init__(self, subject: Subject, arrays: dict[str, Any], dy: Any, tolerance: float):
         self.subject, self.arrays, self.dy = subject, arrays, dy
-        self.tolerance, self.cases = tolerance, {}
+        self.tolerance = tolerance
+        self.cases: dict[str, Case] = {}
         self.analytic: dict[str, numpy.ndarray | None] = {}
         self.constants: dict[str, float] = {}
         self.pool: dict[str, numpy.ndarray] = {}
@@ -93,7 +94,9 @@ def other_setting(first: Setting, sizes: Sizes, rng: numpy.random.Generator) -> 
                 setting.dy = LOUDER * setting.dy
             setting.look()
             setting.analytic = setting.run()
-            for name, numeric in numerics(setting, rng, list(subject.values), ENTRIES).items():
+            for name, numeric in numerics(
+                setting, rng, list(subject.values), max(4, min(ENTRIES, SHARED // len(subject.values)))
+            ).items():
                 if setting.analytic[name] is not None and len(numeric.slopes):
                     shape = tuple(subject.values[name].shape)
                     setting.cases[name] = Case(name, setting.analytic[name], numeric, shape, setting.tolerance)
@@ -117,7 +120,9 @@ def _grown(subject, rng):
         left, new = [axis for axis in axes if axes[axis] == size and axis not in sizes], size + 1
         while left:
             alone = [(left[0],), *((left[0], other) for other in left[1:]), tuple(left)]
-            group = next((g for g in alone[:ALONE] + alone[-1:] if runs(subject, sizes | dict.fromkeys(g, new), rng)), None)
+            group = next(
+                (g for g in alone[:ALONE] + alone[-1:] if runs(subject, sizes | dict.fromkeys(g, new), rng)), None
+            )
             sizes |= dict.fromkeys(group or (), new)
             left = [axis for axis in left if axis not in (group or left[:1])]
             new += bool(group)

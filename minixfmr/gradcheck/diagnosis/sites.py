@@ -16,10 +16,10 @@ LONGEST = 12  # entries of a tuple, list or dictionary that are looked at one by
 class Site:
     """An expression, an index or a statement of the source, and what was seen there when it first ran."""
 
-    def __init__(self, node: ast.AST, filename: str, source: str, kind: str = ""):
+    def __init__(self, node: Any, filename: str, source: str, kind: str = ""):
         self.node = node
         self.kind = kind or type(node).__name__
-        self.file, self.line = file_of(filename), node.lineno  # type: ignore[attr-defined]
+        self.file, self.line = file_of(filename), node.lineno
         self.text = source if len(source) <= 60 else source[:57] + "..."
         self.function: Function | None = None
         self.parts: list[int] = []  # the sites of its operands or arguments

@@ -24,7 +24,9 @@ def statements(site: Site) -> Iterator[Remedy]:
     """Assigned where it must be added; added or clipped where nothing must happen; changed in place."""
     if site.kind in ("Assign", "AugAssign"):
         if _has_repeats(site.value):
-            text = "an index that occurs twice keeps its last value only, with += too; use numpy.add.at(array, index, value)"
+            text = (
+                "an index that occurs twice keeps only its last value, with += too: numpy.add.at(array, index, value)"
+            )
             yield Remedy("assigned instead of accumulated", text, lambda v, _: v)
         elif site.kind == "Assign":
             yield Remedy("overwritten", "this overwrites what was added before: write +=", lambda v, _: v)
@@ -47,7 +49,7 @@ def numbers(site: Site) -> Iterator[Remedy]:
                     yield Remedy("wrong axis", f"the axes must be {axes}", _always(axes))
     if not isinstance(site.value, int) or not site.text.lstrip("-").isdigit():  # no size that was computed
         return
-    for other in (0, 1, 2, 3, 4, -1, -2, -3, -4):
+    for other in (0, -1, 1, -2, 2, -3, 3, -4, 4):
         if other == site.value or (other == -site.value and not site.axis):  # the sign is a matter of its own
             continue
         if site.axis:
@@ -66,8 +68,12 @@ def loops(site: Site) -> Iterator[Remedy]:
     if v.start > 0 and v.step > 0:
         text = f"the loop leaves out its first {'step' if v.start == 1 else 'steps'}: it must start at 0"
         yield Remedy("step skipped", text, lambda v, _: range(0, v.stop, v.step))
-    yield Remedy("step skipped", "the loop leaves out its last step", lambda v, _: range(v.start, v.stop + v.step, v.step))
-    backwards = "the gradient of each step needs that of the step after it: go through the steps backwards, reversed(...)"
+    yield Remedy(
+        "step skipped", "the loop leaves out its last step", lambda v, _: range(v.start, v.stop + v.step, v.step)
+    )
+    backwards = (
+        "the gradient of each step needs that of the step after it: go through the steps backwards, reversed(...)"
+    )
     yield Remedy("wrong direction", backwards, lambda v, _: v[::-1])
 
 
@@ -80,7 +86,11 @@ def swaps(site: Site) -> Iterator[Remedy]:
         if shapes[i] == shapes[j] is not None:
             nodes = getattr(site.node, "elts", None)
             names = [ast.unparse(nodes[n]) for n in (i, j)] if nodes else []
-            text = f"{names[0]} and {names[1]} stand in each other's place" if names else f"results {i} and {j} are taken for each other"
+            text = (
+                f"{names[0]} and {names[1]} stand in each other's place"
+                if names
+                else f"results {i} and {j} are taken for each other"
+            )
             yield Remedy("swapped", f"{text}: exchange them", _exchange(i, j))
 
 
@@ -115,8 +125,10 @@ def powers(site: Site) -> Iterator[Remedy]:
 
 def comparisons(site: Site) -> Iterator[Remedy]:
     """A mask the wrong way round."""
-    if site.kind == "Compare" and getattr(site.value, "dtype", None) == bool:
-        yield Remedy("mask inverted", "the comparison is the wrong way round: this is True where it must be False", _invert)
+    if site.kind == "Compare" and getattr(getattr(site.value, "dtype", None), "kind", "") == "b":
+        yield Remedy(
+            "mask inverted", "the comparison is the wrong way round: this is True where it must be False", _invert
+        )
 
 
 def numerals(site: Site, code: Any) -> Iterator[Remedy]:
@@ -144,13 +156,23 @@ def operations(site: Site, code: Any) -> Iterator[Remedy]:
         yield Remedy(cause, f"the {word} {left} is one too many", lambda v, s: code.latest[b])
     if isinstance(node.op, ast.Add | ast.Sub):
         other = "-" if isinstance(node.op, ast.Add) else "+"
-        change = (lambda v, s: code.latest[a] - code.latest[b]) if other == "-" else (lambda v, s: code.latest[a] + code.latest[b])
+        change = (
+            (lambda v, s: code.latest[a] - code.latest[b])
+            if other == "-"
+            else (lambda v, s: code.latest[a] + code.latest[b])
+        )
         yield Remedy("sign", f"{right} has the wrong sign: it must be {left} {other} {right}", change)
     if isinstance(node.op, ast.Div):
-        yield Remedy("wrong power", f"multiply by {right} instead of dividing", lambda v, s: code.latest[a] * code.latest[b])
+        yield Remedy(
+            "wrong power", f"multiply by {right} instead of dividing", lambda v, s: code.latest[a] * code.latest[b]
+        )
     if isinstance(node.op, ast.Mult):
-        yield Remedy("wrong power", f"divide by {right} instead of multiplying", lambda v, s: code.latest[a] / code.latest[b])
-        yield Remedy("wrong power", f"divide by {left} instead of multiplying", lambda v, s: code.latest[b] / code.latest[a])
+        yield Remedy(
+            "wrong power", f"divide by {right} instead of multiplying", lambda v, s: code.latest[a] / code.latest[b]
+        )
+        yield Remedy(
+            "wrong power", f"divide by {left} instead of multiplying", lambda v, s: code.latest[b] / code.latest[a]
+        )
 
 
 def _unwrapped(site, code):

@@ -19,7 +19,7 @@ from .recorder import Moment, Recorder
 from .settings import Setting
 
 SPELLINGS = ("d{}", "d_{}", "grad_{}", "{}_grad", "dL_d{}", "dLd{}", "delta_{}")
-SAMPLED, MOST = 6, 600  # entries compared of a step, and of all the steps that are put right
+SAMPLED, MOST = 6, 250  # entries compared of a step, and of all the steps that are put right
 FLOOR = 1e-6
 
 
@@ -144,7 +144,7 @@ class _Walk:
         agree = {c.name for c in loose if gradients.get(c.name) is not None and c.agrees(gradients[c.name])}
         wrong = {case.name for case in self.cases}
         before = {c.name for c in loose if c.name not in wrong}
-        return [n for n in sorted(agree & wrong)] if before <= agree else []
+        return sorted(agree & wrong) if before <= agree else []
 
     def _sentence(self, name, steps, wrong, mended, right):
         place = self.recorder.places[wrong.dz.place]

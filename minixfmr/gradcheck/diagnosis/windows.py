@@ -19,8 +19,12 @@ def windows(site: Site) -> Iterator[Remedy]:
     if any(_is_window(p) for p in parts):
         for name, size in sizes.items():
             if size > 1:
-                text = f"the window starts at multiples of {name} in forward: start it at {name} times the loop's number"
-                yield Remedy("window", text, _each(lambda p, s, n=name: slice(p.start * s[n], p.start * s[n] + p.stop - p.start)))
+                text = (
+                    f"the window starts at multiples of {name} in forward: start it at {name} times the loop's number"
+                )
+                yield Remedy(
+                    "window", text, _each(lambda p, s, n=name: slice(p.start * s[n], p.start * s[n] + p.stop - p.start))
+                )
     if any(isinstance(p, slice) and isinstance(p.stop, int | numpy.integer) for p in parts):
         for name, size in sizes.items():
             if size > 0:

@@ -29,8 +29,9 @@ def _names(subject):
     arguments = [a.arg for a in definition.args.args if a.arg != "self"]
     names = {"dy": arguments[0]} if arguments else {}
     for node in ast.walk(definition):
-        unpacked = isinstance(node, ast.Assign) and isinstance(node.value, ast.Name) and node.value.id in arguments[-1:]
-        if unpacked and isinstance(node.targets[0], ast.Tuple):
+        if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Tuple):
+            continue
+        if isinstance(node.value, ast.Name) and node.value.id in arguments[-1:]:
             entries = node.targets[0].elts
             names |= {f"saved[{i}]": e.id for i, e in enumerate(entries) if isinstance(e, ast.Name)}
     return names
