@@ -151,7 +151,7 @@ CLOSURES = [
         "dx = dout + dz @ w1.T",
         "dx = dout\n    dx += dz @ w1.T\n    dx += dout",
         DOUBLED_BRANCH,
-        also=(ALIASED, FACTOR),
+        also=(ALIASED, FACTOR, ONE_TOO_MANY),
     ),
     m("residual_block", "dz = dh * (z > 0)", "dz = dout\n    dz *= z > 0", ALIASED, also=(WRONG_VARIABLE,)),
     m("residual_block", "dz = dh * (z > 0)", "dz = dh * (z < 0)", MASK_INVERTED),
