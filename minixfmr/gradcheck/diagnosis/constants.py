@@ -10,14 +10,15 @@ from ..subject import LayerSubject, Subject, arrays_in, is_mask
 from .instrument import functions_behind
 
 PLAIN = (2, 3, 4)
+Constants = dict[str, float | tuple[float, ...]]  # {name: number, or the numbers that it may be}
 COUNTS = ("batch", "examples", "positions", "entries", "labels")  # of these nobody takes the square root
 
 
-def constants_of(subject: Subject, dy: Any, y: Any, saved: Any) -> dict[str, float]:
+def constants_of(subject: Subject, dy: Any, y: Any, saved: Any) -> Constants:
     """{name: number} of the sizes, counts and probabilities of a check."""
     inputs = [(n, v) for n, v in subject.values.items() if n in subject.names]
     shape: tuple[int, ...] = numpy.shape(y) or next((v.shape for _, v in inputs), ())
-    named: dict[str, float] = {}
+    named: Constants = {}
     if len(shape) >= 2:
         named["batch size"] = shape[0]
         named["number of positions"] = math.prod(shape[:-1])
@@ -49,9 +50,10 @@ def constants_of(subject: Subject, dy: Any, y: Any, saved: Any) -> dict[str, flo
             continue
         if isinstance(number, int) and "head" in name:
             named["number of heads"] = number
-            widths = [v.shape[-1] for _, v in inputs if v.ndim >= 2] or shape[-1:]
-            if widths and widths[0] % number == 0:
-                named["d_head"] = widths[0] // number
+            widths = [n for v in subject.values.values() for n in v.shape[::-1] if n % number == 0]
+            widths = [*(n for n in shape[-1:] if n % number == 0), *widths]
+            if widths:
+                named["d_head"] = tuple(width // number for width in dict.fromkeys(widths))
         elif isinstance(number, int):
             named[name] = number
         elif number < 1:
@@ -66,6 +68,11 @@ def constants_of(subject: Subject, dy: Any, y: Any, saved: Any) -> dict[str, flo
         for axis, size in enumerate(array.shape):
             named[f"axis {axis} of {name}"] = size
     return named
+
+
+def numbers_in(value: float | tuple[float, ...]) -> tuple[float, ...]:
+    """The numbers that a name may stand for."""
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _in_columns(subject, inputs, shape):
@@ -86,10 +93,10 @@ def say(name: str) -> str:
     return name.partition(" = ")[0]
 
 
-def names_of(factor: float, constants: dict[str, float]) -> list[str]:
+def names_of(factor: float, constants: Constants) -> list[str]:
     """All that a factor could be: '√d_head = √8', and so on; empty if it is none of the constants."""
     found = []
-    for name, n in constants.items():
+    for name, n in ((name, n) for name, values in constants.items() for n in numbers_in(values)):
         whole = isinstance(n, int | numpy.integer)
         if n in (0, 1):
             continue

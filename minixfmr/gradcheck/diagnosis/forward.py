@@ -5,7 +5,6 @@ As in repair.py a change is tried, never believed: it must also give the right r
 
 import ast
 import functools
-import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,7 +14,7 @@ from ...backend import backend_name, to_numpy
 from ..report import GradcheckError
 from ..subject import Subject
 from . import rewrites, slips
-from .constants import constants_of
+from .constants import Constants, constants_of, numbers_in
 from .instrument import Instrumented, functions_behind, standing_in
 from .remedies import Remedy
 from .settings import replaced, resized
@@ -46,7 +45,7 @@ class _Search:
     def __init__(self, subject: Subject, code: Instrumented, right: Callable):
         self.subject, self.code, self.right = subject, code, right
         self.runs = 0
-        self._known: dict[str, float] | None = None
+        self._known: Constants | None = None
         code.recording = True
         self.run((), code.change)
         code.recording, code.limit = False, 10 * code.calls
@@ -112,10 +111,11 @@ class _Search:
         families += [self._factors, slips.powers]
         families += [functools.partial(f, code=self.code) for f in (slips.operations, rewrites.letters)]
         sites = [(k, site) for k, site in enumerate(self.code.sites) if site.value is not None]
-        for family, (k, site) in itertools.product(families, sites):
-            if family == self._factors:  # from the result backwards: there it is written, most likely
-                k, site = sites[len(sites) - 1 - sites.index((k, site))]
-            yield from ((k, site, remedy) for remedy in family(site))
+        functions = list(dict.fromkeys(site.function for _, site in sites))
+        upwards = sorted(sites, key=lambda entry: (functions.index(entry[1].function), -entry[0]))
+        for family in families:
+            for k, site in upwards if family == self._factors else sites:  # a factor is written where the result is
+                yield from ((k, site, remedy) for remedy in family(site))
 
     def _roots(self, site: Site) -> Iterator[Remedy]:
         """sqrt(var) + eps for sqrt(var + eps), and the other way round."""
@@ -141,14 +141,14 @@ class _Search:
         """√d_head, the width, the number of labels that count."""
         if not is_real(site.value) or site.kind == "Constant":
             return
-        for name, n in self._constants().items():
+        for name, (n, *_) in ((name, numbers_in(value)) for name, value in self._constants().items()):
             for power in (-0.5, 0.5, -1.0, 1.0) if n > 1 else ():
                 root, over = "√" if abs(power) < 1 else "", "1/" if power < 0 else ""
                 text = f"it lacks the factor {over}{root}({name}) = {over}{root}{n:.6g}"
                 yield Remedy("factor", text, self._scaled(name, power))
 
     def _scaled(self, name, power):
-        return lambda v, s: self._constants()[name] ** power * v
+        return lambda v, s: numbers_in(self._constants()[name])[0] ** power * v
 
     def _constants(self):
         """The sizes and counts of the present arguments."""

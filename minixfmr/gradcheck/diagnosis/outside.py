@@ -7,7 +7,7 @@ import numpy
 
 from ..report import Explanation
 from .case import EVIDENCE, Case
-from .constants import COUNTS, either, names_of, say
+from .constants import COUNTS, either, names_of, numbers_in, say
 from .layer_remedies import general, smoothing, telling
 from .remedies import IT, Remedy, misshapen
 from .settings import Others, Setting
@@ -73,7 +73,7 @@ def swapped(cases: list[Case], others: Others) -> dict[str, Explanation]:
 def _telling(case: Case, first: Setting) -> Iterator[Remedy]:
     v = case.analytic
     yield from telling(v, first.pool)
-    numbers = [n for n in first.constants.values() if 0 < n < 1]
+    numbers = [n for value in first.constants.values() for n in numbers_in(value) if 0 < n < 1]
     yield from smoothing(v, case.numeric.slopes, case.numeric.indices, first.pool, numbers)
 
 

@@ -17,7 +17,7 @@ from ..differences import Differences, Numeric, entries_to_check
 from ..report import GradcheckError
 from ..subject import LayerSubject, Subject
 from .case import Case
-from .constants import constants_of, pool_of
+from .constants import Constants, constants_of, pool_of
 
 LOUDER = 8  # backward is linear in dy: what holds at one size only, like a bound that is not reached, is no repair
 ALONE = 8  # ways to grow one of several equally long axes that are tried
@@ -36,7 +36,7 @@ class Setting:
         self.tolerance = tolerance
         self.cases: dict[str, Case] = {}
         self.analytic: dict[str, numpy.ndarray | None] = {}
-        self.constants: dict[str, float] = {}
+        self.constants: Constants = {}
         self.pool: dict[str, numpy.ndarray] = {}
 
     def look(self) -> tuple[Any, Any]:
@@ -80,10 +80,10 @@ def first_setting(subject: Subject, dy: Any, analytic: dict, numeric: dict, tole
     return setting
 
 
-def other_setting(first: Setting, sizes: Sizes, rng: numpy.random.Generator) -> Setting | None:
+def other_setting(first: Setting, sizes: Sizes, rng: numpy.random.Generator, spread: float = 0.4) -> Setting | None:
     """Fresh numbers, and axes of other sizes; None where the code cannot be run with them."""
     subject = first.subject
-    setting = Setting(subject, resized(subject, sizes, rng), None, max(first.tolerance, 1e-6))
+    setting = Setting(subject, resized(subject, sizes, rng, spread), None, max(first.tolerance, 1e-6))
     try:
         with setting.entered(), numpy.errstate(all="ignore"):
             y, _ = subject.forward()
@@ -153,7 +153,7 @@ def runs(subject: Subject, sizes: Sizes, rng: numpy.random.Generator) -> bool:
     return bool(numpy.isfinite(to_numpy(y)).all()) and any(g is not None for g in gradients.values())
 
 
-def resized(subject: Subject, sizes: Sizes, rng: numpy.random.Generator) -> dict[str, Any]:
+def resized(subject: Subject, sizes: Sizes, rng: numpy.random.Generator, spread: float = 0.4) -> dict[str, Any]:
     """{name: fresh array} for all arrays that a setting may replace: their own entries in another order, a little
     larger or smaller, so that what is positive or a label stays so; masks keep their pattern."""
     new, axes = {}, axes_of(subject)
@@ -162,7 +162,7 @@ def resized(subject: Subject, sizes: Sizes, rng: numpy.random.Generator) -> dict
         shape = tuple(sizes.get((name, i), size) for i, size in enumerate(a.shape))
         if a.dtype.kind == "f" and name in subject.values:
             mixed = numpy.resize(rng.permutation(a.reshape(-1)), shape) if a.size else a
-            new[name] = to_device(numpy.asarray(mixed * rng.uniform(0.7, 1.4, shape)))
+            new[name] = to_device(numpy.asarray(mixed * rng.uniform(1 - spread, 1 + spread, shape)))
         elif a.dtype.kind in "iu" and a.ndim:
             ids = numpy.resize(rng.permutation(a.reshape(-1)), shape) if a.size else a
             largest = int(a.max(initial=0)) + 1
@@ -255,14 +255,15 @@ class Others:
     @property
     def settings(self) -> list[Setting]:
         if self._made is None:
-            made = [other_setting(self.first, {}, self.rng), another_shape(self.first, self.rng)]
+            tried = (other_setting(self.first, {}, self.rng, spread) for spread in (0.4, 0.1, 0.0))
+            made = [next(filter(None, tried), None), another_shape(self.first, self.rng)]
             self._made = [setting for setting in made if setting is not None]
         return self._made
 
     def hold(self, test: Test) -> bool:
-        """Does it hold at all of them?"""
+        """Does it hold at all of them? Not if there is none: then nothing is known."""
         for setting in self.settings:
             with setting.entered(), numpy.errstate(all="ignore"):
                 if not test(setting):
                     return False
-        return True
+        return bool(self.settings)
