@@ -40,8 +40,9 @@ def constants_of(subject: Subject, dy: Any, y: Any, saved: Any) -> Constants:
         count = int((to_numpy(array) != numbers.get("ignore_index", -100)).sum())
         if "ignore_index" not in numbers and to_numpy(array).min(initial=0) < 0:
             count = int((to_numpy(array) >= 0).sum())
-        named["number of labels that count"] = count
         named["number of labels"] = array.size
+        if count < array.size:
+            named["number of labels that count"] = count
         for size in ("batch size", "length", "number of labels", "number of entries"):
             if 0 < count != named.get(size, array.size):
                 named[f"labels that count / {size}"] = count / named.get(size, array.size)
@@ -108,7 +109,7 @@ def names_of(factor: float, constants: Constants) -> list[str]:
             forms |= {f"2/({name})": (2 / n, f"2/{n}")}
         if whole and n > 1 and not any(word in name for word in COUNTS):
             forms |= {f"√{name}": (math.sqrt(n), f"√{n}"), f"1/√{name}": (1 / math.sqrt(n), f"1/√{n}")}
-            forms |= {f"(n - 1)/n with n = {name}": ((n - 1) / n, f"{n - 1}/{n}")}
+            forms |= {f"(n - 1)/n with n = {name}": ((n - 1) / n, f"{n - 1}/{n}")} if n > 2 else {}
         for spelled, (value, digits) in forms.items():
             if abs(factor - value) <= 1e-6 * abs(value):
                 found.append(f"{spelled.replace('(' + name + ')', name) if ' ' not in name else spelled} = {digits}")
@@ -122,7 +123,9 @@ def names_of(factor: float, constants: Constants) -> list[str]:
 def _numbers(subject, saved):
     """{name: int or float} among the arguments, the options, what forward saved and the attributes of a layer."""
     named = dict(zip(subject.names, subject.arguments, strict=True)) | subject.options
-    named |= {f"saved[{i}]": n for i, n in enumerate(saved if isinstance(saved, tuple | list) else [])}
+    given = [n for n in named.values() if isinstance(n, int | float)]
+    entries = enumerate(saved if isinstance(saved, tuple | list) else [])
+    named |= {f"saved[{i}]": n for i, n in entries if isinstance(n, int | float | numpy.number) and n not in given}
     if isinstance(subject, LayerSubject):
         named = dict(getattr(subject.layer, "__dict__", {})) | named
     named = globals_of(subject) | named

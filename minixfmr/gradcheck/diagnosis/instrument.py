@@ -77,7 +77,7 @@ class Instrumented:
     def hook(self, k: int, value: Any, outside: dict[str, Callable] | None = None) -> Any:
         """What stands around an expression: passes its value on, changed if this is the site under trial."""
         self.calls += 1
-        if self.calls > self.limit:
+        if self.active and self.calls > self.limit:
             raise RuntimeError("this change makes a loop endless")
         if k in self.latest:
             self.latest[k] = value
@@ -158,7 +158,7 @@ def copied(function: Callable, hooks: Callable) -> Callable | None:
     cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
     closure = tuple(cells[name] for name in made.co_freevars)
     copy = types.FunctionType(made, function.__globals__, function.__name__, function.__defaults__, closure)
-    copy.__kwdefaults__ = function.__kwdefaults__
+    copy.__kwdefaults__, copy.__qualname__ = function.__kwdefaults__, function.__qualname__
     return copy
 
 
