@@ -83,7 +83,8 @@ def _compare_all(first, case, end):
         seconds = max(0.5, (end - time.monotonic()) / 4)
         whole = differences.numeric(value, iter(range(value.size)), seconds)
         if len(whole.slopes) + whole.kinks == value.size:
-            numeric.indices, numeric.slopes, numeric.kinks = whole.indices, whole.slopes, whole.kinks
+            numeric.indices, numeric.slopes, numeric.bars = whole.indices, whole.slopes, whole.bars
+            numeric.kinks, numeric.broken = whole.kinks, whole.broken
 
 
 def _map(case):

@@ -190,7 +190,7 @@ def standing_in(subject: Subject, copies: dict[Callable, Callable], hooks: dict[
         kind = type(layer)
         methods = {f.__name__: copy for f, copy in copies.items() if getattr(kind, f.__name__, None) is f}
         layer.__class__ = type(kind.__name__, (kind,), methods)
-        subject.forward_code, subject.backward_code = layer.forward, layer.backward
+        subject.forward_code, subject.backward_code = getattr(layer, "forward", layer), layer.backward
     try:
         yield
     finally:

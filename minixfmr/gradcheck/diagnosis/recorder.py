@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +51,8 @@ class Recorder:
         self.copies: dict[Callable, Callable] = {}
         for function, backward in ((subject.forward_code, False), (subject.backward_code, True)):
             function = plain(function)
+            if not isinstance(function, types.FunctionType):
+                continue
             copy = copied(function, functools.partial(_Steps, self.places, backward))
             if copy is not None:
                 self.copies[function] = copy

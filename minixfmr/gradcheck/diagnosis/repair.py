@@ -10,7 +10,7 @@ import numpy
 
 from ...backend import backend_name, to_numpy
 from ..report import Explanation, GradcheckError
-from ..subject import LayerSubject, arrays_in
+from ..subject import arrays_in
 from . import rewrites, slips
 from .case import Case
 from .fitted import Fitted, additions, scalings
@@ -54,12 +54,13 @@ class Search:
         self.subject = first.subject
         self.wrong = {case.name for case in cases}
         self.runs = 0
-        self.saved: dict[int, Any] = {}  # {id of a setting: what forward saved there}
-        self.untouched: dict[int, list] = {}  # and the arrays that a change might write into, with what they held
+        self.last: Setting | None = None  # where forward ran last
+        self.saved: Any = None  # and what it saved
+        self.untouched: list[tuple[Any, Any]] = []  # and the arrays that a change might write into, as they were
         code.recording = True
         _, saved = self.subject.forward()
         makes = any(callable(part) for part in (saved if isinstance(saved, tuple | list) else [saved]))
-        self.again = makes or getattr(self.subject, "stateful", False)  # forward runs before each backward
+        self.again = makes or self.subject.stateful  # forward runs before each backward
         self.run((), code.change)
         code.recording, code.limit = False, 10 * code.calls
 
@@ -70,26 +71,26 @@ class Search:
         self.code.run_with(active, change)
         try:
             with numpy.errstate(all="ignore"):
-                if self.again or id(setting) not in self.saved:
-                    _, self.saved[id(setting)] = self.subject.forward()
-                    self._keep(setting)
-                if isinstance(self.subject, LayerSubject):
-                    self.subject.zero_grad()
-                gradients = self.subject.backward(setting.dy.copy(), self.saved[id(setting)])
+                if self.again or self.last is not setting:
+                    _, self.saved = self.subject.forward()
+                    self.last = setting
+                    self._keep()
+                self.subject.zero_grad()
+                gradients = self.subject.backward(setting.dy.copy(), self.saved)
             return {name: None if g is None else to_numpy(g).copy() for name, g in gradients.items()}
         except GradcheckError:
             return None
         finally:
             self.code.active = ()
-            for array, before in self.untouched.get(id(setting), ()):
+            for array, before in self.untouched:
                 if not numpy.array_equal(array, before):
                     array[...] = before
 
-    def _keep(self, setting):
+    def _keep(self):
         """Remember the subject's arrays and what forward saved, which a change may write into."""
         arrays = [to_numpy(a) for a in (*self.subject.values.values(), *self.subject.others.values())]
-        arrays += [to_numpy(a) for _, a in arrays_in(self.saved[id(setting)])]
-        self.untouched[id(setting)] = [(a, a.copy()) for a in arrays]
+        arrays += [to_numpy(a) for _, a in arrays_in(self.saved)]
+        self.untouched = [(a, a.copy()) for a in arrays]
 
     def best(self, end: float) -> Explanation | None:
         """The change that mends most."""

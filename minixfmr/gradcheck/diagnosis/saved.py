@@ -69,7 +69,7 @@ def _entries(subject, saved: Any):
         yield from ((f"saved[{i}]", a) for i, a in enumerate(saved) if isinstance(a, numpy.ndarray))
     elif isinstance(saved, dict):
         yield from ((f"saved[{key!r}]", a) for key, a in saved.items() if isinstance(a, numpy.ndarray))
-    elif getattr(subject, "stateful", False):
+    elif subject.layer is not None and subject.stateful:
         yield from ((f"self.{n}", a) for n, a in vars(subject.layer).items() if isinstance(a, numpy.ndarray))
 
 
@@ -86,8 +86,7 @@ def _with(setting, recorder, label, name):
             parts = dict(saved) if isinstance(saved, dict) else list(saved)
             parts[key[1:-1] if isinstance(saved, dict) else int(key)] = other
             saved = parts if isinstance(saved, dict) else type(saved)(parts)
-        if hasattr(subject, "zero_grad"):
-            subject.zero_grad()
+        subject.zero_grad()
         gradients = subject.backward(setting.dy.copy(), saved)
     except GradcheckError:
         return None

@@ -15,7 +15,8 @@ import numpy
 from ...backend import to_device, to_numpy
 from ..differences import Differences, Numeric, entries_to_check
 from ..report import GradcheckError
-from ..subject import LayerSubject, Subject
+from ..places import State
+from ..subject import Subject
 from .case import Case
 from .constants import Constants, constants_of, pool_of
 
@@ -49,8 +50,7 @@ class Setting:
     def run(self) -> dict[str, numpy.ndarray | None]:
         """Backward, as the subject has it now: {name: gradient}."""
         _, saved = self.subject.forward()
-        if isinstance(self.subject, LayerSubject):
-            self.subject.zero_grad()
+        self.subject.zero_grad()
         gradients = self.subject.backward(copy.deepcopy(self.dy), saved)
         return {name: None if g is None else to_numpy(g).copy() for name, g in gradients.items()}
 
@@ -181,7 +181,7 @@ def replaced(subject: Subject, arrays: dict[str, Any]) -> Iterator[None]:
     moved: list[tuple[Any, Any, Any]] = []  # (container, key, what it held)
     parameters = list(getattr(subject, "parameters", {}).values())
     data = [(p, p.data, p.grad) for p in parameters]
-    originals = dict(all_arrays(subject))
+    originals, state = dict(all_arrays(subject)), subject.state
     try:
         for name, new in arrays.items():
             old = originals[name]
@@ -191,14 +191,19 @@ def replaced(subject: Subject, arrays: dict[str, Any]) -> Iterator[None]:
                 moved += _exchanged(subject, old, new)
                 for p in parameters:
                     if p.data is old:
-                        p.data, p.grad = new, 0 * new
+                        p.data = new
+                        if numpy.shape(p.grad) == numpy.shape(old):
+                            p.grad = 0 * new
+        if moved:  # what forward starts from is another thing now
+            subject.state = State(subject.roots)
         yield
     finally:
         for container, key, old in reversed(moved):
             container[key] = old
         for p, old, grad in data:
-            if p.data is not old:
+            if p.data is not old and numpy.shape(p.data):
                 p.data, p.grad = old, grad
+        subject.state = state
         for name, values in kept.items():
             originals[name][...] = to_device(values)
 
