@@ -14,8 +14,8 @@ import numpy
 
 from ...backend import to_device, to_numpy
 from ..differences import Differences, Numeric, entries_to_check
-from ..report import GradcheckError
 from ..places import State
+from ..report import GradcheckError
 from ..subject import Subject
 from .case import Case
 from .constants import Constants, constants_of, pool_of
