@@ -14,7 +14,7 @@ import numpy as np
 
 import minixfmr
 from minixfmr.backend import one_blas_thread
-from minixfmr.training.workers import new_worker
+from minixfmr.backend.workers import new_worker
 
 from . import common, gpu
 

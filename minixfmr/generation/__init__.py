@@ -1,5 +1,6 @@
 """Generation: the greedy loop first (greedy.py), then sampling, beam search, and rules for tokens."""
 
+# fmt: off
 from .beam_search import beam_search
 from .checks import check_rules, check_search
 from .generate import Step, generate, generate_steps
@@ -9,15 +10,6 @@ from .sampling import sampling_probabilities
 from .settings import SEARCH
 
 __all__ = [
-    "RULES",
-    "SEARCH",
-    "Step",
-    "beam_search",
-    "check_rules",
-    "check_search",
-    "generate",
-    "generate_steps",
-    "likeliest",
-    "sampling_probabilities",
-    "write",
+    "RULES", "SEARCH", "Step", "beam_search", "check_rules", "check_search", "generate",
+    "generate_steps", "likeliest", "sampling_probabilities", "write",
 ]
