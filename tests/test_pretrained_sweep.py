@@ -48,7 +48,10 @@ def test_every_key_of_the_class_is_in_the_table(folder):
     assert sorted(meant - known - set(minixfmr.generation.RULES)) == []
     for name, row in family.keys.items():  # and the defaults are those of the class
         if hasattr(kind(), name) and not row.free and not row.only and name not in LENGTHS:
-            assert getattr(kind(), name) in (row.default, *([] if row.default is not None else [getattr(kind(), name)])), name
+            assert getattr(kind(), name) in (
+                row.default,
+                *([] if row.default is not None else [getattr(kind(), name)]),
+            ), name
 
 
 LENGTHS = {"num_labels", "rope_parameters", "head_dim", "layer_types", "attention_layers", "pooler_hidden_size"}
@@ -114,7 +117,7 @@ def test_each_key_of_the_configuration(folder, tmp_path):
                 theirs = other.eval()(**as_torch(batch)).logits.numpy()
         except AssertionError:
             raise
-        except Exception:  # noqa: BLE001  transformers cannot open it, so there is nothing to be equal to
+        except Exception:
             continue
         real = slice(None) if peer.config.is_encoder_decoder else batch["attention_mask"] == 1
         if ours.shape != theirs.shape or not np.allclose(ours[real], theirs[real], atol=1e-4 * np.abs(theirs).max()):
@@ -173,7 +176,7 @@ SETTINGS = {  # one value each that is not the default
 }
 
 
-@pytest.mark.parametrize("case", ["gpt2", "llama", "bart", "t5", "marian"])
+@pytest.mark.parametrize("case", ["gpt2", "bart", "marian"])
 def test_each_setting_of_generation(case, tmp_path):
     hugging.make(case, tmp_path)
     path = tmp_path / "generation_config.json"
@@ -187,7 +190,8 @@ def test_each_setting_of_generation(case, tmp_path):
     for name, value in [(n, None) for n in usual] + list(SETTINGS.items()):
         changed = {n: v for n, v in usual.items() if n != name} | ({} if value is None else {name: value})
         path.write_text(json.dumps(changed))
-        more = {"num_beams": 3} if name in ("length_penalty", "early_stopping", "num_return_sequences") else {}
+        more: dict = {} if name.startswith("max_") else {"max_new_tokens": 8}
+        more |= {"num_beams": 3} if name in ("length_penalty", "early_stopping", "num_return_sequences") else {}
         with warnings.catch_warnings(record=True) as heard:
             warnings.simplefilter("always")
             try:
@@ -200,7 +204,7 @@ def test_each_setting_of_generation(case, tmp_path):
         try:
             peer.generation_config = hf.GenerationConfig.from_pretrained(tmp_path)
             theirs = peer.generate(**as_torch(batch), **more).numpy()
-        except Exception:  # noqa: BLE001  transformers does not do it either
+        except Exception:
             continue
         if name != "do_sample" and not np.array_equal(ours, theirs):
             wrong.append((name, value))

@@ -12,7 +12,7 @@ def require(name: str, value: Any, holds: bool, valid: str) -> None:
 
 def is_count(value: Any, least: int = 1) -> bool:
     """Whether it is an integer of at least so many."""
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= least
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def is_number(value: Any) -> bool:

@@ -43,14 +43,14 @@ def generate(
     bad_words_ids, forced_bos_token_id, forced_eos_token_id, suppress_tokens, sequence_bias, renormalize_logits, ...
     Raises ValueError or TypeError for arguments that make no sense.
     """
-    start, state, settings = begin(model, input_ids, attention_mask, settings)
-    search = settings.search
+    start, state, decided = begin(model, input_ids, attention_mask, settings)
+    search = decided.search
     num_beams, count = search["num_beams"], search["num_return_sequences"]
     small = model.num_parameters() * len(start) * num_beams < SMALL
     with one_blas_thread() if small else nullcontext():
         if num_beams > 1:
             how = search["length_penalty"], search["early_stopping"], count
-            return beam_search(model, start, state, settings, num_beams, *how)
+            return beam_search(model, start, state, decided, num_beams, *how)
         if count > 1:
             rows = numpy.repeat(numpy.arange(len(start)), count)
             start = start[rows]
@@ -58,7 +58,7 @@ def generate(
         shape = {name: search[name] for name in ("temperature", "top_k", "top_p")}
         choose = sampler(**shape, seed=seed) if search["do_sample"] else likeliest
         ids = start
-        for ids, _ in write(model, start, state, settings, choose):  # noqa: B007
+        for ids, _ in write(model, start, state, decided, choose):  # noqa: B007
             pass  # generate_steps is for those who want to look on
         return ids
 
@@ -99,11 +99,11 @@ def generate_steps(
     require("top", top, is_count(top), "an integer of at least 1")
     given = {"num_beams": 1} | settings
     require("num_beams", given["num_beams"], given["num_beams"] == 1, "1 in generate_steps")
-    start, state, settings = begin(model, input_ids, attention_mask, given)
-    shape = {name: settings.search[name] for name in ("temperature", "top_k", "top_p")}
-    sampled = settings.search["do_sample"]
+    start, state, decided = begin(model, input_ids, attention_mask, given)
+    shape = {name: decided.search[name] for name in ("temperature", "top_k", "top_p")}
+    sampled = decided.search["do_sample"]
     choose = sampler(**shape, seed=seed) if sampled else likeliest
-    for ids, scores in write(model, start, state, settings, choose):
+    for ids, scores in write(model, start, state, decided, choose):
         p = sampling_probabilities(scores, **shape) if sampled else softmax(scores)  # (B, V)
         chosen = to_numpy(p)[numpy.arange(len(ids)), ids[:, -1]]
         yield Step(ids[:, -1], chosen, best(p, min(top, p.shape[-1])))

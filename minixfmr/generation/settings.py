@@ -100,7 +100,9 @@ def settings_for(model: Model, input_ids: Any, given: dict[str, Any]) -> Setting
         first = search["decoder_start_token_id"]
         start = search["bos_token_id"] if first is None else first
         valid = f"a token id in [0, {config.target_vocab_size})"
-        require("decoder_start_token_id", start, isinstance(start, int) and 0 <= start < config.target_vocab_size, valid)
+        require(
+            "decoder_start_token_id", start, isinstance(start, int) and 0 <= start < config.target_vocab_size, valid
+        )
     return Settings(search, rules, eos, pad, beam_pad, to_numpy(input_ids), start)
 
 

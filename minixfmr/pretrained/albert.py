@@ -43,14 +43,18 @@ def names(c, config):
     parts = {"query": "query", "key": "key", "value": "value", "output": "dense"}
     projections = {part: f"{layer}attention.{name}" for part, name in parts.items()}
     rest = ("attention.LayerNorm", "ffn", "ffn_output", "full_layer_layer_norm")
-    return embedding_names() | block_names(projections, tuple(layer + name for name in rest)) | {
-        "embedding.projection": f"{BODY}encoder.embedding_hidden_mapping_in",
-        "head.dense": "predictions.dense" if lm else f"{BODY}pooler",
-        "head.norm": "predictions.LayerNorm",
-        "head.bias": c.own(BIAS, FIRST),
-        "head.output.weight": MATRIX if lm else "classifier.weight",
-        "head.output.bias": "classifier.bias",
-    }
+    return (
+        embedding_names()
+        | block_names(projections, tuple(layer + name for name in rest))
+        | {
+            "embedding.projection": f"{BODY}encoder.embedding_hidden_mapping_in",
+            "head.dense": "predictions.dense" if lm else f"{BODY}pooler",
+            "head.norm": "predictions.LayerNorm",
+            "head.bias": c.own(BIAS, FIRST),
+            "head.output.weight": MATRIX if lm else "classifier.weight",
+            "head.output.bias": "classifier.bias",
+        }
+    )
 
 
 OUTSIDE = r"(predictions|sop_classifier|classifier|qa_outputs)\."

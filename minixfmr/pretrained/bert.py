@@ -90,13 +90,17 @@ def names(c, config):
         norm = "lm_head.layer_norm"
         if config.head == "sequence_classification":
             output = "classifier.out_proj.weight"
-    return embedding_names() | block_names(*bert_block()) | {
-        "head.dense": dense,
-        "head.norm": norm,
-        "head.bias": c.own(bias, first),
-        "head.output.weight": output,
-        "head.output.bias": output.replace("weight", "bias"),
-    }
+    return (
+        embedding_names()
+        | block_names(*bert_block())
+        | {
+            "head.dense": dense,
+            "head.norm": norm,
+            "head.bias": c.own(bias, first),
+            "head.output.weight": output,
+            "head.output.bias": output.replace("weight", "bias"),
+        }
+    )
 
 
 def embedding_names():

@@ -81,19 +81,24 @@ def names(c, config):
         extra, to_key, to_query = {}, "pos_key_proj", "pos_query_proj"
     matrix, bias, first = TIES["bert"]
     lm = config.head == "masked_lm"
-    return embedding_names() | block_names(projections, rest) | extra | {
-        "head.dense": "cls.predictions.transform.dense" if lm else "pooler.dense",
-        "head.norm": "cls.predictions.transform.LayerNorm",
-        "head.bias": c.own(bias, first),
-        "head.output.weight": matrix if lm else "classifier.weight",
-        "head.output.bias": "classifier.bias",
-        "encoder.relative_positions": f"{BODY}encoder.rel_embeddings",
-        "encoder.relative_positions.norm": f"{BODY}encoder.LayerNorm",
-        "encoder.blocks.{i}.convolution": f"{BODY}encoder.conv.conv",
-        "encoder.blocks.{i}.norm": f"{BODY}encoder.conv.LayerNorm",
-        f"{ours}score_bias.to_key": attention + to_key,
-        f"{ours}score_bias.to_query": attention + to_query,
-    }
+    return (
+        embedding_names()
+        | block_names(projections, rest)
+        | extra
+        | {
+            "head.dense": "cls.predictions.transform.dense" if lm else "pooler.dense",
+            "head.norm": "cls.predictions.transform.LayerNorm",
+            "head.bias": c.own(bias, first),
+            "head.output.weight": matrix if lm else "classifier.weight",
+            "head.output.bias": "classifier.bias",
+            "encoder.relative_positions": f"{BODY}encoder.rel_embeddings",
+            "encoder.relative_positions.norm": f"{BODY}encoder.LayerNorm",
+            "encoder.blocks.{i}.convolution": f"{BODY}encoder.conv.conv",
+            "encoder.blocks.{i}.norm": f"{BODY}encoder.conv.LayerNorm",
+            f"{ours}score_bias.to_key": attention + to_key,
+            f"{ours}score_bias.to_query": attention + to_query,
+        }
+    )
 
 
 MODERN = (  # the head of version 3 as Microsoft and transformers' legacy = false have it
@@ -113,6 +118,18 @@ def spelling(published):
 OUTSIDE = r"(cls|lm_predictions|mask_predictions|pooler|classifier|qa_outputs)\."
 UNUSED = OUTSIDE + r".*|\*\.embeddings\.position_embeddings\.weight|\*\.encoder\.LayerNorm\.\w+"
 FAMILIES = [
-    Family(kind, heads(name), KEYS | keys, fields, names, "deberta.", ties, OUTSIDE, UNUSED, old_names=MODERN, spelling=spelling)
+    Family(
+        kind,
+        heads(name),
+        KEYS | keys,
+        fields,
+        names,
+        "deberta.",
+        ties,
+        OUTSIDE,
+        UNUSED,
+        old_names=MODERN,
+        spelling=spelling,
+    )
     for kind, name, keys in (("deberta", "Deberta", {}), ("deberta-v2", "DebertaV2", V2))
 ]

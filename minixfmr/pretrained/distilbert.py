@@ -48,16 +48,18 @@ def names(c, config):
     projections = {part: f"{layer}attention.{name}" for part, name in letters.items()}
     rest = ("sa_layer_norm", "ffn.lin1", "ffn.lin2", "output_layer_norm")
     output = MATRIX if config.head == "masked_lm" else "classifier.weight"
-    return embedding_names() | block_names(projections, tuple(layer + name for name in rest)) | {
-        "head.dense": "vocab_transform" if config.head == "masked_lm" else "pre_classifier",
-        "head.norm": "vocab_layer_norm",
-        "head.bias": "vocab_projector.bias",
-        "head.output.weight": output,
-        "head.output.bias": "classifier.bias",
-    }
+    return (
+        embedding_names()
+        | block_names(projections, tuple(layer + name for name in rest))
+        | {
+            "head.dense": "vocab_transform" if config.head == "masked_lm" else "pre_classifier",
+            "head.norm": "vocab_layer_norm",
+            "head.bias": "vocab_projector.bias",
+            "head.output.weight": output,
+            "head.output.bias": "classifier.bias",
+        }
+    )
 
 
 OTHERS = r"(vocab_transform|vocab_layer_norm|vocab_projector|pre_classifier|classifier|qa_outputs)\."
-FAMILIES = [
-    Family("distilbert", heads("DistilBert"), KEYS, fields, names, "distilbert.", ties, OTHERS, OTHERS + ".*")
-]
+FAMILIES = [Family("distilbert", heads("DistilBert"), KEYS, fields, names, "distilbert.", ties, OTHERS, OTHERS + ".*")]

@@ -34,14 +34,19 @@ def names(c, config):
     lm = config.head == "masked_lm"
     output = "classifier.out_proj" if config.head == "sequence_classification" else "classifier"
     found = config.head == "replaced_tokens"
-    return embedding_names() | block_names(*bert_block()) | {
-        "embedding.projection": f"{BODY}embeddings_project",
-        "head.dense": ("discriminator_predictions" if found else "generator_predictions" if lm else "classifier") + ".dense",
-        "head.norm": "generator_predictions.LayerNorm",
-        "head.bias": "generator_lm_head.bias",
-        "head.output.weight": MATRIX if lm else f"{output}.weight",
-        "head.output": "discriminator_predictions.dense_prediction" if found else output,
-    }
+    return (
+        embedding_names()
+        | block_names(*bert_block())
+        | {
+            "embedding.projection": f"{BODY}embeddings_project",
+            "head.dense": ("discriminator_predictions" if found else "generator_predictions" if lm else "classifier")
+            + ".dense",
+            "head.norm": "generator_predictions.LayerNorm",
+            "head.bias": "generator_lm_head.bias",
+            "head.output.weight": MATRIX if lm else f"{output}.weight",
+            "head.output": "discriminator_predictions.dense_prediction" if found else output,
+        }
+    )
 
 
 OTHERS = r"(generator_predictions|generator_lm_head|discriminator_predictions|classifier|qa_outputs)\."

@@ -60,8 +60,8 @@ class Lazy(Mapping):
         return len(self.names)
 
 
-def read_json(path: Path, missing: dict | None = None) -> dict:
-    """The dictionary in a JSON file; missing, if that is given and there is no file. Raises CheckpointError."""
+def read_json(path: Path, missing: dict | None = None, kind: type = dict) -> Any:
+    """The dictionary, or the list, in a JSON file; missing, if given and there is no file."""
     if missing is not None and not path.exists():
         return missing
     if path.exists() and not path.is_file():  # a pipe or a device would never end
@@ -74,8 +74,8 @@ def read_json(path: Path, missing: dict | None = None) -> dict:
         value = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"cannot read {path}: it must hold a dictionary, and holds {json.dumps(value)[:40]}")
+    if not isinstance(value, kind):
+        raise CheckpointError(f"cannot read {path}: it must hold a {kind.__name__}, and holds {json.dumps(value)[:40]}")
     return value
 
 
@@ -126,7 +126,7 @@ def _tensors_of(path):
 
 
 def write_folder(folder: str | Path, config: dict, generation: dict, tensors: dict) -> None:
-    """Write what read_json and read_tensors read; weights in several files that were there go. Raises CheckpointError."""
+    """Write what read_json and read_tensors read, in place of weights in several files. Raises CheckpointError."""
     folder = Path(folder)
     write_file(folder / WEIGHTS, safetensors.numpy.save(tensors, {"format": "pt"}))
     write_file(folder / "config.json", (json.dumps(config, indent=2) + "\n").encode())

@@ -33,7 +33,9 @@ def fields(c, head):
     layers = c.num_layers
     every = [n for pattern, n in EVERY.items() if kinds == (list(pattern) * layers)[:layers]]
     if not every or layers < 1:
-        raise c.refuse("attention_types", f"must name {layers} layers, all global, all local, or global and local in turn")
+        raise c.refuse(
+            "attention_types", f"must name {layers} layers, all global, all local, or global and local in turn"
+        )
     if c.attention_layers not in (None, kinds):
         raise c.refuse("attention_layers", "is not what attention_types says: keep one of the two")
     return decoder_fields(c) | {

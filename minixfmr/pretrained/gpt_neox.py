@@ -33,12 +33,16 @@ def ties(c):
 def fields(c, head):
     """The fields of Config that are not one key each."""
     dh = c.hidden_size // max(c.num_attention_heads, 1)
-    return decoder_fields(c) | rope_fields(c, dh, 0.25) | {
-        "positions": "none",
-        "relative_positions": "rotary",
-        "tie_word_embeddings": "embed_out.weight" not in c.separate,
-        "activation": activation(c, "hidden_act"),
-    }
+    return (
+        decoder_fields(c)
+        | rope_fields(c, dh, 0.25)
+        | {
+            "positions": "none",
+            "relative_positions": "rotary",
+            "tie_word_embeddings": "embed_out.weight" not in c.separate,
+            "activation": activation(c, "hidden_act"),
+        }
+    )
 
 
 def names(c, config):

@@ -2,7 +2,7 @@
 
 from .family import BODY, Family, activation
 from .gpt2 import DECODER, OUTPUTS, decoder_fields, heads
-from .keys import free, must, read, to, tokens
+from .keys import must, read, to, tokens
 from .rope import ROPE_KEYS, rope_fields
 
 KEYS = {
@@ -24,30 +24,38 @@ KEYS = {
     "attention_dropout": to("attention_dropout", 0.0),
     "tie_word_embeddings": read(False),
 }
-QWEN = KEYS | tokens(None, None, None) | {
-    "vocab_size": to("vocab_size", 151936),
-    "intermediate_size": to("d_ff", 22016),
-    "max_position_embeddings": to("max_position_embeddings", 32768),
-    "mlp_bias": must(False),
-    "use_sliding_window": read(False),
-    "sliding_window": read(None),
-    "max_window_layers": read(28),
-    "layer_types": read(None),
-}
-GEMMA = KEYS | tokens(0, 2, 1) | {
-    "vocab_size": to("vocab_size", 256000),
-    "hidden_size": to("d_model", 3072),
-    "intermediate_size": to("d_ff", 24576),
-    "num_hidden_layers": to("num_decoder_layers", 28),
-    "num_attention_heads": to("num_heads", 16),
-    "num_key_value_heads": to("num_key_value_heads", 16),
-    "head_dim": to("head_dim", 256),
-    "hidden_act": read("gelu_pytorch_tanh"),
-    "max_position_embeddings": to("max_position_embeddings", 8192),
-    "tie_word_embeddings": read(True),
-    "mlp_bias": must(False),
-    "use_bidirectional_attention": must(None, False),
-}
+QWEN = (
+    KEYS
+    | tokens(None, None, None)
+    | {
+        "vocab_size": to("vocab_size", 151936),
+        "intermediate_size": to("d_ff", 22016),
+        "max_position_embeddings": to("max_position_embeddings", 32768),
+        "mlp_bias": must(False),
+        "use_sliding_window": read(False),
+        "sliding_window": read(None),
+        "max_window_layers": read(28),
+        "layer_types": read(None),
+    }
+)
+GEMMA = (
+    KEYS
+    | tokens(0, 2, 1)
+    | {
+        "vocab_size": to("vocab_size", 256000),
+        "hidden_size": to("d_model", 3072),
+        "intermediate_size": to("d_ff", 24576),
+        "num_hidden_layers": to("num_decoder_layers", 28),
+        "num_attention_heads": to("num_heads", 16),
+        "num_key_value_heads": to("num_key_value_heads", 16),
+        "head_dim": to("head_dim", 256),
+        "hidden_act": read("gelu_pytorch_tanh"),
+        "max_position_embeddings": to("max_position_embeddings", 8192),
+        "tie_word_embeddings": read(True),
+        "mlp_bias": must(False),
+        "use_bidirectional_attention": must(None, False),
+    }
+)
 MISTRAL = KEYS | {
     "intermediate_size": to("d_ff", 14336),
     "num_key_value_heads": to("num_key_value_heads", 8),
@@ -56,18 +64,22 @@ MISTRAL = KEYS | {
     "attention_bias": must(False),
     "mlp_bias": must(False),
 }
-PHI3 = KEYS | tokens(32000, 1, 32000) | {
-    "vocab_size": to("vocab_size", 32064),
-    "hidden_size": to("d_model", 3072),
-    "intermediate_size": to("d_ff", 8192),
-    "max_position_embeddings": to("max_position_embeddings", 4096),
-    "original_max_position_embeddings": read(4096),
-    "rms_norm_eps": to("layer_norm_eps", 1e-5),
-    "resid_pdrop": to("dropout", 0.0),
-    "sliding_window": read(None),
-    "attention_bias": must(False),
-    "mlp_bias": must(False),
-}
+PHI3 = (
+    KEYS
+    | tokens(32000, 1, 32000)
+    | {
+        "vocab_size": to("vocab_size", 32064),
+        "hidden_size": to("d_model", 3072),
+        "intermediate_size": to("d_ff", 8192),
+        "max_position_embeddings": to("max_position_embeddings", 4096),
+        "original_max_position_embeddings": read(4096),
+        "rms_norm_eps": to("layer_norm_eps", 1e-5),
+        "resid_pdrop": to("dropout", 0.0),
+        "sliding_window": read(None),
+        "attention_bias": must(False),
+        "mlp_bias": must(False),
+    }
+)
 
 
 def ties(c):
@@ -79,17 +91,21 @@ def fields(c, head):
     """The fields of Config that are not one key each."""
     dh = c.head_dim or c.hidden_size // max(c.num_attention_heads, 1)
     kinds = {"su": "longrope", "yarn": "longrope"} if c.kind == "phi3" else {}
-    return decoder_fields(c, padded=True) | rope_fields(c, dh, **kinds) | {
-        "positions": "none",
-        "relative_positions": "rotary",
-        "norm": "rms",
-        "gated_feed_forward": True,
-        "activation": activation(c, "hidden_act"),
-        "attention_bias": bool(c.attention_bias),
-        "feed_forward_bias": bool(c.mlp_bias),
-        "dropout": c.resid_pdrop if c.kind == "phi3" else 0.0,
-        "sliding_window": c.sliding_window,
-    }
+    return (
+        decoder_fields(c, padded=True)
+        | rope_fields(c, dh, kinds=kinds)
+        | {
+            "positions": "none",
+            "relative_positions": "rotary",
+            "norm": "rms",
+            "gated_feed_forward": True,
+            "activation": activation(c, "hidden_act"),
+            "attention_bias": bool(c.attention_bias),
+            "feed_forward_bias": bool(c.mlp_bias),
+            "dropout": c.resid_pdrop if c.kind == "phi3" else 0.0,
+            "sliding_window": c.sliding_window,
+        }
+    )
 
 
 def qwen_fields(c, head):

@@ -33,14 +33,18 @@ def names(c, config):
     projections = {part: f"{layer}attention.attn.{letter}" for part, letter in letters.items()}
     rest = ("attention.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm")
     classifier = "classifier.out_proj" if config.head == "sequence_classification" else "classifier"
-    return embedding_names() | block_names(projections, tuple(layer + name for name in rest)) | {
-        "encoder.relative_positions": f"{BODY}encoder.relative_attention_bias",
-        "head.dense": "lm_head.dense" if lm else "classifier.dense",
-        "head.norm": "lm_head.layer_norm",
-        "head.bias": c.own(bias, first),
-        "head.output.weight": matrix if lm else f"{classifier}.weight",
-        "head.output.bias": f"{classifier}.bias",
-    }
+    return (
+        embedding_names()
+        | block_names(projections, tuple(layer + name for name in rest))
+        | {
+            "encoder.relative_positions": f"{BODY}encoder.relative_attention_bias",
+            "head.dense": "lm_head.dense" if lm else "classifier.dense",
+            "head.norm": "lm_head.layer_norm",
+            "head.bias": c.own(bias, first),
+            "head.output.weight": matrix if lm else f"{classifier}.weight",
+            "head.output.bias": f"{classifier}.bias",
+        }
+    )
 
 
 OUTSIDE = r"(lm_head|classifier|qa_outputs)\."

@@ -25,14 +25,14 @@ NUMBERS = {  # what each type needs, and what it may have
 FREE = {"rope_theta", "rope_type", "type", "partial_rotary_factor", "original_max_position_embeddings"}
 
 
-def rope_fields(c: Values, dh: int, part: float = 1.0, **kinds: str) -> dict[str, Any]:
+def rope_fields(c: Values, dh: int, part: float = 1.0, kinds: dict[str, str] | None = None) -> dict[str, Any]:
     """The fields of Config. dh: width of a head; part: how much of it turns, where nothing says so; kinds: other names
     of types. Raises CheckpointError for a scaling that cannot be obeyed."""
     rope, key = (c.rope_scaling, "rope_scaling") if c.rope_scaling else (c.rope_parameters or {}, "rope_parameters")
     if not isinstance(rope, dict):
         raise c.refuse(key, "must be a dictionary such as {'rope_type': 'linear', 'factor': 2.0}")
-    kind = rope.get("rope_type", rope.get("type", "default"))
-    kind = kinds.get(kind, kind)
+    kind = str(rope.get("rope_type", rope.get("type", "default")))
+    kind = (kinds or {}).get(kind, kind)
     if kind not in NUMBERS:
         raise c.refuse(key, f"has a rope_type that is not known; known are {', '.join(NUMBERS)}")
     needed, optional = (set(names.split()) for names in NUMBERS[kind])
@@ -101,7 +101,7 @@ def _neutral(frequencies, factor=1.0):
 
 
 def _ramp(rope, width, original, theta, s):
-    """What yarn multiplies each frequency with: slow waves are stretched, by a ramp over the index (Peng et al. 2023)."""
+    """The factor of each frequency in yarn: slow waves are stretched, by a ramp over the index (Peng et al. 2023)."""
 
     def index_of(turns):
         return width * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(theta))

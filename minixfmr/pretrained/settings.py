@@ -7,14 +7,17 @@ from ..checkpoint import CheckpointError
 from ..generation import RULES, SEARCH, check_rules, check_search
 
 OBEYED = {**SEARCH, **RULES}
-FREE = set(
-    "transformers_version _from_model_config output_attentions output_hidden_states output_scores output_logits "
-    "return_dict_in_generate cache_implementation cache_config max_cache_len return_legacy_cache num_assistant_tokens "
-    "num_assistant_tokens_schedule assistant_confidence_threshold max_matching_ngram_size assistant_early_exit "
-    "assistant_lookbehind target_lookbehind assistant_ensemble_weight speculation_type compile_config disable_compile "
-    "continuous_batching_config low_memory prefill_chunk_size is_assistant trust_remote_code use_model_defaults "
-    "begin_index generation_kwargs".split()
-)
+# fmt: off
+FREE = {
+    "transformers_version", "_from_model_config", "output_attentions", "output_hidden_states", "output_scores",
+    "output_logits", "return_dict_in_generate", "cache_implementation", "cache_config", "max_cache_len",
+    "return_legacy_cache", "num_assistant_tokens", "num_assistant_tokens_schedule", "assistant_confidence_threshold",
+    "max_matching_ngram_size", "assistant_early_exit", "assistant_lookbehind", "target_lookbehind",
+    "assistant_ensemble_weight", "speculation_type", "compile_config", "disable_compile",
+    "continuous_batching_config", "low_memory", "prefill_chunk_size", "is_assistant", "trust_remote_code",
+    "use_model_defaults", "begin_index", "generation_kwargs",
+}
+# fmt: on
 NEUTRAL: dict[str, tuple] = {  # settings that cannot be obeyed, with the values that ask for nothing
     "max_time": (),
     "stop_strings": ([],),

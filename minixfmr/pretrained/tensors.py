@@ -12,7 +12,7 @@ from ..module import Buffer
 from .family import BODY, LEFTOVERS, Family
 from .folder import Lazy, Tensor
 from .keys import Values
-from .layouts import find, take, transposed
+from .layouts import take, transposed
 
 
 class File:

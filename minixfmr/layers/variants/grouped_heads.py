@@ -1,5 +1,7 @@
 """The attention of the Transformer's descendants, as one more layer over the plain one."""
 
+from typing import Any
+
 from ...backend import random_generator, xp
 from ..linear import Linear
 from ..multi_head import MultiHeadAttention, attend, attend_backward, attend_weights
@@ -55,7 +57,8 @@ class VariantAttention(MultiHeadAttention):
         self.value = Linear(d_model, shared, bias=bias, rng=rng, dtype=dtype)
         output_bias = bias if output_bias is None else output_bias
         self.output = Linear(inner, d_model, bias=output_bias, rng=rng, dtype=dtype)
-        self.query_norm = self.key_norm = None  # give norms of width dh for Qwen3's
+        self.query_norm: Any = None
+        self.key_norm: Any = None  # give norms of width dh for Qwen3's
         self.rotary = rotary
         self.score_bias = score_bias
 

@@ -68,7 +68,14 @@ class VariantConfig(Fields):
         self.one_of("pooling", ("first", "last", "last_by_id", "mean"))
         for name in ("head_activation", "convolution_activation"):
             self.one_of(name, tuple(ACTIVATIONS))
-        for name in ("head_dim", "embedding_size", "num_key_value_heads", "sliding_window", "decoder_num_heads", "decoder_d_ff"):
+        for name in (
+            "head_dim",
+            "embedding_size",
+            "num_key_value_heads",
+            "sliding_window",
+            "decoder_num_heads",
+            "decoder_d_ff",
+        ):
             value = getattr(self, name)
             self.require(name, value is None or value >= 1, "None or at least 1")
         for name in ("type_vocab_size", "position_offset", "relative_buckets", "convolution"):

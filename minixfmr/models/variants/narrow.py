@@ -14,7 +14,7 @@ class NarrowEmbedding(VariantEmbedding):
 
     def __init__(self, config: Config, vocab_size: int, tokens: Any = None, rng: Any = 0) -> None:
         rng = random_generator(rng)
-        width = config.embedding_size
+        width = config.embedding_size or config.d_model
         super().__init__(replace(config, d_model=width, head_dim=1), vocab_size, tokens, rng)
         self.projection = Linear(width, config.d_model, rng=rng, dtype=config.dtype)
 

@@ -17,7 +17,6 @@ from ...layers import (
 from ...module import Module, Parameter
 from ..residual import PostNorm, PreNorm
 
-
 NORMS = {"layer": LayerNorm, "rms": RMSNorm, "rms_offset": OffsetRMSNorm}
 
 
@@ -52,9 +51,9 @@ def make_attention(config, rng, positions=None):
     d, H, options = config.d_model, config.num_heads, {"dropout": config.attention_dropout, "dtype": config.dtype}
     shape = {"head_dim": config.head_dim, "num_key_value_heads": config.num_key_value_heads}
     biases = {name: getattr(config, name) for name in ("attention_bias", "key_bias", "output_bias")}
-    if positions is None and config.attention_scale is None and set(biases.values()) <= {True, None}:
-        if not any(shape.values()) and not config.query_key_norm:
-            return MultiHeadAttention(d, H, rng=rng, **options)
+    asked = positions or config.attention_scale or config.query_key_norm or any(shape.values())
+    if not asked and set(biases.values()) <= {True, None}:
+        return MultiHeadAttention(d, H, rng=rng, **options)
     biases["bias"] = biases.pop("attention_bias")
     layer = VariantAttention(d, H, scale=config.attention_scale, rng=rng, **shape, **biases, **options)
     if config.query_key_norm:
