@@ -36,7 +36,9 @@ class Unbreakable:
             action()
         except (OSError, ValueError) as error:
             self.broken = error
-            with contextlib.suppress(OSError, ValueError):  # so that Python's own flush at the end has nothing to say
+            with contextlib.suppress(
+                AttributeError, OSError, ValueError
+            ):  # so that Python's own flush at the end has nothing to say
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
