@@ -131,7 +131,7 @@ class TestOptimizer:
         optimizer = minixfmr.AdamW([parameter], lr=0.1)
         for step in (1, 2):
             optimizer.step()
-            adamw_update(p, g, m, v, step, 0.1, 0.9, 0.999, 1e-8, 1e-2)
+            adamw_update(p, g, (m, v), step, 0.1, (0.9, 0.999), 1e-8, 1e-2)
         np.testing.assert_array_equal(parameter.data, p)
 
     def test_replaced_arrays_are_noticed(self):

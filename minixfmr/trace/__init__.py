@@ -1,4 +1,4 @@
-"""One forward and backward pass, told step by step."""
+"""One forward and backward pass, shown step by step."""
 
 from .tell import Trace, trace
 

@@ -18,7 +18,7 @@ def pad(sequences, pad_id):
 def token_batches(lengths, max_tokens, rng=None):
     """Group sequences of similar length, so that little padding is computed.
 
-    lengths: one a sequence    max_tokens: batch size times the longest length in it stays within this (a longer
+    lengths: one per sequence    max_tokens: batch size times the longest length in it stays within this (a longer
     sequence gets a batch of its own)    rng: shuffles equal lengths and the batches; None keeps all in order
     → a list of lists of indices, each sequence once
     """
