@@ -10,18 +10,20 @@ import pytest
 import minixfmr
 from minixfmr.backend import (
     batch_sum,
-    column_max,
-    column_sum,
+    by_rows,
     erf,
+    hidden,
+    pairwise_dot,
     product,
     random_generator,
     random_keep,
     row_dot,
+    row_max,
     row_mean,
     row_sum,
     xp,
 )
-from minixfmr.training.workers import ForkedWorker
+from minixfmr.backend.workers import ForkedWorker
 
 
 @pytest.fixture(autouse=True)
@@ -71,8 +73,7 @@ def test_sums_and_maxima(rng, shape):
     np.testing.assert_allclose(row_sum(x), x.sum(-1, keepdims=True))
     np.testing.assert_allclose(row_dot(x, x + 1), (x * (x + 1)).sum(-1, keepdims=True))
     np.testing.assert_allclose(row_mean(x), x.mean(-1, keepdims=True))
-    np.testing.assert_allclose(column_sum(x), x.sum(-2, keepdims=True))
-    np.testing.assert_array_equal(column_max(x), x.max(-2, keepdims=True))
+    np.testing.assert_array_equal(row_max(x), x.max(-1, keepdims=True))
     np.testing.assert_allclose(batch_sum(x), x.reshape(-1, shape[-1]).sum(0))
 
 
@@ -113,10 +114,89 @@ def test_erf_is_exact_to_rounding():
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_random_keep_drops_that_share_and_repeats_with_the_seed(p):
-    keep = random_keep(random_generator(7), (300, 501), p)
+    x = np.zeros((300, 501))
+    keep, drawn = random_keep(random_generator(7), x, p)
+    assert abs(drawn - p) <= 0.5 / 65536
     assert keep.shape == (300, 501)
     assert keep.dtype == bool
     n = keep.size
     assert abs((~keep).mean() - p) < 5 * math.sqrt(p * (1 - p) / n) + 1 / 65536
-    np.testing.assert_array_equal(keep, random_keep(random_generator(7), (300, 501), p))
-    assert (keep != random_keep(random_generator(8), (300, 501), p)).any()
+    np.testing.assert_array_equal(keep, random_keep(random_generator(7), x, p)[0])
+    assert (keep != random_keep(random_generator(8), x, p)[0]).any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (2, 3, 4, 6), (2, 2, 7, 1), (1, 2, 8, 33)])
+def test_rows_of_scores_in_either_layout(rng, shape):
+    *lead, Tq, Tk = shape
+    q, k = rng.standard_normal((*lead, Tq, 3)), rng.standard_normal((*lead, Tk, 3))
+    scores = pairwise_dot(q, k)
+    np.testing.assert_allclose(scores, q @ k.swapaxes(-1, -2))
+    for x in (scores, np.ascontiguousarray(scores)):
+        np.testing.assert_array_equal(row_max(x), x.max(-1, keepdims=True))
+        np.testing.assert_allclose(row_sum(x), x.sum(-1, keepdims=True), atol=1e-12)
+        mask = rng.random((Tq, Tk)) < 0.5
+        np.testing.assert_array_equal(hidden(mask, x) == 0, mask)
+        keep, _ = random_keep(random_generator(0), x, 0.5)
+        assert keep.shape == x.shape
+
+
+class TestByRows:
+    """Blocks give what the whole gives, whatever the shapes, and constants and arguments are handed on."""
+
+    @pytest.fixture(autouse=True)
+    def small_blocks(self, monkeypatch):
+        module = sys.modules["minixfmr.backend.blocks"]
+        monkeypatch.setattr(module, "WORTH", 0)
+        monkeypatch.setattr(module.row_blocks, "__defaults__", (12,))
+
+    @pytest.mark.parametrize("shape", [(1, 3), (7, 3), (2, 5, 3), (2, 3, 4, 5)])
+    def test_results_are_those_of_the_whole(self, rng, shape):
+        from minixfmr.layers import gelu, gelu_backward, layer_norm, layer_norm_backward
+
+        x, dy, weight, bias = (rng.standard_normal(s) for s in (shape, shape, shape[-1:], shape[-1:]))
+        for pair, arguments in (
+            ((gelu, gelu_backward), (x,)),
+            ((layer_norm, layer_norm_backward), (x, weight, bias, 0.1)),
+        ):
+            found, wanted = [], []
+            for results, (forward, backward) in ((found, pair), (wanted, [f.__wrapped__ for f in pair])):
+                y, saved = forward(*arguments)
+                dx = backward(dy, saved)
+                results += [y, *saved, *(dx if isinstance(dx, tuple) else (dx,))]
+            for a, b in zip(found, wanted, strict=True):
+                assert np.shape(a) == np.shape(b)
+                np.testing.assert_allclose(a, b, atol=1e-12)
+
+    def test_what_was_given_is_handed_on_not_copied(self, rng):
+        @by_rows
+        def function(x, table, factor=2.0):
+            return x * factor, (x, table, factor, x.sum())
+
+        x, table = rng.standard_normal((9, 4)), rng.standard_normal((3, 3))
+        y, (same, kept, factor, total) = function(x, table)
+        assert same is x and kept is table and factor == 2.0
+        np.testing.assert_array_equal(y, 2 * x)
+        np.testing.assert_allclose(total, x.sum())
+
+    def test_an_array_that_is_not_contiguous_is_taken_whole(self, rng):
+        calls = []
+        function = by_rows(lambda x: calls.append(x.shape) or (x + 1, ()))
+        function(rng.standard_normal((4, 9)).T)
+        assert calls == [(9, 4)]
+
+
+def test_importing_the_package_changes_nothing_in_the_process():
+    code = (
+        "import ctypes\n"
+        "calls = []\n"
+        "real = ctypes.CDLL\n"
+        "class CDLL(real):\n"
+        "    def __getattr__(self, name):\n"
+        "        calls.append(name)\n"
+        "        return super().__getattr__(name)\n"
+        "ctypes.CDLL = CDLL\n"
+        "import minixfmr\n"
+        "assert 'mallopt' not in calls, calls\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr

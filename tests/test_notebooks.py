@@ -50,3 +50,20 @@ def test_a_tutorial_runs_in_a_clean_kernel(script, monkeypatch):
     monkeypatch.setenv("QUICK", "1")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     build.run(build.read(script))
+
+
+def test_new_words_keep_the_outputs_and_new_code_does_not():
+    old = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_markdown_cell("a"), nbformat.v4.new_code_cell("x = 1  # one")]
+    )
+    old.cells[1].update(execution_count=1, outputs=[nbformat.v4.new_output("stream", text="printed")])
+    new = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_markdown_cell("b"), nbformat.v4.new_code_cell("x = 1  # two")]
+    )
+    reworded = build.reword(new, old)
+    assert [cell.source for cell in reworded.cells] == ["b", "x = 1  # two"]
+    assert reworded.cells[1].outputs == old.cells[1].outputs and reworded.cells[1].execution_count == 1
+    for source in ("x = 2  # one", None):
+        cells = [nbformat.v4.new_code_cell(source)] if source else []
+        with pytest.raises(ValueError, match="run the tutorial"):
+            build.reword(nbformat.v4.new_notebook(cells=cells), old)

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minixfmr
+from minixfmr import training as o
 from minixfmr.backend import random_generator
 from minixfmr.training import cosine, pad
-from minixfmr.training import objectives as o
 
 MASK, V = 4, 200
 SENTINELS = list(range(100, 120))

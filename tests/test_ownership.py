@@ -8,7 +8,7 @@ from minixfmr import Module, gradcheck
 from minixfmr.backend import to_numpy, xp
 from minixfmr.layers import DisentangledBias, Dropout, LayerNorm, Linear
 from minixfmr.models import DecoderBlock, EncoderBlock, PostNorm, PreNorm
-from minixfmr.models.parts import RelativeTable, make_attention
+from minixfmr.models.variants.parts import RelativeTable, make_attention
 
 
 class SavesItsOutput(Module):

@@ -15,7 +15,7 @@ from minixfmr import gradcheck, gradcheck_function, layers
 from minixfmr.backend import random_generator, to_device, to_numpy
 from minixfmr.layers.variants.relative import log_distances
 from minixfmr.models import causal_mask, padding_mask, pool, prefix_mask, sliding_window_mask
-from minixfmr.models.heads import pool_backward
+from minixfmr.models.variants.heads import pool_backward
 
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.integers(1, 4)

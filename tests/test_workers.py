@@ -11,8 +11,8 @@ import pytest
 from conftest import small_batch, small_config
 
 import minixfmr
+from minixfmr.backend import workers as workers_module
 from minixfmr.training import CrossEntropy, ParallelGradients
-from minixfmr.training import workers as workers_module
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_a_killed_worker_is_reported_and_none_outlives_its_process():
     assert other.result() > 0
     other.close()
     program = (
-        "import os\nfrom minixfmr.training.workers import ForkedWorker\n"
+        "import os\nfrom minixfmr.backend.workers import ForkedWorker\n"
         "workers = [ForkedWorker(os.getpid) for _ in range(2)]\n"
         "[w.start() for w in workers]\nprint(*[w.result() for w in workers], flush=True)\nos.kill(os.getpid(), 9)"
     )

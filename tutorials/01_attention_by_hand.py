@@ -3,7 +3,7 @@
 #
 # Attention is the one place in a Transformer where tokens exchange information. Here you compute it, forward and
 # backward, with three tokens and numbers that fit on a sheet of paper, and then find the same numbers in minixfmr. You
-# need matrix products and the chain rule, nothing else; the whole runs in a few seconds.
+# need matrix products and the chain rule, nothing else. It runs in a few seconds.
 
 # %%
 import numpy as np
@@ -18,10 +18,10 @@ np.set_printoptions(precision=3, suppress=True)
 # %% [markdown]
 # ## Three tokens: queries, keys, values
 #
-# Each token brings three vectors. Its **query** says what it looks for, its **key** says what it can be found by, and
-# its **value** is what it hands over when it is found. In a model three learned matrices make them out of the token's
-# vector; we write them down. The letters are those of the source: T = 3 tokens, dh = 4 numbers in each vector (d for
-# width, h for head; heads come later). One row is one token.
+# Each token brings three vectors. Its **query** says what it is looking for, its **key** says what it can be found by,
+# and its **value** is what it hands over when it is found. In a model, three learned matrices compute them from the
+# token's vector; here we simply write them down. The letters are those of the source: T = 3 tokens, dh = 4 numbers in
+# each vector (d for width, h for head; heads come later). Each row is one token.
 
 # %%
 tokens = ["the", "cat", "sat"]
@@ -38,8 +38,8 @@ dh = Q.shape[-1]
 #
 # $$S = \frac{Q K^\top}{\sqrt{dh}}, \qquad S_{ij} = \frac{Q_i \cdot K_j}{\sqrt{dh}}$$
 #
-# Row i belongs to the query of token i, column j to the key of token j. Do one score with a pencil first: "sat" looks
-# at "the".
+# Row i belongs to the query of token i, column j to the key of token j. Do one score with a pencil first: how strongly
+# does "sat" look at "the"?
 
 # %%
 print("Q[2] =", Q[2], "  K[0] =", K[0], "  products =", Q[2] * K[0])
@@ -52,10 +52,10 @@ print(S)
 # %% [markdown]
 # ## The look-ahead mask
 #
-# A model that writes text must not read the words that it has yet to write. So each query may see its own position and
-# those before it. The causal mask, also called the look-ahead mask, says this with a matrix: 1 (True) = visible,
-# 0 (False) = masked. In minixfmr it is `causal_mask` in [masks.py](../minixfmr/models/masks.py); the two axes of length
-# 1 in front stand for the sentences of a batch and for the heads.
+# A model that writes text must not read words it has yet to write. So each query may see its own position and those
+# before it. The causal mask, also called the look-ahead mask, expresses this as a matrix: 1 (True) = visible, 0 (False)
+# = masked. In minixfmr it is `causal_mask` in [masks.py](../minixfmr/models/masks.py); its two leading axes of length 1
+# stand for the sentences of a batch and for the heads.
 
 # %%
 mask = causal_mask(3)
@@ -63,21 +63,22 @@ print("shape", mask.shape)
 print(mask[0, 0].astype(int))
 
 # %% [markdown]
-# A masked score becomes -∞, since the exponential that follows makes exactly 0 of it. Note that the mask acts on the
-# scores, before the softmax. The crosses below are -∞.
+# A masked score becomes -∞, because the exponential that follows turns it into exactly 0. Note that the mask acts on
+# the scores, before the softmax. The crosses below are -∞.
 
 # %%
 masked = np.where(mask[0, 0], S, -np.inf)  # (T, T)
 plots.heat_maps({"scores": S, "masked scores": masked}, tokens, tokens, xlabel="key", ylabel="query")
 
 # %% [markdown]
-# The first row has one score left: "the" can look at nothing but itself. The last row lost nothing.
+# The first row has one score left: "the" can look at nothing but itself. The last row has lost nothing.
 
 # %% [markdown]
 # ## Softmax, row by row
 #
-# Softmax makes weights of the scores of one query: positive numbers with sum 1. The largest score of the row is
-# subtracted first. That cancels in the quotient, and the largest exponential is then exp(0) = 1, which cannot overflow.
+# Softmax turns the scores of one query into weights: positive numbers that sum to 1. The largest score of the row is
+# subtracted first. This cancels in the quotient, and the largest exponential is then exp(0) = 1, so nothing can
+# overflow.
 #
 # $$E_{ij} = \exp(S_{ij} - \max_k S_{ik}), \qquad Z_i = \sum_j E_{ij}, \qquad W_{ij} = \frac{E_{ij}}{Z_i}$$
 
@@ -98,8 +99,8 @@ W = softmax(masked)  # (T, T)
 plots.heat_maps({"all visible": softmax(S), "look-ahead mask": W}, tokens, tokens, xlabel="key", ylabel="query")
 
 # %% [markdown]
-# With the mask the upper triangle is 0 and every row still sums to 1: what the hidden keys had is shared out among the
-# visible ones, in the proportions that they had before.
+# With the mask the upper triangle is 0, and every row still sums to 1: the weight of the hidden keys is shared out
+# among the visible ones, in the proportions they had before.
 
 # %%
 assert np.allclose(W.sum(-1), 1)
@@ -109,7 +110,7 @@ assert (W[np.triu_indices(3, 1)] == 0).all()
 # %% [markdown]
 # ## The weighted sum
 #
-# What a token takes home is the average of the values, weighted by its row of W:
+# A token's output is the weighted average of the values, with its row of W as the weights:
 #
 # $$y = W V, \qquad y_i = \sum_j W_{ij} V_j$$
 
@@ -123,9 +124,9 @@ y = W @ V  # (T, dh)
 print(y)
 
 # %% [markdown]
-# Two things can be read off. The first three columns are 4 times the weights, because V was chosen so. The last column
-# is 2 everywhere: all values agree there, and an average of equal numbers is that number, whatever the weights are.
-# Keep this in mind for the backward pass.
+# Two things stand out. The first three columns are 4 times the weights, because V was chosen so. The last column is 2
+# everywhere: all values agree there, and an average of equal numbers is that number, whatever the weights are. Remember
+# this for the backward pass.
 #
 # minixfmr has the same computation in [attention.py](../minixfmr/layers/attention.py), for B sentences and H heads at
 # once. We add two axes of length 1 and compare.
@@ -137,31 +138,30 @@ assert np.allclose(y_package[0, 0], y)
 print(y_package[0, 0])
 
 # %% [markdown]
-# When you read that file, mind one thing: it keeps the scores transposed, one *column* a query, because NumPy finds a
-# maximum down the columns of an array faster than one along its short rows. It also keeps E and 1 / Z instead of their
-# product W. Turned and multiplied, they are our weights:
+# The file forms the same W, under the same name, and saves it for the backward pass:
 
 # %%
-e, r = saved[3], saved[4]
-print("e", e.shape, "= (B, H, Tk, Tq)   r = 1 / Z", r.shape, "= (B, H, Tq, 1)")
-assert np.allclose(e.swapaxes(-1, -2) * r, W)
+_, _, _, W_package, *_ = saved
+print("W", W_package.shape, "= (B, H, Tq, Tk)")
+assert np.allclose(W_package, W)
 
 # %% [markdown]
 # ## Padding, and `&`
 #
-# Sentences of a batch have different lengths, so the shorter ones are filled up with padding. Nobody may attend to it.
+# The sentences of a batch differ in length, so the shorter ones are filled up with padding. No query may attend to it.
 # `padding_mask` takes 1 for a real token and 0 for padding, and hides the padded keys from every query. Masks are
-# combined with `&`: visible is what both allow. Shapes (1, 1, Tq, Tk) and (B, 1, 1, Tk) give (B, 1, Tq, Tk).
+# combined with `&`: a key is visible if both masks allow it. Shapes (1, 1, Tq, Tk) and (B, 1, 1, Tk) give (B, 1, Tq,
+# Tk).
 
 # %%
-is_token = np.array([[1, 1, 1], [1, 1, 0], [0, 1, 1]])  # full, padded on the right, padded on the left
+is_token = np.array([[1, 1, 1], [1, 1, 0], [0, 1, 1]])  # no padding, padded on the right, padded on the left
 both = causal_mask(3) & padding_mask(is_token)  # (B, 1, Tq, Tk) = (3, 1, 3, 3)
 titles = ["no padding", "padded right", "padded left"]
 plots.masks({title: m[0] for title, m in zip(titles, both, strict=True)})
 
 # %% [markdown]
-# Query 2 of the second sentence is padding itself and still sees two keys. That does no harm: what a padded query
-# computes enters no loss. Only keys are masked.
+# Query 2 of the second sentence is padding itself and still sees two keys. That does no harm, because the output at a
+# padded query never enters the loss. Only keys are masked.
 #
 # ## A query that may attend to nothing
 #
@@ -177,14 +177,15 @@ print("y of minixfmr:\n", y_left[0, 0])
 assert np.isnan(by_formula[0]).all() and (y_left[0, 0, 0] == 0).all()
 
 # %% [markdown]
-# One NaN would spread to everything that is computed from it. minixfmr gives such a query the output 0, and gradient 0
-# on the way back. It uses the lowest finite number in place of -∞, and multiplies 1 / Z with "sees any key".
+# A single NaN would spread to everything computed from it. In minixfmr such a query has output 0, and gradient 0 on the
+# way back: the largest score is never taken to be lower than a finite number, so each exponential is exp(-∞) = 0, and
+# the sum it is divided by is at least 1.
 #
 # ## Several heads
 #
-# One softmax can point at one kind of thing. So the width d is divided among H heads, each of width dh = d / H, which
-# attend independently. Dividing needs no arithmetic. `split_heads` only looks at the same memory with other axes, and
-# `merge_heads` is its inverse:
+# One softmax can look for only one kind of thing. So the width d is divided among H heads, each of width dh = d / H,
+# which attend independently. The division needs no arithmetic: `split_heads` only views the same memory with other
+# axes, and `merge_heads` is its inverse:
 
 # %%
 x = np.arange(12.0).reshape(1, 3, 4)  # (B, T, d)
@@ -194,16 +195,16 @@ assert np.shares_memory(x, heads)
 assert (layers.merge_heads(heads) == x).all()
 
 # %% [markdown]
-# Since both only move numbers to other places, the backward of the one is the other.
+# Both only rearrange numbers, so each is the backward of the other.
 #
-# `MultiHeadAttention` puts everything together. Four linear maps, x W + b, make queries, keys and values and mix
-# the outputs of the heads:
+# `MultiHeadAttention` puts everything together. Four linear maps, x W + b, compute queries, keys and values and mix the
+# outputs of the heads:
 #
 # $$\text{head}_i = \text{attention}(x W^Q_i, x W^K_i, x W^V_i), \qquad
 # y = \text{concat}(\text{head}_1, \ldots, \text{head}_H) W^O$$
 #
 # The matrices of all heads lie side by side in one, so head 0 owns the first dh columns and head 1 the next. Below,
-# each head is computed alone, with nothing but what we wrote above.
+# each head is computed on its own, with only the code from above.
 
 # %%
 layer = layers.MultiHeadAttention(4, 2, rng=1, dtype="float64")  # d = 4, H = 2
@@ -229,17 +230,17 @@ assert np.allclose(y_layer[0], y_hand) and np.allclose(weights, hand_weights)
 plots.heat_maps({"head 0": weights[0], "head 1": weights[1]}, tokens, tokens, xlabel="key", ylabel="query")
 
 # %% [markdown]
-# The same x, two different opinions on where to look. These matrices are random; training gives them a purpose.
+# The same x, and two different opinions on where to look. These matrices are random; training gives them a purpose.
 
 # %% [markdown]
 # ## Backward: softmax
 #
-# Now the way back. L is the loss, a single number. dx stands for dL/dx, an array of the shape of x: it says how fast L
-# grows when an entry of x does. Each step of the forward receives the gradient of its output and has to hand on the
-# gradient of its inputs.
+# Now the way back. L is the loss, a single number. dx stands for dL/dx, an array of the same shape as x: each entry
+# says how fast L grows when that entry of x grows. On the way back, each step receives the gradient of its output and
+# has to return the gradients of its inputs.
 #
-# We start with the softmax of one row, w = softmax(x). The question is how each weight $w_i = e_i / Z$, with
-# $e_i = \exp(x_i)$, answers to each score $x_j$.
+# We start with the softmax of one row, w = softmax(x). The question is how each weight $w_i = e_i / Z$, with $e_i =
+# \exp(x_i)$, responds to each score $x_j$.
 #
 # - The exponential depends on its own score alone: $\partial e_i / \partial x_j = e_i$ if i = j, else 0.
 # - The sum depends on all scores: $\partial Z / \partial x_j = e_j$.
@@ -256,8 +257,8 @@ rows, columns = [f"w of {t}" for t in tokens], [f"x of {t}" for t in tokens]
 plots.heat_maps({"Jacobian of softmax": J}, rows, columns, signed=True)
 
 # %% [markdown]
-# On the diagonal a score lifts its own weight. Everywhere else it pushes a weight down, because the weights share a sum
-# of 1. For the same reason every column sums to 0. A small nudge confirms one column:
+# On the diagonal, a score raises its own weight. Everywhere else it lowers a weight, because together the weights sum
+# to 1. For the same reason every column sums to 0. A small nudge confirms one column:
 
 # %%
 step = 1e-6
@@ -268,15 +269,17 @@ assert np.allclose((softmax(nudged) - w) / step, J[:, 0], atol=1e-5)
 assert np.allclose(J.sum(0), 0)
 
 # %% [markdown]
-# The chain rule sums over all the ways by which $x_j$ reaches the loss, one through each weight:
+# The chain rule sums over all the ways in which $x_j$ reaches the loss, one through each weight:
 #
 # $$dx_j = \sum_i dw_i w_i ([i = j] - w_j) = w_j \Big(dw_j - \sum_i dw_i w_i\Big)$$
 #
-# So nobody ever builds J. In one line, where dy is the gradient of the softmax's output:
+# So there is no need to build J. In one line, where dy is the gradient of the softmax's output and ⊙ multiplies element
+# by element:
 #
-#     dx = w · (dy - sum(dy · w))
+#         dx = w ⊙ (dy - sum(dy ⊙ w))
 #
-# The sum is the average of dy under the weights. A score should grow exactly if its own dy is above that average.
+# The sum is the average of dy under the weights. dx is positive where dy is above that average: there a larger score
+# would raise the loss. Gradient descent goes against the gradient, so it lowers those scores and raises the others.
 
 
 # %%
@@ -294,10 +297,10 @@ assert np.allclose(dw @ J, softmax_backward(dw, w))
 # %% [markdown]
 # ## Why 1 / √dh
 #
-# A dot product is a sum of dh terms. If those are independent, with mean 0 and variance 1, the sum has variance dh: its
-# typical size is √dh. Without the division, wide heads have large scores, and softmax of large scores puts all the
-# weight on one key. The Jacobian $w_i([i = j] - w_j)$ is then nearly 0, as one $w_j$ is 1 and the others are 0: no
-# gradient comes through. We measure both, for random queries with 16 random keys each.
+# A dot product is a sum of dh terms. If these are independent, with mean 0 and variance 1, the sum has variance dh, so
+# its typical size is √dh. Without the division, wide heads have large scores, and the softmax of large scores puts all
+# the weight on one key. The Jacobian $w_i([i = j] - w_j)$ is then nearly 0, as one $w_j$ is 1 and the others are 0: no
+# gradient comes through. We measure both effects, for random queries with 16 random keys each.
 
 # %%
 rng = np.random.default_rng(0)
@@ -329,21 +332,22 @@ left.legend()
 drawn
 
 # %% [markdown]
-# Undivided, the softmax of a wide head is close to a hard choice of one key (left), and its weights hardly answer to
-# the scores any more (right). Divided by √dh, both stay about where they are, whatever the width.
+# Without the division, the softmax of a wide head is close to a hard choice of one key (left), and its weights hardly
+# respond to the scores any more (right). With it, both stay about the same, whatever the width.
 #
 # ## Backward: attention
 #
-# The forward was three steps: scores, softmax, weighted sum. The backward takes them in reverse order. The first
-# and the last are products, and there is one rule for products: the gradient of one factor is dy times the other
-# factor, summed over whatever the factor was used for.
+# The forward had three steps: scores, softmax, weighted sum. The backward takes them in reverse order. The first and
+# the last are products, and products have one rule: the gradient of one factor is dy times the other factor, summed
+# over every place where the factor was used.
 #
-# **Weighted sum.** $y_i = \sum_j W_{ij} V_j$. Value j went to every query i with the weight $W_{ij}$, so it collects
-# from all of them. And the weight $W_{ij}$ multiplied the whole vector $V_j$, so its gradient is a dot product:
+# **Weighted sum.** $y_i = \sum_j W_{ij} V_j$. Value j went to every query i with the weight $W_{ij}$, so it collects a
+# gradient from each of them. And the weight $W_{ij}$ multiplied the whole vector $V_j$, so its gradient is a dot
+# product:
 #
 # $$dV_j = \sum_i W_{ij} dy_i, \quad dV = W^\top dy \qquad\qquad dW_{ij} = dy_i \cdot V_j, \quad dW = dy V^\top$$
 #
-# Some dy must be given; in a model it comes from the layers above.
+# We have to choose some dy; in a model it comes from the layers above.
 
 # %%
 dy = np.array([[1, 0, 0, 0], [0, 1, -1, 1], [1, 0, 1, 0]], dtype=float)  # (T, dh)
@@ -352,21 +356,21 @@ dW = dy @ V.T  # (T, T)
 print("dV:\n", dV, "\ndW:\n", dW)
 
 # %% [markdown]
-# **Softmax**, row by row, as above: dS = W · (dW - sum(dW · W)). The mask needs no line of its own: where a key is
+# **Softmax**, row by row, as above: dS = W ⊙ (dW - sum(dW ⊙ W)). The mask needs no line of its own: where a key is
 # hidden, W is 0, and so is dS.
 
 # %%
-dS = softmax_backward(dW, W) + 0.0  # (T, T)  + 0.0 makes 0 of -0, for the eye
+dS = softmax_backward(dW, W) + 0.0  # (T, T)  + 0.0 turns -0 into 0, for the eye
 assert (dS[np.triu_indices(3, 1)] == 0).all() and np.allclose(dS.sum(-1), 0)
 plots.heat_maps({"dS": dS}, tokens, tokens, xlabel="key", ylabel="query", signed=True)
 
 # %% [markdown]
-# In the first row dW has a 4, and dS is 0: "the" sees only itself, its weight is 1 whatever its score, so the score has
-# no influence. In the second row the 2 of dW has become negative: it lies below the average of its row under the
-# weights. Each row of dS sums to 0, because adding a number to all scores of a row changes nothing.
+# In the first row dW has a 4, and yet dS is 0: "the" sees only itself, so its weight is 1 whatever its score is, and
+# the score has no influence. In the second row the 2 of dW has become negative: it lies below the weighted average of
+# its row. Each row of dS sums to 0, because adding a number to all scores of a row changes nothing.
 #
-# And the last column of dy, for which all values agree, drops out: it raises a whole row of dW by the same amount, and
-# with it the average that is subtracted.
+# The last column of dy drops out, because all values agree there: it raises a whole row of dW by the same amount, and
+# so also the average that is subtracted.
 
 # %%
 without_last = dy * [1, 1, 1, 0]
@@ -376,7 +380,8 @@ print("dS of 'cat' in both:   ", dS[1])
 assert np.allclose(softmax_backward(without_last @ V.T, W), dS)
 
 # %% [markdown]
-# **Scores.** $S_{ij} = Q_i \cdot K_j / \sqrt{dh}$. A query met all keys, and a key met all queries:
+# **Scores.** $S_{ij} = Q_i \cdot K_j / \sqrt{dh}$. Each query was multiplied with all keys, and each key with all
+# queries:
 #
 # $$dQ_i = \sum_j dS_{ij} K_j / \sqrt{dh}, \quad dQ = \frac{dS K}{\sqrt{dh}} \qquad\qquad
 # dK_j = \sum_i dS_{ij} Q_i / \sqrt{dh}, \quad dK = \frac{dS^\top Q}{\sqrt{dh}}$$
@@ -387,12 +392,13 @@ dK = dS.T @ Q / np.sqrt(dh)  # (T, dh)
 print("dQ:\n", dQ, "\ndK:\n", dK)
 
 # %% [markdown]
-# `attention_backward` in [attention.py](../minixfmr/layers/attention.py) does the same in the same order, on the
-# transposed scores. It saves one pass by a small identity. The sum that the softmax subtracts is, for query i,
+# `attention_backward` in [attention.py](../minixfmr/layers/attention.py) does the same, in the same order. One identity
+# is worth knowing. The sum that the softmax subtracts is, for query i,
 #
 # $$\sum_j W_{ij} dW_{ij} = \sum_j W_{ij} (dy_i \cdot V_j) = dy_i \cdot \sum_j W_{ij} V_j = dy_i \cdot y_i$$
 #
-# so it can be had from dy and y, which are smaller than W when sentences are long.
+# so dy and y are enough to compute it, and these are smaller than W when sentences are long. [Attention over blocks of
+# keys](../minixfmr/layers/variants/long_attention.py), for long texts, depends on it.
 
 # %%
 assert np.allclose((W * dW).sum(-1), (dy * y).sum(-1))
@@ -404,10 +410,10 @@ for name, ours, theirs in (("dQ", dQ, dq), ("dK", dK, dk), ("dV", dV, dv)):
 # %% [markdown]
 # ## Checked by finite differences
 #
-# Two computations that agree may share a mistake. `minixfmr.gradcheck_function` compares a backward with the forward
-# itself: it moves every entry of every input a little and watches what L does. It wants a pair of functions of the
-# form that the whole package has: forward returns the output and what backward needs, backward takes the gradient of
-# the output. How the check works is the subject of [02](02_your_gradient_checked.ipynb).
+# Two computations that agree may share the same mistake. `minixfmr.gradcheck_function` compares a backward with the
+# forward itself: it moves every entry of every input a little and watches what L does. It takes a pair of functions in
+# the form used throughout the package: forward returns the output and what the backward needs, backward takes the
+# gradient of the output and that. How the check works is the subject of [02](02_your_gradient_checked.ipynb).
 
 
 # %%
@@ -429,14 +435,14 @@ assert report.ok
 print(report)
 
 # %% [markdown]
-# The columns show, for each input, the largest relative error and the entry where it is, with both values. The lines
-# below them are what a difference cannot see, among them that the mask hides what it should.
+# For each input the columns show the largest relative error and the entry where it occurs, with both values. The lines
+# below them list what finite differences cannot see, such as whether the mask hides what it should.
 #
 # ## One more token
 #
-# Under a look-ahead mask no row of y depends on later tokens. So when a model writes, it needs only the new token's
-# query. The keys and values of the tokens before it are what they were, and are kept: that is the whole idea of a
-# key/value cache.
+# Under a look-ahead mask no row of y depends on later tokens. So a model that writes needs only the new token's query.
+# The keys and values of the earlier tokens have not changed, so they are kept: that is the whole idea of a key/value
+# cache.
 
 # %%
 cache = layers.KeyValueCache()
@@ -451,15 +457,15 @@ for t in range(3):
 #
 # 1. Give the last token the key of the second: put `K[2] = K[1]` below the cell that defines K, and run on up to the
 #    weights. Which two weights become equal, and what does the row of "cat" do? (In the row of "sat" the weights of
-#    "cat" and "sat" are equal; the row of "cat" stays, as it does not see the last key.)
-# 2. Add 100 to all scores of "sat", `S[2] += 100`, and run on. W, y and all gradients stay as they are. Which
-#    property of dS, asserted above, says the same? (Its rows sum to 0.)
+#    "cat" and "sat" are equal; the row of "cat" stays as it is, because it does not see the last key.)
+# 2. Add 100 to all scores of "sat", `S[2] += 100`, and run on. W, y and all gradients stay the same. Which property of
+#    dS, asserted above, says so? (Its rows sum to 0.)
 # 3. Print `causal_mask(2, 5)` as integers. Two queries, five keys: which positions do the queries have, and when does
 #    a model need such a mask? (They are the last two of five: three tokens are in the cache, two are new.)
 #
 # ## Break
 #
-# Mask the scores by multiplying them with the mask, `S * mask`, instead of setting them to -∞. A score of 0 is not a
+# Mask the scores by multiplying them by the mask, `S * mask`, instead of setting them to -∞. A score of 0 is not a
 # weight of 0: exp(0) = 1, so hidden keys get a share, and "the" reads words that come after it.
 
 
@@ -480,8 +486,8 @@ assert w_leaky[0, 2] > 0.1
 plots.heat_maps({"right": W, "scores × mask": w_leaky}, tokens, tokens, xlabel="key", ylabel="query")
 
 # %% [markdown]
-# Its backward is right, so the three gradients pass. The checker reports the leak all the same, because it also moves
-# what the mask hides and looks whether the output stays:
+# Its backward is right, so the three gradients pass. The checker reports the leak all the same, because it also changes
+# what the mask hides and looks whether the output stays the same:
 
 # %%
 report = minixfmr.gradcheck_function(leaky, leaky_backward, Q, K, V, mask[0, 0])

@@ -2,9 +2,9 @@
 # # 02 · Your gradient, checked
 #
 # A backward pass with a mistake seldom crashes. Often the model still trains, only worse, and nobody knows why. Here
-# you learn to compare a gradient with the forward pass itself, to choose the comparison so that mistakes cannot hide,
-# and to read what minixfmr's checker says about yours. It builds on [01](01_attention_by_hand.ipynb), whose softmax you
-# know, and runs in well under a minute.
+# you learn to compare a gradient with the forward pass itself, to set up the comparison so that mistakes cannot hide,
+# and to read what minixfmr's checker says about your own. It builds on the softmax of [01](01_attention_by_hand.ipynb)
+# and runs in well under a minute.
 
 # %%
 import os
@@ -32,19 +32,18 @@ rng = np.random.default_rng(0)
 #
 # $$\frac{dL}{dx} = \lim_{h \to 0} \frac{L(x + h) - L(x)}{h}$$
 #
-# So take a small h instead of the limit, move one entry of an array at a time, and compute L again. That needs the
-# forward alone, which is why it can judge the backward. Better is the **central difference**, which moves to both
-# sides:
+# So take a small h instead of the limit, move one entry of an array at a time, and compute L again. This needs only the
+# forward, which is why it can judge the backward. The **central difference**, which moves to both sides, is better:
 #
 # $$\frac{L(x + h) - L(x - h)}{2h}$$
 #
-# An operation has an array y as its output, not a loss. Given dy, the gradient that would come from above, we take
-# L = sum(dy · y): its gradient with respect to y is just dy.
+# The output of an operation is an array y, not a loss. Given dy, the gradient that would come from above, we take L =
+# sum(dy ⊙ y), where ⊙ multiplies element by element: its gradient with respect to y is just dy.
 
 
 # %%
 def numeric_gradient(forward, x, dy, h=1e-5):
-    """dL/dx for L = sum(dy · forward(x)), by central differences."""
+    """dL/dx for L = sum(dy ⊙ forward(x)), by central differences."""
     dx = np.zeros_like(x)
     for i in np.ndindex(x.shape):
         kept = x[i]
@@ -58,7 +57,7 @@ def numeric_gradient(forward, x, dy, h=1e-5):
 
 
 # %% [markdown]
-# The softmax of the last tutorial, y = softmax(x), and its backward dx = y · (dy - sum(dy · y)):
+# Here is the softmax of the last tutorial, y = softmax(x), with its backward dx = y ⊙ (dy - sum(dy ⊙ y)):
 
 
 # %%
@@ -78,8 +77,8 @@ print(f"largest difference: {abs(analytic - numeric).max():.0e}")
 assert np.allclose(analytic, numeric, atol=1e-9)
 
 # %% [markdown]
-# Analytic means computed by the formula, numeric means by differences. It takes two forward passes for every entry, so
-# nobody trains this way. But for a test on small arrays it is perfect.
+# *Analytic* means computed by the formula, *numeric* means by differences. The latter takes two forward passes for
+# every entry, so nobody trains this way. For a test on small arrays it is perfect.
 #
 # ## How small a step?
 #
@@ -88,10 +87,11 @@ assert np.allclose(analytic, numeric, atol=1e-9)
 #
 # $$L(x + h) = L + h L' + \tfrac{h^2}{2} L'' + \tfrac{h^3}{6} L''' + \ldots$$
 #
-# says how much: subtract L and divide by h, and the error of the one-sided difference starts with h. In the central
-# difference the term with $h^2$ cancels, and the error starts with $h^2$. **Rounding**: L(x + h) and L(x - h) agree in
-# most digits, these cancel, and the rounding error that is left, about ε · L, is divided by h. ε is the precision of
-# the numbers: 1e-7 in float32, 2e-16 in float64. Let the step shrink and watch.
+# says how large the error is: subtract L and divide by h, and the error of the one-sided difference starts with a term
+# in h. In the central difference the $h^2$ terms cancel before the division, so the error starts with $h^2$.
+# **Rounding**: L(x + h) and L(x - h) agree in most digits; these cancel, and the rounding error that is left, about ε ·
+# L, is divided by h. ε is the precision of the numbers: 1e-7 in float32, 2e-16 in float64. Let the step shrink and
+# watch.
 
 
 # %%
@@ -128,10 +128,10 @@ axes[1].legend()
 drawn
 
 # %% [markdown]
-# Read from the left: each curve falls while truncation rules, and climbs again once rounding does. The central
+# Read from the left: each curve falls while truncation dominates, and climbs again once rounding does. The central
 # difference falls twice as steeply and gets further down. In float32 the climb ends where x + h is rounded back to x:
-# the difference is then 0, and all of the gradient is error. The best steps lie near √ε for the one-sided and near ∛ε
-# for the central difference, and float64 reaches an error that float32 is far from:
+# the difference is then 0, and the error is the whole gradient. The best step is near √ε for the one-sided and near ∛ε
+# for the central difference, and float64 reaches errors far below those of float32:
 
 # %%
 for (name, kind), errors in curves.items():
@@ -142,23 +142,25 @@ assert best["float64", "central"] < 1e-9 < 1e-7 < best["float32", "central"]
 assert best["float64", "central"] < best["float64", "one-sided"]
 
 # %% [markdown]
-# In float32 a right gradient shows an error so large that a small mistake could hide behind it. So: **check in
+# In float32 even a right gradient shows an error so large that a small mistake could hide behind it. So: **check in
 # float64**, whatever you train in. minixfmr's checker goes one step further
 # ([differences.py](../minixfmr/gradcheck/differences.py)): it takes the central difference at h and at h / 2 and
 # combines them so that the $h^2$ term cancels too (Richardson extrapolation).
 #
 # ## Relative error
 #
-# Is a difference of 1e-6 good? If the gradient is 1, yes; if it is 1e-6, all of it is wrong. So divide by its size:
+# Is a difference of 1e-6 good? If the gradient is 1, yes; if it is 1e-6, the error is as large as the gradient itself.
+# So divide by its size:
 #
 # $$\text{error} = \frac{|a - n|}{\max(|a|, |n|)}$$
 #
-# with a the analytic and n the numeric value. It is 0 for equal numbers, 1 if one of them is 0, 2 if the sign is wrong.
+# with a the analytic and n the numeric value. It is 0 for equal numbers, 1 if one of them is 0, and 2 if only the sign
+# is wrong.
 
 
 # %%
 def relative_error(a, n, floor=1e-8):
-    """The largest of all entries. floor: sizes below it count as it, or rounding around 0 would look like an error."""
+    """The largest over all entries. floor: the least size to divide by, or rounding near 0 would look like an error."""
     return (abs(a - n) / np.maximum(np.maximum(abs(a), abs(n)), floor)).max()
 
 
@@ -175,14 +177,14 @@ for label, dx in candidates.items():
 assert relative_error(candidates["right"], numeric) < 1e-7 < 1e-4 < relative_error(1.001 * analytic, numeric)
 
 # %% [markdown]
-# There is a wide gap between rounding and mistakes, and a threshold belongs into it. In float64 and with central
-# differences, call up to 1e-7 right: this is the checker's tolerance. Above 1e-4 something is wrong. In between, look
-# closer: a kink nearby (a section below), a part computed in float32, or a very small gradient.
+# There is a wide gap between rounding and mistakes, and the threshold belongs in that gap. In float64 and with central
+# differences, call anything up to 1e-7 right: this is the checker's tolerance. Above 1e-4 something is wrong. In
+# between, look closer: there may be a kink nearby (see below), a part computed in float32, or a very small gradient.
 #
 # ## A random dy
 #
 # It is tempting to take L = sum(y), that is dy = 1 everywhere. For a softmax this is the worst choice. Its rows sum to
-# 1, so L is a constant, and the true gradient is 0. Here are four backwards that agree with it:
+# 1, so L is constant, and the true gradient is 0. Here are four wrong backwards that agree with it:
 
 
 # %%
@@ -200,18 +202,18 @@ for label, backward in wrong_ones.items():
     assert with_ones < 1e-9 < 1e-2 < with_random
 
 # %% [markdown]
-# With ones every one of them passes. A random dy gives every output its own weight in the loss, so no sum can cancel.
+# With ones, every one of them passes. A random dy gives every output its own weight in the loss, so nothing cancels.
 #
 # ## Values that are not special
 #
-# The inputs must be as ordinary as dy. LayerNorm normalises each vector to mean 0 and variance 1, then multiplies
-# with a learned gain, `weight`, and adds a bias ([normalization.py](../minixfmr/layers/normalization.py)):
+# The inputs must be as ordinary as dy. LayerNorm normalizes each vector to mean 0 and variance 1, then multiplies by a
+# learned gain, `weight`, and adds a bias ([normalization.py](../minixfmr/layers/normalization.py)):
 #
-#     n = (x - mean(x)) · r,   r = 1 / sqrt(variance + eps),   y = n · weight + bias
-#     dn = dy · weight,   dx = r · (dn - mean(dn) - n · mean(dn · n))
+#     n = (x - mean(x)) · r,   r = 1 / sqrt(variance + eps),   y = n ⊙ weight + bias
+#     dn = dy ⊙ weight,   dx = r · (dn - mean(dn) - n · mean(dn ⊙ n))
 #
-# A common mistake takes the gain out of the means, `weight · r · (dy - mean(dy) - n · mean(dy · n))`. Where the gain is
-# 1, as it is when training starts, both are the same.
+# A common mistake takes the gain out of the means: `weight ⊙ r · (dy - mean(dy) - n · mean(dy ⊙ n))`. Where the gain is
+# 1, as it is when training starts, the two are the same.
 
 
 # %%
@@ -235,15 +237,15 @@ for spread in (0, 0.001, 0.01, 0.1, 1):
     assert (error < 1e-6) == (spread == 0)
 
 # %% [markdown]
-# At gain 1 the check says right, and a few training steps later it is wrong. `minixfmr.gradcheck` therefore moves all
-# parameters of a layer off their initial values before it checks (and puts them back). Other special values to avoid:
-# as many queries as keys, or square matrices (a transposed result still fits); one sentence, or one head (a missing sum
-# over them cannot be seen); no padding; a bias of 0; inputs that are all equal.
+# At gain 1 the check says "right", and a few training steps later the gradient is wrong. `minixfmr.gradcheck` therefore
+# moves all parameters of a layer off their initial values before it checks (and puts them back). Other special values
+# to avoid: as many queries as keys, or square matrices (a transposed result still fits); a single sentence or head (a
+# missing sum over them cannot be seen); no padding; a bias of 0; inputs that are all equal.
 #
 # ## What a wrong gradient looks like
 #
-# A large error says that something is wrong. Where the entries are wrong often says what. Below is the true dx of a
-# LayerNorm, and what three mistakes do to it: wrong minus right, white where they agree.
+# A large error says that something is wrong. The pattern of the wrong entries often says what it is. Below is the true
+# dx of a LayerNorm, and what three mistakes do to it: wrong minus right, white where they agree.
 
 # %%
 weight = 1 + 0.5 * direction
@@ -261,10 +263,10 @@ mistakes = {
 plots.heat_maps({"true dx": true, **mistakes}, signed=True, numbers=False, xlabel="width", ylabel="row")
 
 # %% [markdown]
-# The missing mean gives level rows: each row of the difference is one number, since what was not subtracted was the
-# mean of that row. The gain in the wrong place is off all over the array, without a simple pattern. A row that was
-# left out stands alone, and the rest is white. Level rows or columns point to a sum or a mean, single rows or columns
-# to an index.
+# The missing mean gives rows of one colour: each row of the difference is a single number, the mean of that row that
+# was not subtracted. With the gain in the wrong place everything is off, without a simple pattern. A row that was left
+# out stands alone, and the rest is white. Rows or columns of one colour point to a sum or a mean, single wrong rows or
+# columns to an index.
 
 # %%
 level = mistakes["mean term missing"]
@@ -274,8 +276,8 @@ assert np.allclose(mistakes["last row left out"][:-1], 0)
 # %% [markdown]
 # ## Kinks
 #
-# ReLU, max(0, x), has no derivative at 0: from the left its slope is 0, from the right 1. A central difference whose
-# step reaches over the kink gives something in between, and a right backward looks wrong.
+# ReLU, max(0, x), has no derivative at 0: from the left its slope is 0, from the right it is 1. A central difference
+# whose step reaches across the kink gives something in between, and a right backward looks wrong.
 
 # %%
 h = 0.1
@@ -290,9 +292,9 @@ axis.legend(loc="lower right")
 drawn
 
 # %% [markdown]
-# In the grey zone, |x| < h, the two disagree: at 0 itself the difference says ½. With many inputs some will lie that
-# close to a kink. The remedies: a smaller h shrinks the zone, and what is still in it is not compared. The checker does
-# both, and says how many entries it left out.
+# In the grey zone, |x| < h, the two disagree: at 0 itself the difference says ½. With many inputs, some will lie that
+# close to a kink. There are two remedies: a smaller h shrinks the zone, and entries still inside the zone are skipped.
+# The checker does both, and says how many entries it skipped.
 
 # %%
 x_relu = np.array([1.5, 0.2, 1e-4, 0.0, -1e-4, -0.7])
@@ -304,7 +306,7 @@ assert report.ok and report.rows[0].kinks == 1
 # ## A wrong LayerNorm, mended step by step
 #
 # `minixfmr.gradcheck_function(forward, backward, *arrays)` does all of the above: float64, a random dy, relative
-# errors, kinks. forward returns (y, saved), with whatever backward needs in `saved`; backward takes (dy, saved) and
+# errors, kinks. forward returns (y, saved), with whatever the backward needs in `saved`; backward takes (dy, saved) and
 # returns a gradient for each array. Here is a first attempt at LayerNorm, as one might write it on a tired evening.
 
 
@@ -329,13 +331,13 @@ print(report)
 assert not any(row.ok for row in report.rows) and len(report.explanations) >= 2
 
 # %% [markdown]
-# Read it from the top. There is one line for each gradient: the largest relative error, the entry where it is, and both
-# values there. Then come properties that no difference can see, those that hold and those that do not. The lines that
-# start with `why` are explanations: the checker undoes mistakes that people make, one at a time, and reports one only
-# if the gradient passes once it is undone.
+# Read it from the top. There is one line per gradient: the largest relative error, the entry where it occurs, and both
+# values there. Then come properties that finite differences cannot see, those that hold and those that do not. The
+# lines that start with `why` are explanations: the checker undoes mistakes that people make, one at a time, and reports
+# one only if the gradient passes once it is undone.
 #
-# Begin with the shapes. `weight` and `bias` served all B · T vectors, so their gradients are sums over both axes, not
-# over the first alone.
+# Start with the shapes. `weight` and `bias` were used for all B · T vectors, so their gradients are sums over both
+# axes, not over the first alone.
 
 
 # %%
@@ -351,8 +353,8 @@ print(report)
 assert [row.ok for row in report.rows] == [False, True, True]
 
 # %% [markdown]
-# Two of three are right. What is left is what the explanation says: mean and r were treated as constants, but both
-# depend on every x of the row. We add the two terms, and make the mistake with the gain on the way.
+# Two of three are right. What is left is what the explanation says: the mean and r were treated as constants, but both
+# depend on every x of the row. We add the two terms, and make the mistake with the gain along the way.
 
 
 # %%
@@ -386,8 +388,8 @@ assert report.ok
 #
 # A gradient check compares a backward with its forward. If the forward itself is wrong, a backward that follows it
 # faithfully passes. The classic case is a mask that leaks. Here the hidden weights are set to 0 *after* the softmax. It
-# looks harmless, but the sum in the softmax ran over all keys: how much weight the visible ones keep depends on the
-# hidden ones, which are the future.
+# looks harmless, but the sum in the softmax runs over all keys: how much weight the visible ones keep depends on the
+# hidden ones, which lie in the future.
 
 
 # %%
@@ -412,7 +414,7 @@ assert report.ok
 
 # %% [markdown]
 # All gradients agree, and they should: this is the right gradient of the wrong function. What must hold is
-# **causality**: changing token j changes no output before j. That is quickly tested. Change the key and value of one
+# **causality**: changing token j changes no output before j. This is quick to test: change the key and value of one
 # token at a time and see which outputs move.
 
 
@@ -438,7 +440,7 @@ plots.heat_maps(panels, xlabel="token that changes", ylabel="output")
 
 # %% [markdown]
 # On the left everything above the diagonal is 0. On the right every output but the last moves with tokens that come
-# after it. What a model learns from such a leak is lost when it writes, because then there is no future to look at.
+# after it. What a model learns from such a leak is useless when it writes, because then there is no future to look at.
 
 # %%
 future = np.triu_indices(T, 1)
@@ -446,7 +448,7 @@ assert (causal[future] == 0).all()
 print("outputs that move with the future:", [i for i in range(T) if (leaking[i, i + 1 :] > 1e-3).any()])
 
 # %% [markdown]
-# Where a mask is an argument of the forward, the checker knows what it hides, and makes this test by itself:
+# If the forward takes a mask as an argument, the checker knows what it hides, and runs this test by itself:
 
 
 # %%
@@ -467,16 +469,16 @@ print(leak.name, "-", leak.remark)
 assert all(row.ok for row in report.rows) and not report.ok
 
 # %% [markdown]
-# Others of this kind, which the checker looks at too: a forward that draws new random numbers each time, a backward
-# that changes what it was given, a second backward that overwrites gradients instead of adding to them. What only a
-# training run shows: that one batch can be learned by heart, and that the first loss of an untrained model is near the
-# logarithm of the vocabulary.
+# The checker looks for other faults of this kind too: a forward that draws new random numbers each time, a backward
+# that changes what it was given, a second backward that overwrites gradients instead of adding to them. Some things
+# only a training run shows: that one batch can be learned by heart, and that the first loss of an untrained model is
+# near the logarithm of the vocabulary size.
 #
 # ## A whole layer, a whole model
 #
-# `minixfmr.gradcheck(layer, *inputs)` checks a layer: all inputs and all parameters. Layers in the style of coursework,
-# with plain arrays `self.W` and `self.dW`, are understood too. Here is cross-attention with more keys than queries and
-# padding.
+# `minixfmr.gradcheck(layer, *inputs)` checks a layer: all inputs and all parameters. It also understands layers in the
+# style of coursework, with plain arrays `self.W` and `self.dW`. Here is cross-attention with padding and with more keys
+# than queries.
 
 # %%
 cross = layers.MultiHeadAttention(6, 2, dtype="float64")
@@ -488,12 +490,12 @@ print(report)
 assert report.ok
 
 # %% [markdown]
-# The gradient of a key's bias is zero up to rounding: a bias adds the same number to all scores of a query, and softmax
-# does not see that. It is a case where a relative error needs a floor. The checker's is 1 % of the largest entry of the
-# array, and no less than a tiny share of the largest gradient of all arrays.
+# The gradient of a key's bias is zero up to rounding: it adds the same number to all scores of a query, and softmax
+# does not see that. In such a case a relative error needs a floor. The checker's floor is 1 % of the largest entry of
+# the array, and no less than a tiny share of the largest gradient of all arrays.
 #
-# A model is a layer as well. Its input is token ids, which have no gradient; all its parameters do. The model is tiny,
-# because every parameter that is checked costs four forward passes. In large arrays the checker takes a sample.
+# A model is a layer as well. Its inputs are token ids, which have no gradient, but all its parameters do. The model is
+# tiny, because every number that is checked costs four forward passes. From large arrays the checker takes a sample.
 
 # %%
 config = minixfmr.Config(
@@ -511,7 +513,7 @@ print(str(report).splitlines()[-1])
 assert report.ok and "key.bias" in worst[0].name
 
 # %% [markdown]
-# The largest errors are those of the keys' biases, whose gradient is zero, once more.
+# The largest errors are again those of the keys' biases, whose gradient is zero.
 #
 # ## Exercises
 #
@@ -521,8 +523,8 @@ assert report.ok and "key.bias" in worst[0].name
 #     python -m minixfmr.exercises --new my_folder
 #     python -m minixfmr.exercises my_folder
 #
-# We play a student who did two of them. The softmax is right. In the linear layer the gradient of the bias is summed
-# over one axis only.
+# Let us play a student who has done two of them. The softmax is right. In the linear layer, the gradient of the bias is
+# summed over only one axis.
 
 # %%
 SOFTMAX = """import numpy as np
@@ -578,8 +580,8 @@ _ = command("minixfmr.exercises", "my_folder", "--only", "linear", "--verbose")
 #
 # For files that are not among the exercises there is `python -m minixfmr.gradcheck file.py`. It looks for functions
 # called `name_forward` and `name_backward` and for classes with the methods `forward` and `backward`. It makes up
-# inputs for them, or takes those that a function `gradcheck_inputs(name, rng)` in the file gives it. Here is a file
-# with two activations; the backward of the second is a copy of the first:
+# inputs for them, or takes those returned by a function `gradcheck_inputs(name, rng)` in the file. Here is a file with
+# two activations; the backward of the second is a copy of the first:
 
 # %%
 (folder.parent / "homework.py").write_text("""import numpy as np
@@ -604,19 +606,19 @@ assert checked.returncode == 1 and "tanh: right" in checked.stdout and "sigmoid:
 # %% [markdown]
 # ## Check
 #
-# 1. In the section on relative errors add a candidate in which a single column was forgotten,
-#    `"one column is 0": analytic * [1, 1, 1, 0]`. Which error does it show, although most entries are right? (1: the
-#    largest one counts. With an average over the entries the mistake would look four times smaller.)
-# 2. Mend the leak: in `leaky_forward` replace the scores where `np.tri(len(q)) == 0` by -∞ before the softmax (use
+# 1. In the section on relative errors, add a candidate in which a single column was forgotten, `"one column is 0":
+#    analytic * [1, 1, 1, 0]`. Which error does it show, although most entries are right? (1, because the largest one
+#    counts. Averaged over the entries, the mistake would look four times smaller.)
+# 2. Mend the leak: in `leaky_forward`, replace the scores where `np.tri(len(q)) == 0` with -∞ before the softmax (use
 #    `np.where`), and run on to the picture. Both panels should be the same.
 # 3. Give the linear exercise the right `dbias`, `dout.sum(tuple(range(dout.ndim - 1)))`, and run its cell again. What
 #    does the line of `linear` say now? (It says *right*, with 5 of 5 points.)
 #
 # ## Break
 #
-# Write `x -= mean(x)` in the forward of LayerNorm instead of `centred = x - mean(x)`. It is one array less, y is as
-# before, and the backward is the right one from above. But forward now changes the array it was given, and whoever
-# holds it afterwards, a residual connection or a finite difference, works with another x.
+# Write `x -= mean(x)` in the forward of LayerNorm instead of `centred = x - mean(x)`. That saves an array, y is the
+# same as before, and the backward is the right one from above. But forward now changes the array it was given, and
+# whatever uses that array afterwards, a residual connection or a finite difference, works with a different x.
 
 
 # %%
@@ -635,8 +637,8 @@ print(f"relative error by our own differences: {relative_error(dx, ours):.0e}")
 assert relative_error(dx, ours) > 1e-2
 
 # %% [markdown]
-# Our own check blames the backward, which is right: after each forward x is not what it was when its entry is put
-# back. The checker hands every forward a copy, finds the gradients right, and names the real fault.
+# Our own check blames the backward, although it is right: each forward has changed x, so putting one entry back does
+# not restore it. The checker hands every forward a copy, finds the gradients right, and names the real fault.
 
 # %%
 report = minixfmr.gradcheck_function(in_place_forward, norm_backward, *arrays)

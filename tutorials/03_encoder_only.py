@@ -2,9 +2,9 @@
 # # 03 · Encoder-only
 #
 # An encoder reads a whole text at once: every token may look at every other, to its left and to its right. Here you
-# train one to guess words that were hidden from it, look at what it has learned, and then hand its body on to two other
-# tasks. You will know what masked language modelling is, how to tell whether it works, what fine-tuning saves, and how
-# to prove that a model looks both ways. It runs in less than two minutes on two cores, and builds on
+# train one to guess words that were hidden from it, look at what it has learned, and then reuse its body for two other
+# tasks. At the end you know what masked language modelling is, how to tell whether it works, what fine-tuning saves,
+# and how to prove that a model looks both ways. It runs in less than two minutes on two cores, and builds on
 # [02](02_your_gradient_checked.ipynb).
 
 # %%
@@ -27,8 +27,8 @@ QUICK = bool(os.environ.get("QUICK"))  # less data, for the tests
 # %% [markdown]
 # ## The text
 #
-# Python brings enough English along: the reference of the language and the docstrings of the library.
-# [english.py](english.py) collects their prose. Each sentence is kept once, with a note of where it is from, which
+# Python ships with enough English: the language reference and the docstrings of the standard library.
+# [english.py](english.py) collects their prose. Each sentence is kept once, with a note of where it comes from, which
 # becomes a label later.
 
 # %%
@@ -42,9 +42,9 @@ for package, sentence in found[:4]:
     print(f"  {package:10} {sentence}")
 
 # %% [markdown]
-# The tokens here are words and punctuation marks, so that every picture below can be read. The vocabulary holds the
-# most frequent of them; any other word becomes `[UNK]`, unknown. Quotation marks are dropped. One sentence in seven is
-# held out: neither the vocabulary nor any model below learns from it.
+# The tokens here are words and punctuation marks, so that the pictures below can be read. The vocabulary holds the most
+# frequent ones; any other word becomes `[UNK]`, unknown. Quotation marks are dropped. One sentence in seven is held
+# out: neither the vocabulary nor any model below learns from it.
 
 # %%
 PAD, UNK, MASK = range(3)
@@ -68,15 +68,16 @@ print(found[0][1], train[0], sep="\n")
 # ## The task: guess the hidden words
 #
 # Unlabelled text has to provide its own questions. In masked language modelling (Devlin et al. 2019) some tokens are
-# chosen at random, hidden, and are to be guessed from all the others. Of the chosen tokens
+# chosen at random, hidden, and have to be guessed from all the others. Of the chosen tokens
 #
 # - 80 % are replaced by `[MASK]`,
 # - 10 % by a random token, so that the model cannot trust what it reads, and
 # - 10 % stay as they are, so that it cannot distrust it either.
 #
 # The second and third kind are there because no later task has masks in its text: the model must build a good vector
-# for ordinary tokens, too. The loss counts the chosen tokens only; the label of all others is -100, "does not count".
-# Here `[UNK]` is never chosen: there is nothing to guess. [objectives.py](../minixfmr/training/objectives.py) does it.
+# for ordinary tokens too. Only the chosen tokens count in the loss; the label of all others is -100, "does not count".
+# Here `[UNK]` is never chosen: there is nothing to guess. All this is done in
+# [objectives.py](../minixfmr/training/variants/objectives.py).
 
 # %%
 example = tokenizer.encode("This method returns a list of all the names that are defined in the module.").ids
@@ -87,15 +88,16 @@ for i, read, label in zip(example, inputs, labels, strict=True):
 assert all(label in (-100, i) for i, label in zip(example, labels, strict=True))
 
 # %% [markdown]
-# The paper chooses 15 % of the tokens. Here it is 30 %, which gives a small model with little time twice as many labels
-# for the same work.
+# The paper chooses 15 % of the tokens. Here it is 30 %, which gives a small model with little training time twice as
+# many labels for the same work.
 #
 # ## Batches
 #
-# A batch is a rectangle, sentences are not: short ones are filled up with `[PAD]`. The attention mask says which tokens
-# are real (1), and no query may attend to the others. `token_batches` puts sentences of similar length together, so
-# that little padding is computed. The class below serves all three tasks of this tutorial: `ask` says what is read and
-# what is to be answered. The masks are drawn anew in each epoch, so the model never sees the same question twice.
+# A batch is a rectangle, sentences are not, so short ones are filled up with `[PAD]`. The attention mask says which
+# tokens are real (1), and no query may attend to the others. `token_batches` puts sentences of similar length together,
+# so that little work is spent on padding. The class below serves all three tasks of this tutorial: `ask` says what the
+# model reads and what it should answer. The masks are drawn anew in each epoch, so the model never sees the same
+# question twice.
 
 
 # %%
@@ -130,8 +132,8 @@ print(*(f"{name} {array.shape}\n{array}" for name, array in batch.items()), sep=
 # ## The model
 #
 # [EncoderOnly](../minixfmr/models/encoder_only.py): token vectors plus positions, a stack of blocks, and a head. In
-# each block a token gathers from the others by attention, then thinks alone in the feed-forward layer. There is no
-# look-ahead mask. The head of this task turns each vector $x_t$ into a score for every word,
+# each block a token first gathers information from the others by attention, then is processed alone in the feed-forward
+# layer. There is no look-ahead mask. The head of this task turns each vector $x_t$ into a score for every word,
 #
 # $$z = \mathrm{norm}(\mathrm{gelu}(x W + b))\, E^\top + c,$$
 #
@@ -160,13 +162,13 @@ for part in ("embedding", "encoder", "head"):
 # %% [markdown]
 # ## A baseline
 #
-# What would a guess cost that reads nothing at all? The best such guess is the share of each word in the training text,
-# the unigram distribution $p(w) = n_w / n$. Its loss on the held-out sentences is
+# How good is a guess that reads nothing at all? The best such guess is the share of each word in the training text, the
+# unigram distribution $p(w) = n_w / n$. Its loss on the held-out sentences is
 #
 # $$-\frac{1}{N} \sum_t \log p(w_t).$$
 #
-# A model at this line knows how frequent words are and nothing else; below it, it uses what it reads. (Each count gets
-# one more, so that no word has the probability 0.)
+# A model at this level knows how frequent words are and nothing else; a model below it uses what it reads. (One is
+# added to each count, so that no word has probability 0.)
 
 # %%
 counts = Counter(i for sentence in train for i in sentence if i != UNK)
@@ -201,8 +203,9 @@ if not QUICK:
 plots.losses({"training": curve, "held out": checked}, {"unigram baseline": unigram}, bottom=3)
 
 # %% [markdown]
-# Two phases. First the loss falls to the dashed line: the model learns which words are frequent, which it can do
-# without reading. Then it goes on slowly below the line, and all of that is what it finds in the other words.
+# There are two phases. First the loss falls to the dashed line: the model learns which words are frequent, which it can
+# do without reading. Then it sinks slowly below the line, and all of that gain comes from the other words of the
+# sentence.
 #
 # ## What it fills in
 #
@@ -234,15 +237,15 @@ questions = [
 plots.probabilities({textwrap.fill(q, 26): fill_in(model, q) for q in questions})
 
 # %% [markdown]
-# In the upper row the words around the mask fix what kind of word it must be, and the model has found out: modal verbs,
-# collections, a form of "to be", a conjunction. In the lower row the words to the left are the same twice. Only the
-# right side differs, and the guesses with it: this model reads from both sides.
+# In the first four questions the words around the mask determine what kind of word it must be, and the model has found
+# out: modal verbs, collections, a form of "to be", a conjunction. In the last two, the words to the left of the mask
+# are the same. Only the right side differs, and with it the guesses: this model reads in both directions.
 #
 # ## Word vectors before and after
 #
 # Nobody told the model which words are alike. But words that fit the same gaps get similar rows in the table E, because
-# the gradient pushes them the same way. Here are some words in groups, each vector scaled to length 1, projected onto
-# the plane that keeps most of their variance.
+# the gradient pushes them in the same direction. Here are some words in groups, each vector scaled to length 1,
+# projected onto the plane that keeps most of their variance.
 
 # %%
 groups = {
@@ -265,9 +268,9 @@ tables = {"before": directions(untrained), "after": directions(model.state_dict(
 plots.embeddings(tables, list(group_of), list(group_of.values()))
 
 # %% [markdown]
-# Before training the words lie anywhere. Afterwards the modal verbs and the prepositions have corners of their own; the
-# other groups overlap in this plane. A plane shows only a part of 96 dimensions, so here is the same in all of them:
-# the mean cosine between words of the same group and between words of different groups.
+# Before training, the words are scattered at random. Afterwards the modal verbs and the prepositions have corners of
+# their own; the other groups overlap in this plane. A plane shows only part of 96 dimensions, so here is the comparison
+# in all of them: the mean cosine between words of the same group and between words of different groups.
 
 # %%
 same = np.equal.outer(list(group_of.values()), list(group_of.values()))
@@ -283,7 +286,7 @@ if not QUICK:
 # ## Where the heads look
 #
 # The attention weights of one sentence: each row is a token that looks (a query), each column one that is looked at (a
-# key). Rows sum to 1. `attention_weights` gets them out of what the forward pass saved.
+# key). Rows sum to 1. `attention_weights` reads them from what the forward pass saved.
 
 # %%
 sentence = "return true [MASK] the file exists ."
@@ -301,15 +304,15 @@ for side, shares in (("right", ahead), ("left", back)):
 plots.attention_heads(weights, parts)
 
 # %% [markdown]
-# There is light on both sides of the diagonal: tokens look ahead as well as back. Some heads of the first layer have
-# specialized in neighbours on one side, and some later ones in one token for several others. Which head does what
-# depends on the random start.
+# There is attention on both sides of the diagonal: tokens look ahead as well as back. Some heads of the first layer
+# have specialized in neighbours on one side, and in some later heads several tokens look at the same one. Which head
+# does what depends on the random start.
 #
 # ## A test that it looks both ways
 #
-# Looking at pictures is no proof. This is: replace the token at position j, and measure how far the output at each
-# position i moves. An encoder may change everywhere. A decoder of the same configuration has a look-ahead mask: there
-# only the outputs at j and after it may change, and all others must stay equal to the last bit.
+# A picture is no proof. This is: replace the token at position j, and measure how far the output at each position i
+# moves. The output of an encoder may change everywhere. A decoder with the same configuration has a look-ahead mask:
+# there only the outputs at j and later may change, and all others must stay the same to the last bit.
 
 
 # %%
@@ -333,20 +336,20 @@ panels = {"encoder": both_ways, "decoder": one_way}
 plots.heat_maps(panels, parts, parts, xlabel="token replaced (j)", ylabel="output (i)", numbers=False)
 
 # %% [markdown]
-# Both models are untrained: this is a property of the architecture. The diagonal is strongest, for each output begins
-# with its own token. Above it the encoder has moved a little everywhere, the decoder not at all. Its first tokens
-# matter more to it than the last ones: there are fewer of them to share the attention.
+# Both models are untrained: this is a property of the architecture. The diagonal is strongest, because each output
+# starts from its own token. Above it the encoder's outputs have all moved a little, the decoder's not at all. In the
+# decoder the first tokens have more influence than the last: their outputs share the attention among fewer tokens.
 #
 # ## One body, many heads
 #
-# The body, that is the embedding and the blocks, has seen much text. A new task needs only a new head on top of it. In
-# minixfmr a head is a field of the Config; the parameters of the body have the same names under every head. So handing
-# it on is three lines: make the new model, take all of its values, and replace those of the body.
+# The body, that is, the embedding and the blocks, has seen a lot of text. A new task needs only a new head on top of
+# it. In minixfmr a head is a field of the Config; the parameters of the body have the same names under every head. So
+# reusing it takes three lines: make the new model, take all of its values, and replace those of the body.
 
 
 # %%
 def with_body(config, state, seed=0):
-    """A new model of this config, with the body out of `state` and a fresh head. state None: all of it is fresh."""
+    """A new model of this config, with the body from `state` and a fresh head. state None: all of it is fresh."""
     new = minixfmr.EncoderOnly(config, seed)
     body = {name: array for name, array in (state or {}).items() if not name.startswith("head.")}
     new.load_state_dict(new.state_dict() | body)
@@ -368,7 +371,7 @@ print([name for name in pretrained if name.startswith("head.")])
 # %% [markdown]
 # ## Fine-tuning 1: what is the sentence about?
 #
-# Where a sentence comes from is known, and makes a task: which of five parts of the library does it describe?
+# We know where each sentence comes from, and that makes a task: which of five parts of the library does it describe?
 
 
 # %%
@@ -390,10 +393,10 @@ for k, name in enumerate(KINDS):
 
 # %% [markdown]
 # The head "sequence_classification" averages the vectors of all real tokens (`pooling="mean"`) and puts a small network
-# on top: $z = \mathrm{gelu}(s W + b)\,W_2 + c$ with one logit a kind.
+# on top: $z = \mathrm{gelu}(s W + b)\,W_2 + c$ with one logit per kind.
 #
 # Suppose that only 200 sentences have labels. Two models of the same size learn from them for the same number of steps:
-# one begins with the pretrained body, the other from scratch. Each number is the mean over three draws of the 200
+# one starts with the pretrained body, the other from scratch. Each number is the mean over three draws of the 200
 # sentences.
 
 
@@ -435,21 +438,21 @@ if not QUICK:
 plots.bars(rights, xlabel=f"share of held-out sentences that are right, after {size} labels", digits=".0%")
 
 # %% [markdown]
-# Both have learned the task, and the pretraining has helped little, if at all. That is worth understanding. Which word
-# fits a gap is above all a matter of grammar, and so is what the body has learned, as the word vectors showed. But the
-# subject of a sentence stands in single words like "header" or "coroutine". To learn from gaps which of those belong
-# together takes far more text: BERT read 3.3 billion words. So here is a task that asks for grammar.
+# Both have learned the task, and pretraining has helped little, if at all. That is worth understanding. Which word fits
+# a gap is above all a matter of grammar, and grammar is what the body has learned, as the word vectors showed. But the
+# subject of a sentence lies in single words such as "header" or "coroutine". To learn from gaps which of these belong
+# together takes far more text: BERT read 3.3 billion words. So here is a task that needs grammar.
 #
 # ## Fine-tuning 2: which words are code?
 #
-# The language reference puts code into quotation marks. The "for" statement is code; the same word in "for example" is
-# not. We drop the quotation marks, and the model has to put them back: one label for each token. Only words count;
+# The language reference puts code in quotation marks. In *the "for" statement* the word is code; in *for example* it is
+# not. We remove the quotation marks, and the model has to put them back: one label per token. Only words count;
 # punctuation gets the label -100.
 
 
 # %%
 def tagged(pairs):
-    """(ids, labels) of the sentences of the reference that quote something: 1 inside of quotation marks, 0 outside."""
+    """(ids, labels) of the sentences of the reference that quote something: 1 inside quotation marks, 0 outside."""
     for package, text in pairs:
         if package == english.REFERENCE and '"' in text and text.count('"') % 2 == 0:
             encoded = tokenizer.encode(text)
@@ -465,12 +468,13 @@ share = np.mean([label for _, labels in tag_test for label in labels if label >=
 print(f"{len(tag_train)} sentences to learn from, {len(tag_test)} held out, {share:.0%} of the words are code")
 
 # %% [markdown]
-# Since most words are no code, accuracy says little: calling nothing code is mostly right. The usual measure is
+# Since most words are not code, accuracy says little: a model that calls nothing code is mostly right. The usual
+# measure is
 #
 # $$F_1 = \frac{2\,\text{hits}}{2\,\text{hits} + \text{false alarms} + \text{misses}},$$
 #
-# which is 0 for a model that calls nothing code. The baseline knows each word but not its neighbours: it says what was
-# more frequent for that word in the training sentences.
+# which is 0 for a model that calls nothing code. The baseline knows each word but not its neighbours: it gives each
+# word the label that it had more often in the training sentences.
 
 
 # %%
@@ -511,11 +515,11 @@ if not QUICK:
 plots.bars(scores, xlabel="F₁ on held-out sentences (1 is perfect)")
 
 # %% [markdown]
-# The models beat the baseline because they see the neighbours, and this time the pretrained body is well ahead: it has
-# learned from text without labels to make use of neighbours. With a third of the labels it comes near the model that
-# began from scratch and had all of them. Text is cheap and labels are dear; that is the reason for pretraining.
+# The models beat the baseline because they see the neighbours, and this time the pretrained body is well ahead: from
+# text without labels it has learned to make use of them. With a third of the labels it comes close to the model that
+# started from scratch and had all of them. Text is cheap and labels are expensive; that is the reason for pretraining.
 #
-# The same word gets its tag from its context:
+# The same word is tagged according to its context:
 
 # %%
 for text in [
@@ -531,19 +535,19 @@ for text in [
 # ## Check
 #
 # 1. Ask a model that has learned nothing: `fill_in(minixfmr.EncoderOnly(config, seed=0), questions[0])`. It is not sure
-#    of anything, and what it likes best makes no sense.
+#    of anything, and its best guess makes no sense.
 # 2. Read `ids = pad([train[0], max(train, key=len)], PAD)` with `attention_mask=(ids != PAD).astype(int)` and without,
 #    and compare the first row with `model(np.array([train[0]]))`. With the mask its real positions agree to rounding.
-#    Without it they do not: the sentence has attended to its own padding.
+#    Without it they do not, because the sentence has attended to its own padding.
 # 3. Take `ids = np.array([train[0]])` and a random order `p` of its positions, and compare `encoder(ids[:, p])` with
 #    `encoder(ids)[:, p]`. They differ, because each position adds a vector of its own. With `replace(vectors,
-#    positions="none")` they agree to rounding: attention alone reads a bag of words.
+#    positions="none")` they agree to rounding: attention alone sees a bag of words.
 #
 # ## Break
 #
-# Forget to hide the words that are to be guessed: let the model read the plain text, with the same labels. The loss
-# falls faster and deeper than any honest one, and the model is worthless. The answer to each question stands in the
-# question, so all that it learns is to copy.
+# Forget to hide the words the model should guess: let the model read the plain text, with the same labels. The loss
+# falls faster and lower than any honest one, and the model is worthless. Each question contains its own answer, so all
+# the model learns is to copy.
 
 
 # %%
@@ -560,5 +564,5 @@ if not QUICK:
 plots.probabilities({textwrap.fill(q, 26): fill_in(copier, q) for q in questions[:4]})
 
 # %% [markdown]
-# It gives no word a chance: it has never had to look at another token. A loss that is too good is a reason to look for
-# the leak.
+# None of its guesses makes sense: it has never had to look at another token. A loss that is too good is a reason to
+# look for a leak.

@@ -2,9 +2,9 @@
 # # 04 · Decoder-only
 #
 # A decoder reads from left to right and predicts what comes next; asked again and again, it writes. Here you train one,
-# compare it with counting, prove that it cannot see the future, and watch it choose its words in half a dozen ways. At
-# the end you know what the key/value cache saves and what it costs. It runs in less than two minutes on two cores and
-# builds on [03](03_encoder_only.ipynb).
+# compare it with simple counting, prove that it cannot see the future, and watch it choose its words in half a dozen
+# ways. At the end you also know what the key/value cache saves and what it costs. It runs in less than two minutes on
+# two cores and builds on [03](03_encoder_only.ipynb).
 
 # %%
 import math
@@ -27,10 +27,11 @@ QUICK = bool(os.environ.get("QUICK"))  # less data, for the tests
 # %% [markdown]
 # ## The text
 #
-# The English of [03](03_encoder_only.ipynb), now as one long row of tokens: paragraph after paragraph, with the end
-# token `</s>` between them. Whole packages of the library are held out, because a package repeats its phrases: with
-# single paragraphs held out, their near-copies would be in the training text, and counting phrases would look better
-# than it is. (Paragraphs with names like `__init__` are left out, or this small model would mostly write underscores.)
+# The English of [03](03_encoder_only.ipynb), now as one long sequence of tokens: paragraph after paragraph, with the
+# end token `</s>` between them. Whole packages of the library are held out, because a package repeats its phrases: if
+# single paragraphs were held out, near-copies of them would be in the training text, and counting phrases would look
+# better than it is. (Paragraphs with names like `__init__` are left out, or this small model would mostly write
+# underscores.)
 
 # %%
 found = [(package, text) for package, text in english.paragraphs() if "__" not in text]
@@ -46,7 +47,7 @@ print(f"{len(hidden)} packages are held out, such as {', '.join(sorted(hidden)[-
 
 # %% [markdown]
 # The tokens are subwords: the 1,000 pieces that byte-pair encoding finds most useful, down to single letters, so that
-# nothing is unknown. A `▁` at the front of a piece marks the beginning of a word.
+# nothing is unknown. A `▁` at the start of a piece marks the start of a word.
 
 # %%
 tokenizer = train_tokenizer([(text,) for text in train_texts], vocab_size=1000)
@@ -65,8 +66,8 @@ print(tokenizer.encode("The optional argument is ignored.").tokens)
 # %% [markdown]
 # ## The task: what comes next
 #
-# The text itself holds the answers: what the model is to say at position t is the token at t + 1. `next_token` cuts the
-# same row twice, once without its end and once without its beginning.
+# The text itself holds the answers: at position t the model should predict the token at t + 1. `next_token` cuts the
+# same row twice, once without its last token and once without its first.
 
 # %%
 row = np.array([[END, *tokenizer.encode("The file is closed.").ids]])  # (1, 6)
@@ -77,8 +78,8 @@ for t in range(row.shape[1] - 1):
 
 # %% [markdown]
 # So a row of T tokens asks T questions at once, and one pass through the model answers them all. That is honest only if
-# the answer at position t does not depend on the tokens behind t, for the very next of them is the solution. The
-# look-ahead mask sees to it: a query may attend to its own position and to those before it.
+# the answer at position t does not depend on the tokens after t, because the very next one is the solution. The
+# look-ahead mask ensures this: a query may attend to its own position and to those before it.
 
 # %%
 read = [token[i] for i in example["input_ids"][0]]
@@ -87,14 +88,14 @@ plots.masks({"may attend": causal_mask(len(read))[0, 0]}, read, read)
 # %% [markdown]
 # ## What counting achieves
 #
-# Before the model, three guesses that need only counts $n$ of the training text. The unigram guess $p_1(w) = n_w / N$
-# does not look at anything. The bigram guess looks at the token before, $v$; where that was rare it leans on the
-# unigram guess:
+# Before the model, here are three guesses that need only counts $n$ of the training text. The unigram guess $p_1(w) =
+# n_w / N$ does not look at anything. The bigram guess looks at the previous token, $v$; where that was rare, it falls
+# back on the unigram guess:
 #
 # $$p_2(w \mid v) = \frac{n_{vw} + k\, p_1(w)}{n_v + k}.$$
 #
-# The trigram guess looks at two tokens and leans on $p_2$ in the same way. The loss of a guess is the mean of $-\log p$
-# over the held-out text. To be generous we take the $k$ that turns out best there.
+# The trigram guess looks at two tokens and falls back on $p_2$ in the same way. The loss of a guess is the mean of
+# $-\log p$ over the held-out text. To be generous, we take the $k$ that turns out best there.
 
 
 # %%
@@ -104,7 +105,7 @@ def groups(ids, m):
 
 
 def guess(runs, lower):
-    """p of the last token of each run given those before it, leaning on the lower guess by the best k."""
+    """p of the last token of each run given those before it, backed by the lower guess with the best k."""
     together = np.array([counts[run] for run in runs])
     before = np.array([counts[run[:-1]] for run in runs])
     return max(((together + k * lower) / (before + k) for k in (1, 3, 10, 30, 100)), key=lambda p: np.log(p).mean())
@@ -119,13 +120,13 @@ baselines = {name: -np.log(p).mean() for name, p in {"unigram": p1, "bigram": p2
 print(*(f"{name:8} {loss:.2f} nats, perplexity {math.exp(loss):5.0f}" for name, loss in baselines.items()), sep="\n")
 
 # %% [markdown]
-# Perplexity is $e^{\text{loss}}$: as uncertain as a fair choice among so many tokens.
+# Perplexity is $e^{\text{loss}}$: the guess is as uncertain as a fair choice among that many tokens.
 #
 # ## The model
 #
 # [DecoderOnly](../minixfmr/models/decoder_only.py) is the encoder's stack of blocks under the look-ahead mask; the head
-# scores every token by its likeness to the final vector, $z = x E^\top$, with the same table $E$ that the ids are
-# looked up in.
+# scores every token by its inner product with the final vector, $z = x E^\top$, with the same table $E$ in which the
+# ids are looked up.
 
 # %%
 config = minixfmr.Config(
@@ -168,12 +169,14 @@ print(f"{model.num_parameters():,} parameters")
 # %% [markdown]
 # ## The first loss
 #
-# A model that knows nothing should call all V tokens equally likely, and $-\log \frac{1}{V} = \ln V$. So an untrained
-# model should start near $\ln V$: far below means that it sees the answer, far above that its logits are too large. A
-# little above is normal: logits with a spread of $s$ that have nothing to do with the answer cost $s^2/2$ more.
+# A model that knows nothing should find all V tokens equally likely, and $-\log \frac{1}{V} = \ln V$. So an untrained
+# model should start near $\ln V$: a loss far below means that it sees the answer, a loss far above that its logits are
+# too large. A little above is normal: logits with standard deviation $s$ that have nothing to do with the answer add
+# about $s^2/2$ to the loss.
 #
-# With a shared table there is something else. The vector of the token just read is still in $x$ after the last block,
-# and is likest to its own row of $E$. So the untrained model expects each token to come twice, which is rarely right.
+# With a shared table there is a second effect. The vector of the token just read is still part of $x$ after the last
+# block, and most similar to its own row of $E$. So the untrained model expects each token to come twice, which is
+# rarely right.
 
 # %%
 untied = minixfmr.DecoderOnly(minixfmr.Config(**config.to_dict() | {"tie_word_embeddings": False}))
@@ -212,13 +215,13 @@ if not QUICK:
 plots.losses({"training": curve, "held out": checked}, baselines)
 
 # %% [markdown]
-# The curve crosses the lines one after the other. Below the unigram line the model uses what it reads; below the bigram
-# line it uses more than the last token. The trigram is a hard opponent for a minute of training.
+# The curve crosses the lines one after another. Below the unigram line the model uses what it reads; below the bigram
+# line it uses more than the last token. The trigram guess is hard to beat with a minute of training.
 #
 # ## It cannot see the future
 #
-# A claim about a mask should be tested, not believed. Forwards: replace the token at position t, and no output before t
-# may change, not by one bit.
+# A claim about a mask should be tested, not believed. First the forward: replace the token at position t, and no output
+# before t may change, not even by one bit.
 
 # %%
 ids = held_out[None, :12]
@@ -232,8 +235,8 @@ for t in range(1, 12):
 print("no output has changed before the token that was replaced")
 
 # %% [markdown]
-# And backwards: the gradient of an output at position t must not reach any token behind t. We start the backward pass
-# with noise at one position only, and look at the length of $dx_j$ at each token $j$.
+# Then the backward: the gradient of an output at position t must not reach any token after t. We start the backward
+# pass with noise at one position only, and look at the length of $dx_j$ at each token $j$.
 
 # %%
 logits, saved = model.forward(ids)
@@ -256,8 +259,8 @@ plots.heat_maps(
 )
 
 # %% [markdown]
-# Each row is scaled to its largest value. Above the diagonal all is exactly zero. Below it one sees how far back an
-# output still listens: mostly to its own token and the few before it.
+# Each row is scaled to its largest value. Above the diagonal everything is exactly zero. Below it you see how far back
+# an output depends on its input: mostly on its own token and the few before it.
 #
 # ## Where the heads look
 #
@@ -274,13 +277,13 @@ plots.attention_heads(weights, [token[i] for i in sentence[0]])
 # %% [markdown]
 # ## Writing, step by step
 #
-# `generate_steps` writes one token at a time and tells at each step what else it thought of. Without further arguments
-# it is greedy: it takes the likeliest token.
+# `generate_steps` writes one token at a time and reports, at each step, which alternatives the model considered.
+# Without further arguments it is greedy: it takes the likeliest token.
 
 
 # %%
 def prompt(text):
-    return np.array([[END, *tokenizer.encode(text).ids]])  # END: here a paragraph begins
+    return np.array([[END, *tokenizer.encode(text).ids]])  # END: a paragraph starts here
 
 
 def text_of(ids):
@@ -296,8 +299,8 @@ print(text_of(start), "…", text_of(written))
 plots.probabilities(panels)
 
 # %% [markdown]
-# Each panel is one step; its title is the token that was taken, the topmost bar. Greedy takes it however short it is,
-# and by however little it is ahead of the second.
+# Each panel is one step; its title is the token that was taken, the top bar. Greedy search takes it however short the
+# bar is, and however close the second one comes.
 #
 # ## One distribution, many ways to choose
 #
@@ -305,10 +308,10 @@ plots.probabilities(panels)
 #
 # - greedy: take the likeliest,
 # - temperature $\tau$: divide the logits by $\tau$, then draw; below 1 sharper, above 1 flatter,
-# - top-k: draw among the k likeliest only,
-# - top-p: draw among the fewest tokens that together have at least the probability p.
+# - top-k: draw only from the k likeliest tokens,
+# - top-p: draw from the smallest set of tokens whose probabilities add up to at least p.
 #
-# Here is the next token after one prompt under each.
+# Here is the next token after one prompt, under each of these.
 
 # %%
 logits = model(prompt("This method returns"))[:, -1]  # (1, V)
@@ -329,10 +332,10 @@ for name, p in chances.items():
 plots.probabilities({name: [(token[i], float(p[i])) for i in likeliest] for name, p in chances.items()})
 
 # %% [markdown]
-# Temperature moves all bars; top-k and top-p cut the tail off and share out what was there. Top-k cuts at the same rank
-# everywhere; top-p cuts late where the model is unsure and early where it is sure.
+# Temperature moves all bars; top-k and top-p cut off the tail and share its probability among the rest. Top-k always
+# cuts at the same rank; top-p cuts late where the model is unsure and early where it is sure.
 #
-# The same prompt, written on:
+# The same prompt, continued in different ways:
 
 # %%
 ways = {
@@ -351,14 +354,14 @@ for name, way in ways.items():
 # %% [markdown]
 # ## Repetition
 #
-# Greedy has a weakness: when it has written a phrase a second time, it stands where it stood before, and nothing breaks
-# the circle. Let each way write on beyond the end of its sentence (`min_new_tokens` forbids the end token), and measure
-# the share of tokens that complete a group of three that the text already had.
+# Greedy search has a weakness: once it has written a phrase a second time, it is back where it was before, and nothing
+# breaks the circle. Let each method continue beyond the end of its sentence (`min_new_tokens` forbids the end token),
+# and measure the share of tokens that complete a group of three that has already occurred.
 
 
 # %%
 def repeated(ids, size=3):
-    """The share of the positions where the last `size` tokens have come before in the same text."""
+    """The share of the positions where the last `size` tokens have occurred before in the same text."""
     grams = [tuple(ids[t : t + size]) for t in range(len(ids) - size + 1)]
     return 1 - len(set(grams)) / len(grams)
 
@@ -384,16 +387,16 @@ if not QUICK:
 plots.bars(shares, xlabel="share of repeated groups of three tokens", digits=".0%")
 
 # %% [markdown]
-# `repetition_penalty` divides the positive logits of every token that has come, and multiplies the negative ones, by
-# its value; `no_repeat_ngram_size` forbids what would complete a repeated group. Both treat the symptom only, and
-# punish honest repetition too: a text needs its "the" more than once. Drawing needs no such rule, since chance breaks
-# the circle.
+# `repetition_penalty` divides the logit of every token that has already occurred by its value if the logit is positive,
+# and multiplies it if it is negative; `no_repeat_ngram_size` forbids any token that would complete a repeated group.
+# Both treat only the symptom, and punish honest repetition too: a text needs its "the" more than once. Sampling needs
+# no such rule, since chance breaks the circle.
 #
 # ## Beam search
 #
-# Greedy takes the best step and may miss the best text: a likely token can lead to where everything is unlikely. Beam
-# search keeps the K best beginnings at each step. We judge both by what they search for, the log-probability of all
-# twelve tokens that they wrote, computed anew by one pass of the model.
+# Greedy search takes the best step and may miss the best text: a likely token can lead to a place where every
+# continuation is unlikely. Beam search keeps the K best beginnings at each step. We judge both by what they search for,
+# the log-probability of all twelve tokens they wrote, recomputed in one pass of the model.
 
 
 # %%
@@ -415,15 +418,15 @@ assert means["num_beams=5"] > means["num_beams=1"]
 plots.bars(means, xlabel="mean log p of 12 tokens: nearer to 0 is likelier")
 
 # %% [markdown]
-# More beams find likelier texts. Likelier is not better: as the bars before have shown, the likeliest text of a
-# language model is dull. Beam search belongs where there is one right answer, such as in translation.
+# More beams find likelier texts. Likelier is not better: as the bars above showed, the likeliest text of a language
+# model is dull. Beam search belongs where there is one right answer, as in translation.
 #
 # ## The key/value cache
 #
-# Writing token t + 1 needs the output at position t only. For it the query of position t meets the keys and values of
-# all positions up to t, and those of the earlier ones have been computed before. Under the look-ahead mask they can
-# never change, for nothing that comes later reaches them. So they are kept. `model.start` makes an empty cache,
-# `model.step` reads some more tokens into it.
+# Writing token t + 1 needs only the output at position t. There the query of position t is compared with the keys of
+# all positions up to t, and the keys and values of the earlier ones have already been computed. Under the look-ahead
+# mask they can never change, because nothing that comes later reaches them. So they are kept. `model.start` makes an
+# empty cache, and `model.step` reads more tokens into it.
 
 # %%
 ids = held_out[None, :40]
@@ -438,14 +441,15 @@ without = minixfmr.generate(model, prompt("Return the"), max_new_tokens=40, use_
 assert np.array_equal(without, minixfmr.generate(model, prompt("Return the"), max_new_tokens=40))
 
 # %% [markdown]
-# The same numbers up to rounding, and the same text. Now the time. Without the cache each new token costs a pass over
-# all tokens so far; with it a pass over one token, in which only the attention still grows with the text. (The
-# positions beyond T were never trained, so that far out this model writes nothing sensible. It takes the same time.)
+# The numbers are the same up to rounding, and so is the text. Now for the time. Without the cache each new token costs
+# a pass over all tokens so far; with it, a pass over one token, in which only the attention still grows with the text.
+# (The positions beyond T were never trained, so that far out this model writes nothing sensible; it takes the same time
+# all the same.)
 
 
 # %%
 def tokens_a_second(length, use_cache, tries=8):
-    """How fast a text of this length gets one more token: the best of several tries."""
+    """How fast one more token is added to a text of this length: the best of several tries."""
     text = np.resize(held_out, (1, length + tries))
     times = []
     _, state = model.start(text)
@@ -467,13 +471,13 @@ speeds = {
     for name, use_cache in (("with the cache", True), ("without", False))
 }
 fast, slow = (points[-1][1] for points in speeds.values())
-print(f"after {lengths[-1]} tokens the cache is {fast / slow:.0f} times as fast")
+print(f"after {lengths[-1]} tokens generating with the cache is {fast / slow:.0f} times as fast")
 assert fast > slow
-plots.losses(speeds, xlabel="tokens in the text so far", ylabel="tokens a second")
+plots.losses(speeds, xlabel="tokens in the text so far", ylabel="tokens per second")
 
 # %% [markdown]
-# With the cache the speed hardly depends on the length; without, it falls steeply. The price is memory: a key and a
-# value of width d in each of L blocks, for each token of each text,
+# With the cache the speed hardly depends on the length; without it, the speed falls steeply. The price is memory: a key
+# and a value of width d in each of L blocks, for each token of each text,
 #
 # $$\text{bytes} = 2 \cdot L \cdot B \cdot T \cdot d \cdot 4 \quad\text{in float32}.$$
 
@@ -491,23 +495,23 @@ print(f"L 32, d 4096, 8 texts of 4,096 tokens, 2 bytes each: {cache_bytes(32, 8,
 
 # %% [markdown]
 # The last line is a model of the size of LLaMA 7B, whose weights take 13 GiB: there the cache is larger than the model.
-# This is why later models let several heads share one key and value (`num_key_value_heads`) or look back over a window
-# only (`sliding_window`).
+# This is why later models let several heads share one key and value (`num_key_value_heads`) or look back only over a
+# window (`sliding_window`).
 #
 # ## Check
 #
 # 1. Set all logits of the untrained model to zero, `untied.head.output.weight.data[...] = 0`, and evaluate it on
 #    `whole` again. The loss is ln V to the last digit.
-# 2. Generate with `do_sample=True, top_k=1`. Whatever the seed, the text is the greedy one. With `temperature=0.01` it
-#    can still differ, at steps where the two likeliest tokens are almost equally likely.
+# 2. Generate with `do_sample=True, top_k=1`. Whatever the seed, it is the greedy text. With `temperature=0.01` it can
+#    still differ, at steps where the two likeliest tokens are almost equally likely.
 # 3. Compute the mean loss at each position of the rows instead of over all. It is highest at position 0, where only one
-#    token has been read, as by the bigram guess. After some ten positions it falls no more: what lies further back
+#    token has been read, as in the bigram guess. After about ten positions it stops falling: what lies further back
 #    helps this small model little.
 #
 # ## Break
 #
-# A mask that is off by one position: a query may see one token too many, the very one that it is to predict. Everything
-# still runs, and the loss looks splendid.
+# Shift the mask by one position: a query may see one token too many, the very one it should predict. Everything still
+# runs, and the loss looks splendid.
 
 # %%
 off_by_one = np.tri(T, T, 1, dtype=bool)  # one more diagonal than the look-ahead mask
@@ -526,4 +530,4 @@ for s in starts[:3]:
 
 # %% [markdown]
 # It has learned to copy the answer, and nothing about the language: when it writes, there is no next token to copy. No
-# text is that predictable. A loss far below what counting achieves is a reason to run the causality test above.
+# real text is that predictable. A loss far below what counting achieves is a reason to run the causality test above.

@@ -2,9 +2,9 @@
 # # 05 · Encoder-decoder
 #
 # A Transformer learns to translate numbers from English words to German words, and you look at every stage: what it
-# reads, what it is asked, how its loss falls and where that stops, where it looks, how it searches, how translations
-# are scored, and where it fails. You will know at the end what a number such as "98 % exact" or "BLEU 40" says, and
-# what it hides. It runs for about a minute. It builds on attention ([01](01_attention_by_hand.ipynb)) and on the
+# reads, what it is asked, how its loss falls and where the fall stops, where it looks, how it searches, how
+# translations are scored, and where it fails. At the end you know what a number such as "98 % exact" or "BLEU 40" says,
+# and what it hides. It runs for about a minute. It builds on attention ([01](01_attention_by_hand.ipynb)) and on the
 # decoder of [04](04_decoder_only.ipynb); [translate.py](translate.py) is the same task at full size, as a command.
 
 # %%
@@ -19,7 +19,7 @@ from translate import cross_attention
 
 import minixfmr
 from minixfmr.training import cosine, pad, token_batches
-from minixfmr.training.objectives import rouge_1
+from minixfmr.training import rouge_1
 
 QUICK = bool(os.environ.get("QUICK"))  # less data, for the tests
 
@@ -27,12 +27,12 @@ QUICK = bool(os.environ.get("QUICK"))  # less data, for the tests
 # ## The task
 #
 # Numbers in words are a small language with real grammar. English says forty-two, German says two-and-forty; English
-# reads from the largest part to the smallest, German turns the last two around in every group of three digits. And
-# nobody has to download anything: num2words writes both sides.
+# goes from the largest part to the smallest, German swaps the last two in every group of three digits. And nothing has
+# to be downloaded: num2words writes both sides.
 #
-# Training has every number below 1,000 and a random sample of the larger ones below a million. The test numbers are
-# others, so that a right translation is not one remembered. Odd numbers are read as in Britain, with "and" and
-# commas, even ones as in America: the model must know both ways to read, and writes only one.
+# The training set has every number below 1,000 and a random sample of the larger ones below a million. The test numbers
+# are different ones, so that a right translation cannot come from memory. Odd numbers are read as in Britain, with
+# "and" and commas, even ones as in America: the model has to understand both ways, and German has only one.
 
 # %%
 corpus = number_corpus("en", "de", train_size=300 if QUICK else 6000, valid_size=300, test_size=1000)
@@ -45,9 +45,9 @@ for source, target in [*corpus.train[40:44], *corpus.test[:2]]:
     print(source, "→", target)
 
 # %% [markdown]
-# The model reads subwords. One vocabulary serves both sides: byte-pair encoding joins the pairs of characters that
-# occur most often, until there are V pieces. ▁ marks the start of a word. The pieces are often, but not always, what
-# a grammar book would call the parts of a number.
+# The model reads subwords. One vocabulary serves both sides: byte-pair encoding keeps joining the pair of neighbouring
+# pieces that occurs most often, until there are V pieces. ▁ marks the start of a word. The pieces are often, but not
+# always, what a grammar book would call the parts of a number.
 
 # %%
 for text in corpus.test[0]:
@@ -57,13 +57,13 @@ print(f"V = {V}")
 # %% [markdown]
 # ## Teacher forcing
 #
-# The decoder factorises the probability of a translation y of a source x into one factor a token:
+# The decoder factorizes the probability of a translation y of a source x into one factor per token:
 #
 # $$p(y \mid x) = \prod_{t=1}^{T} p(y_t \mid y_{<t}, x)$$
 #
-# To learn the factor of position t it must be given the tokens before t. In training these are the **true** ones,
-# whatever the model itself would have written: a teacher corrects it after each token. So the decoder's input is the
-# target shifted right by one, behind a start token, and the labels are the target with an end token. Under the
+# To learn the factor of position t, it must be given the tokens before t. In training these are the **true** ones,
+# whatever the model itself would have written, as if a teacher corrected it after each token. So the decoder's input is
+# the target shifted right by one, after a start token, and the labels are the target with an end token. Under the
 # look-ahead mask all T factors are computed at once.
 
 # %%
@@ -110,14 +110,14 @@ real = batch["labels"][:, :-1] >= 0
 assert (batch["decoder_input_ids"][:, 1:] == batch["labels"][:, :-1])[real].all()
 
 # %% [markdown]
-# Read the two lower blocks column by column: below each decoder input stands the token that follows it. A dot is the
-# label -100, which [losses.py](../minixfmr/training/losses.py) leaves out of the mean.
+# Read the two lower blocks column by column: below each decoder input is the token that follows it. A dot stands for
+# the label -100, which [losses.py](../minixfmr/training/losses.py) leaves out of the mean.
 #
 # ## Padding, and batches by length
 #
-# The rows of an array have one length, so the shorter sentence is filled up with `<pad>`. Two things keep padding
-# from doing harm: the attention mask hides it from every query, and its labels do not count. So a sentence gets the
-# same logits alone and in company:
+# The rows of an array all have the same length, so the shorter sentence is filled up with `<pad>`. Two things keep
+# padding from doing harm: the attention mask hides it from every query, and its labels do not count. So a sentence gets
+# the same logits alone and in company:
 
 # %%
 model = minixfmr.EncoderDecoder(config, seed=0)
@@ -132,8 +132,9 @@ print(f"without it                                     {abs(no_mask - by_itself)
 assert abs(in_company - by_itself).max() < 1e-4 < abs(no_mask - by_itself).max()
 
 # %% [markdown]
-# No harm, but work: padding is multiplied like everything else. So sentences of similar length share a batch, and a
-# batch is limited in tokens, not in sentences: `token_batches` in [data.py](../minixfmr/training/data.py).
+# Padding does no harm, but it makes work: it is multiplied like everything else. So sentences of similar length share a
+# batch, and the size of a batch is limited in tokens, not in sentences: see `token_batches` in
+# [data.py](../minixfmr/training/data.py).
 
 # %%
 lengths = np.array([max(len(s), len(t)) + 1 for s, t in zip(train_data.sources, train_data.targets, strict=True)])
@@ -155,9 +156,9 @@ assert padding_share(by_length) < padding_share(shuffled) / 3
 # %% [markdown]
 # ## Training, and the floor of label smoothing
 #
-# With label smoothing ε, the label is no longer one token but a distribution q: the true token gets 1 - ε and the
-# whole vocabulary shares the rest. The loss is the cross-entropy between q and the model's p, and it is lowest where
-# p = q. There it is not 0 but the entropy of q:
+# With label smoothing ε, the label is no longer one token but a distribution q: the true token gets 1 - ε, and the rest
+# is shared by the whole vocabulary. The loss is the cross-entropy between q and the model's p, and it is lowest where p
+# = q. There it is not 0, but the entropy of q:
 #
 # $$q_{label} = 1 - ε + ε/V, \quad q_{other} = ε/V, \qquad
 # \min_p \; -\sum_v q_v \log p_v = H(q) = -\sum_v q_v \log q_v$$
@@ -175,10 +176,10 @@ print(f"H(q) = {floor:.4f}, the loss at p = q: {loss:.4f}; ln V = {np.log(V):.2f
 assert np.isclose(loss, floor)
 
 # %% [markdown]
-# A model that finds all tokens equally likely has a loss of ln V. A new one is a little above: its guesses are
-# random, but not level. One thing in the loop below is unusual: it keeps a copy of the weights from the middle of
+# A model that finds all tokens equally likely has a loss of ln V. A new model is a little above that: its guesses are
+# random, but not uniform. One thing in the loop below is unusual: it keeps a copy of the weights from the middle of
 # training. A finished model is right too often to show what search and metrics are for; the half-trained one will be
-# of use.
+# useful for that.
 
 # %%
 epochs, half = (2, 1) if QUICK else (6, 2)
@@ -205,10 +206,10 @@ plots.losses(
 )
 
 # %% [markdown]
-# The training loss comes to rest a little above its floor. It is not stuck: nothing is left to gain but what dropout
-# costs. The validation loss is measured without smoothing, so it may go below that line. It will not reach 0 either,
-# for the model has been taught to keep ε of its probability for other tokens. (It may come out a little below the
-# value printed here: without dropout a model is surer of itself than in training.)
+# The training loss settles a little above its floor. It is not stuck: the remaining gap is due to dropout. The
+# validation loss is measured without smoothing, so it may go below that line. It will not reach 0 either, because the
+# model has been taught to keep ε of its probability for other tokens. (It may end a little below the value printed
+# here: without dropout a model is surer of itself than in training.)
 
 # %%
 print(
@@ -219,7 +220,7 @@ print(
 # %% [markdown]
 # ## Translating
 #
-# At test time there is no teacher. `generate` encodes the source once, then writes token after token, each time the
+# At test time there is no teacher. `generate` encodes the source once, then writes one token after another, always the
 # likeliest (*greedy*), and feeds the model its own words. Source sentences of similar length share a batch, as in
 # training.
 
@@ -256,9 +257,9 @@ assert QUICK or exact(outputs, references) > 0.9
 # %% [markdown]
 # ## Cross-attention as alignment
 #
-# The decoder's only way to the source is cross-attention: each target position asks with a query, the encoder's
+# The decoder's only way to the source is cross-attention: each target position asks with a query, and the encoder's
 # vectors answer with keys and values. The weights say where it looked, so they can be read as an alignment of the two
-# sentences. `cross_attention` in [translate.py](translate.py) takes those of the last block, averaged over its heads.
+# sentences. `cross_attention` in [translate.py](translate.py) returns those of the last block, averaged over its heads.
 
 # %%
 examples = ["forty-two", "three hundred sixty-five thousand eighty-nine"]
@@ -269,10 +270,10 @@ maps = [
 plots.attention_maps(maps)
 
 # %% [markdown]
-# Each row shows where the model looked while it wrote that token. Between the groups the bright cells run down the
+# Each row shows where the model looked while it wrote that token. From group to group the bright cells run down the
 # diagonal; inside a two-digit number they run backwards. Nobody told the model about this order. Two pictures may be
-# luck, so let us count: over all numbers from 21 to 99 that have a hyphen, does the ones' token look to the right of
-# the hyphen and the tens' token to the left of it?
+# luck, so let us count: for all numbers from 21 to 99 that have a hyphen, does the token for the ones look to the right
+# of the hyphen, and the token for the tens to the left?
 
 
 # %%
@@ -293,14 +294,14 @@ print(
 assert QUICK or (ones > 0).mean() > 0.5 < (tens < 0).mean()
 
 # %% [markdown]
-# An alignment is not an explanation: the encoder has already mixed the source tokens, so a vector at the place of
-# "forty" may also tell about its neighbours. That is why `</s>` or a hyphen can be a useful place to look.
+# An alignment is not an explanation: the encoder has already mixed the source tokens, so the vector at "forty" may also
+# carry information about its neighbours. That is why `</s>` or a hyphen can be a useful place to look.
 #
 # ## Exposure bias
 #
-# In training every prefix was right. At test time the prefix is the model's own, and after its first mistake it
-# stands where it never stood: this is called exposure bias. To see it, put words into the model's mouth and let it go
-# on. `start` and `step` are what `generate` is made of.
+# In training every prefix was right. At test time the prefix is the model's own, and after its first mistake it is in a
+# situation it has never met: this is called exposure bias. To see it, put words into the model's mouth and let it
+# continue. `start` and `step` are what `generate` is made of.
 
 
 # %%
@@ -320,9 +321,9 @@ if not QUICK:
     assert go_on("forty-two", "") == go_on("forty-two", "zwei") == "zweiundvierzig"
 
 # %% [markdown]
-# The model never takes a word back, and what follows a wrong word is a compromise between the source and a prefix
-# that does not belong to it. In numbers: replace the third token of each test target by another one and measure the
-# loss of what comes after it, given the source.
+# The model never takes a word back, and what follows a wrong word is a compromise between the source and a prefix that
+# does not belong to it. In numbers: replace the third token of each test target with another and measure the loss of
+# what comes after it, given the source.
 
 # %%
 some = as_data(test[:200])
@@ -337,25 +338,25 @@ for key in some.order(0):
     batch["decoder_input_ids"][:, 3] = rng.choice(batch["decoder_input_ids"][:, 3], len(labels))  # of another number
     wrong_loss += n * minixfmr.CrossEntropy().forward(model(**batch), labels)[0]
     count += n
-print(f"nats a token after a right prefix {right_loss / count:.3f}, after a wrong one {wrong_loss / count:.3f}")
+print(f"nats per token after a right prefix {right_loss / count:.3f}, after a wrong one {wrong_loss / count:.3f}")
 assert QUICK or wrong_loss > right_loss
 
 # %% [markdown]
-# Teacher forcing is still how everybody trains, because it makes all positions of a sentence one parallel
-# computation. The remedy in use at test time is not to commit to a single prefix.
+# Teacher forcing is still how everybody trains, because it makes all positions of a sentence one parallel computation.
+# The usual remedy at test time is not to commit to a single prefix.
 #
 # ## Beam search and the length penalty
 #
-# Greedy search takes the likeliest token each time; the likeliest *sequence* may begin with a token that is only
-# second. Beam search keeps the K best unfinished hypotheses and compares the finished ones by
+# Greedy search always takes the likeliest token; the likeliest *sequence* may begin with a token that is only second.
+# Beam search keeps the K best unfinished hypotheses and compares the finished ones by
 #
 # $$score(y) = \frac{\log p(y \mid x)}{T^{α}}, \qquad \log p(y \mid x) = \sum_{t=1}^{T} \log p(y_t \mid y_{<t}, x)$$
 #
 # Every factor is below 1, so a longer sequence has a lower log p, and α = `length_penalty` makes up for it: α = 0
-# compares plain probabilities, α = 1 means per token, larger α favours longer ones. (log p is negative: dividing by
-# more brings it nearer to 0.)
+# compares plain probabilities, α = 1 compares means per token, and a larger α favours longer sequences. (log p is
+# negative, so dividing by a larger number brings it closer to 0.)
 #
-# The half-trained weights are unsure enough for a difference:
+# The half-trained model is unsure enough for the two to differ:
 
 # %%
 half_model = minixfmr.EncoderDecoder(config, seed=0)
@@ -388,12 +389,12 @@ for K in (1, 4):
     )
 
 # %% [markdown]
-# Follow the two rows from the left to where they part. There greedy took the likelier token, and paid for it with
-# unlikely ones afterwards; the beam still had the other beginning when the bill came. A hypothesis with a higher
-# score is what beam search looks for. Whether it is a better translation is for the model to know.
+# Follow the two rows from the left to where they part. There greedy search took the likelier token, and paid for it
+# with unlikely ones afterwards; beam search still had the other beginning when the cost showed up. It looks for a
+# hypothesis with a higher score. Whether that is a better translation, the score does not tell.
 #
-# Mind how little the search repairs: most mistakes are the model's own, and it finds them likely. The length penalty,
-# on the same numbers:
+# Note how little the search repairs: most mistakes are the model's own, and the model finds them likely. Here is the
+# effect of the length penalty on the same numbers:
 
 # %%
 mean_length = {}
@@ -405,14 +406,14 @@ print(f"the references: {np.mean([len(ids) for ids in encode(valid_references)])
 assert mean_length[0] <= mean_length[1] < mean_length[8] or QUICK
 
 # %% [markdown]
-# A small α leaves the choice nearly as it is; a large one makes length itself the goal, and the model adds words that
-# the source does not have. The default is 1.
+# A small α hardly changes the choice; a large one makes length itself the goal, and the model adds words that are not
+# in the source. The default is 1.
 #
 # ## Metrics, and what they miss
 #
-# **Exact match** is the share of translations equal to the reference. It is strict and clear where one translation is
-# right, as here. Sentences have many right translations, so the usual metrics count overlap between the output and
-# the reference:
+# **Exact match** is the share of translations that equal the reference. It is strict and clear where only one
+# translation is right, as here. A sentence has many right translations, so the usual metrics count the overlap between
+# output and reference:
 #
 # - **BLEU**: precision of word n-grams, n = 1 to 4 (what share of the output's n-grams occurs in the reference),
 #   their geometric mean, times a penalty for outputs that are too short.
@@ -425,8 +426,8 @@ assert mean_length[0] <= mean_length[1] < mean_length[8] or QUICK
 # $$\mathrm{ROUGE\text{-}1} = \frac{2 \cdot |y \cap r|}{|y| + |r|}, \qquad
 # \mathrm{ROUGE\text{-}L} = \frac{2 \cdot LCS(y, r)}{|y| + |r|}$$
 #
-# ROUGE is short enough to write down. LCS(i, j) of the first i and j words is LCS(i-1, j-1) + 1 where word i and word
-# j are equal, else the larger of LCS(i-1, j) and LCS(i, j-1).
+# ROUGE is short enough to implement here. LCS(i, j) of the first i and j words is LCS(i-1, j-1) + 1 where word i and
+# word j are equal, else the larger of LCS(i-1, j) and LCS(i, j-1).
 
 
 # %%
@@ -493,12 +494,12 @@ table(
 )
 
 # %% [markdown]
-# All four metrics put the sentence that sends you to the wrong platform above the right one in other words: they
-# count words, and one wrong word among many costs little, however much hangs on it. ROUGE-1 cannot tell the salad
-# from the sentence. For a number that is written as one word, BLEU and ROUGE on words are all or nothing; chrF gives
-# most of the points to a number that is wrong by a hundred, and none to the right one in digits. So a metric is
-# chosen for the task: here exact match is the honest one, for sentences people are asked, or a trained metric is
-# used, and BLEU compares versions of one system.
+# All four metrics rank the sentence that sends you to the wrong platform above the right one in other words: they count
+# words, and one wrong word among many costs little, however much depends on it. ROUGE-1 cannot tell the word salad from
+# the sentence. For a number written as one word, BLEU and ROUGE on words are all or nothing; chrF gives most of the
+# points to a number that is off by a hundred, and none to the right number in digits. So the metric has to fit the
+# task. Here exact match is the honest one; for sentences one asks people or uses a trained metric, and BLEU serves to
+# compare versions of one system.
 #
 # The same over many translations of our models:
 
@@ -515,13 +516,13 @@ for name, texts in {"half-trained": found[1], "finished": translate(model, valid
 
 # %% [markdown]
 # BLEU follows exact match here, because one number is one word. chrF and ROUGE-L of the half-trained model look much
-# better than its share of right answers. If it were to write cheques, which of the columns would you ask for?
+# better than its share of right answers. If it had to write cheques, which of the columns would you want to see?
 #
 # ## Where it fails
 #
-# A test set drawn like the training set answers one question: does the model know what it was trained for? To see
-# what it has *not* learned, ask outside. Each range below gets numbers that were not in training, except the first
-# two, of which training has all.
+# A test set drawn like the training set answers one question: does the model know what it was trained for? To see what
+# it has *not* learned, ask about something else. For each range below we draw numbers that were not in the training
+# set; only the first two ranges were in it completely.
 
 # %%
 each = 30 if QUICK else 300
@@ -559,14 +560,13 @@ if not QUICK:
 
 # %% [markdown]
 # Millions fail, nearly all of them. The word "million" was in no training pair: not even its first letter is in the
-# vocabulary, and the decoder has never written "Million". It has learned the words of the numbers that it saw, not
-# what a number is. The number of tokens may play a part too: positions beyond the longest training sentence were
-# never used.
+# vocabulary, and the decoder has never written "Million". It has learned the words of the numbers it saw, not what a
+# number is. Length may play a part too: positions beyond the longest training sentence were never used.
 #
-# Look at the short ones as well. Of random numbers below a million only one in a hundred has four digits, so training
-# has few of them, and that is the bar to suspect in a run of yours. Cases from the first two ranges were in training:
-# what is seen once an epoch, in a word that occurs nowhere else, such as "zero" and "null", need not have been
-# learned.
+# Look at the short numbers as well. Of random numbers below a million only one in a hundred has four digits, so there
+# are few of them in training, and that is the bar to watch in a run of your own. The numbers of the first two ranges
+# were in the training set, but what is seen once per epoch, in a word that occurs nowhere else, such as "zero" and
+# "null", need not have been learned.
 
 # %%
 longest = max(len(s) for s in train_data.sources)
@@ -578,8 +578,8 @@ print(
 print(" ".join(tokenizer.encode("two million").tokens), "→", translate(model, ["two million"])[0])
 
 # %% [markdown]
-# Words that are not numbers, and numbers in another dress, get an answer all the same. The model has no way to say
-# that it does not know; `<unk>` in the source is a warning that your program can give in its place.
+# Words that are not numbers, and numbers written in another way, get an answer all the same. The model has no way to
+# say that it does not know; if the source contains `<unk>`, your program can give a warning in its place.
 
 # %%
 for text in ("one", "seven", "forty two", "Forty-two", "a dozen", "half a hundred", "42", "good morning"):
@@ -589,20 +589,20 @@ for text in ("one", "seven", "forty two", "Forty-two", "a dozen", "half a hundre
 # %% [markdown]
 # ## Check
 #
-# 1. Change ε to 0.01 and run again. The floor is much lower, and the training loss comes to rest above the new one.
-#    The validation loss falls, too: which number printed above says how far it can? Are more translations right?
-# 2. Count the alignment in the first decoder block: copy `cross_attention` from [translate.py](translate.py), replace
-#    `["cross"][-1]` by `["cross"][0]`. You should see other percentages of the same model. Which block you print is
-#    your choice, and that is the trouble with attention as evidence.
+# 1. Change ε to 0.01 and run again. The floor is much lower, and the training loss settles above the new one. The
+#    validation loss falls too: which number printed above says how far it can fall? Are more translations right?
+# 2. Count the alignment in the first decoder block: copy `cross_attention` from [translate.py](translate.py) and
+#    replace `["cross"][-1]` with `["cross"][0]`. You should see different percentages for the same model. Which block
+#    you show is your choice, and that is the trouble with attention as evidence.
 # 3. Add `range(1_000_000, 1_002_001, 10)`, made into pairs with `in_words`, to `corpus.train` before the tokenizer is
 #    trained, and run again. Translate `one million five hundred` and `two million`: the first is right, most numbers
-#    below 1,002,000 are, and the bar of 1 to 9 million is still empty. The model has learned what it was shown, once
-#    more.
+#    below 1,002,000 are, and the bar of 1 to 9 million is still empty. Once more, the model has learned what it was
+#    shown.
 #
 # ## Break
 #
-# Forget to shift the decoder's input: give it the labels themselves. The token that it is to predict now stands in
-# front of it, and the look-ahead mask does not hide it, for a position may attend to itself.
+# Forget to shift the decoder's input: give it the labels themselves. The token it should predict is now right in front
+# of it, and the look-ahead mask does not hide it, because a position may attend to itself.
 
 
 # %%
@@ -626,6 +626,6 @@ print(f"exactly right: {exact(copied, references[:100]):.0%}; {sources[0]} → {
 assert QUICK or result.loss < training_curve[result.step - 1][1]
 
 # %% [markdown]
-# The losses are better than those of the real model after as many steps, on validation pairs too, and the
-# translations are worthless: the model copies, and at test time there is nothing to copy. Whenever a loss looks too
-# good, check what the model can see. A model that must write by itself is the test that cannot be fooled.
+# The losses are better than those of the real model after as many steps, on validation pairs too, and the translations
+# are worthless: the model copies, and at test time there is nothing to copy. Whenever a loss looks too good, check what
+# the model can see. The one test that cannot be fooled is to let the model write by itself.

@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 06 · One task, three architectures
 #
-# The translation of [05](05_encoder_decoder.ipynb), solved three times: by an encoder-decoder, by a decoder alone
-# that reads "source → target" as one stream, and by the same decoder with a mask that lets it read the source both
-# ways. All have the same number of parameters and get the same amount of training compute. You will see what
-# accuracy, time, memory and speed each gives for that, which of the differences come from the architecture's
-# assumptions, and how to choose. Fifteen small models are trained, which takes some minutes. It builds on
+# The translation task of [05](05_encoder_decoder.ipynb), solved three times: by an encoder-decoder, by a decoder alone
+# that reads "source → target" as one stream, and by the same decoder with a mask that lets it read the source in both
+# directions. All have the same number of parameters and get the same amount of training compute. You will see what
+# accuracy, time, memory and speed each delivers, which differences come from the assumptions of the architecture, and
+# how to choose. Fifteen small models are trained, which takes some minutes. It builds on
 # [05](05_encoder_decoder.ipynb), which explains the task and teacher forcing, and on [04](04_decoder_only.ipynb).
 
 # %%
@@ -38,15 +38,15 @@ def encode(texts):
 # %% [markdown]
 # ## Three ways to read a pair
 #
-# - **Encoder-decoder.** The source has a stack of its own, without look-ahead mask. The target has another one, and
-#   looks into the first through cross-attention.
-# - **Causal stream.** Source, a separator, target: one sequence through one stack, and each token sees what came
-#   before it. `next_token` in [objectives.py](../minixfmr/training/objectives.py) makes inputs and labels of it. Only
-#   the target is to be predicted: labels inside the source are -100.
-# - **Prefix stream.** The same sequence with another mask: the source, as the *prefix*, is read both ways, the target
-#   causally. Simply joining the two sentences is enough; `prefix_lm` adds the mask.
+# - **Encoder-decoder.** The source has a stack of its own, without a look-ahead mask. The target has another, which
+#   looks at the output of the first through cross-attention.
+# - **Causal stream.** Source, a separator, target: one sequence through one stack, in which each token sees what came
+#   before it. `next_token` in [objectives.py](../minixfmr/training/objectives.py) turns it into inputs and labels. Only
+#   the target has to be predicted: the labels inside the source are -100.
+# - **Prefix stream.** The same sequence with another mask: the source, as the *prefix*, is read in both directions, the
+#   target causally. Joining the two sentences is all it takes; `prefix_lm` adds the mask.
 #
-# The start token serves as separator, so that in all three it is what the first target token is predicted from.
+# The start token serves as the separator, so that in all three models the first target token is predicted from it.
 
 
 # %%
@@ -90,9 +90,9 @@ for name in ("input_ids", "labels"):
 assert (batch["labels"] >= 0).sum() == len(one[1][0]) + 1  # the target and its end
 
 # %% [markdown]
-# What may look at what? The encoder-decoder has three attentions; drawn as one square over source and target they
-# say: source at source, all; target at source, all (cross-attention); target at target, no look-ahead; source at
-# target, never. That is the prefix mask, exactly:
+# What may look at what? The encoder-decoder has three kinds of attention. Drawn as one square over source and target
+# they say: source to source, all; target to source, all (cross-attention); target to target, no looking ahead; source
+# to target, never. That is exactly the prefix mask:
 
 # %%
 S, T = 4, 3
@@ -105,22 +105,22 @@ labels = [f"s{i}" for i in range(1, S + 1)] + [f"t{i}" for i in range(1, T + 1)]
 plots.masks({"encoder-decoder, prefix stream": as_prefix, "causal stream": causal_mask(S + T)[0, 0]}, labels, labels)
 
 # %% [markdown]
-# The masks differ in the upper left corner alone, where source tokens look at source tokens. So the encoder-decoder
-# and the prefix stream let the same information pass, and differ in how they compute with it:
+# The masks differ only in the upper left corner, where source tokens look at source tokens. So the encoder-decoder and
+# the prefix stream let the same information pass, and differ in how they compute with it:
 #
 # | | encoder-decoder | streams |
 # |---|---|---|
 # | weights | an encoder's and a decoder's | the same for both sides |
 # | the sides meet | in cross-attention: a softmax over the source alone | in every attention: one softmax over both |
-# | the target reads | the source's vectors after the last encoder block | the source's vectors of the same level |
-# | a token passes | the blocks of its side | all blocks |
+# | the target reads | the source's vectors after the last encoder block | the source's vectors at the same depth |
+# | a token passes through | the blocks of its side | all blocks |
 #
 # ## Equal parameters
 #
-# An encoder block has 4d² weights of attention and 2df of the feed-forward layer, a decoder block 4d² more for
+# An encoder block has 4d² weights in attention and 2df in the feed-forward layer, a decoder block 4d² more for
 # cross-attention. With f = 4d, two of each have 2 · 12d² + 2 · 16d² = 56d². A stack of four blocks without
-# cross-attention has the same with f = 5d: 4 · (4 + 10)d² = 56d². Both then are four blocks deep on the way from a
-# source token to a target token.
+# cross-attention has the same number with f = 5d: 4 · (4 + 10)d² = 56d². In both, the way from a source token to a
+# target token is four blocks deep.
 
 # %%
 common = {
@@ -139,12 +139,12 @@ one_stack = minixfmr.Config(**common, d_ff=5 * d, num_decoder_layers=4)
 # %% [markdown]
 # `DecoderOnly.forward` takes any mask, so training the prefix stream needs nothing new. Generation does:
 # `DecoderOnly.step` reads the prompt under the look-ahead mask. The prompt is the whole prefix, so for the prefix
-# stream the first step, and only that, must do without. That is one method.
+# stream the first step, and only that one, must do without the mask. That takes one method.
 
 
 # %%
 class PrefixDecoder(minixfmr.DecoderOnly):
-    """A DecoderOnly that reads its prompt, padded on the left, both ways."""
+    """A DecoderOnly that reads its prompt, padded on the left, in both directions."""
 
     def step(self, ids, state):
         if state.length:  # a written token sees everything before it, as ever
@@ -178,7 +178,7 @@ def translate(model, texts):
     for batch in token_batches([len(source) for source in sources], 3000):
         rows = [[*sources[i], ends] for i in batch]
         ids, real = pad(rows, PAD), pad([[1] * len(row) for row in rows], 0)
-        if ends == START:  # a prompt is padded on the left, for what is written follows on the right
+        if ends == START:  # a prompt is padded on the left, because new tokens follow on its right
             S = ids.shape[1]
             ids, real = (
                 np.array([np.roll(row, S - n) for row, n in zip(a, real.sum(1), strict=True)]) for a in (ids, real)
@@ -196,8 +196,8 @@ def exact(model, pairs):
 
 
 # %% [markdown]
-# Is that step right? Then it must give, token by token, the logits that `forward` gives at once with the prefix mask,
-# and write the same with and without a cache.
+# Is that step right? If so, it gives, token by token, the logits that `forward` gives all at once with the prefix mask,
+# and it writes the same text with and without a cache.
 
 # %%
 check = PrefixDecoder(one_stack, seed=0)
@@ -216,17 +216,17 @@ assert (without_cache == minixfmr.generate(check, source, **options)).all()
 # %% [markdown]
 # ## Equal compute
 #
-# Equal parameters are not equal work: a weight costs one multiplication for every token that *passes* it. In the
-# encoder-decoder a source token passes the encoder and the keys and values of cross-attention; a target token passes
-# the rest. In a stream every token passes everything.
+# Equal parameters do not mean equal work: a weight costs one multiplication for every token that *passes through* it.
+# In the encoder-decoder a source token passes through the encoder and the keys and values of cross-attention; a target
+# token passes through the rest. In a stream every token passes through everything.
 #
 # | multiplications | encoder-decoder | stream |
 # |---|---|---|
 # | a source token | 2 · 12d² + 2 · 2d² = 28d² | 56d² |
 # | a target token | 2 · 14d² = 28d² | 56d² |
 #
-# To this come the attention scores and weighted sums, 2 · queries · keys · d a layer, and the logits, dV a position.
-# A backward pass costs twice its forward pass.
+# Added to this are the attention scores and weighted sums, 2 · queries · keys · d per layer, and the logits, dV per
+# position. A backward pass costs twice as much as its forward pass.
 
 
 # %%
@@ -235,7 +235,7 @@ def multiplications(name, S, T, config=one_stack):
     if name == "encoder-decoder":
         linear = (S + T) * 28 * d * d
         return linear, linear + T * d * V + 2 * 2 * d * (S * S + T * T + S * T)
-    N = S + T - 1  # the separator is the only special token; the end is not read
+    N = S + T - 1  # the separator is the only special token; the end token is not read
     linear = N * 4 * (4 * d * d + 2 * d * config.d_ff)
     return linear, linear + N * d * V + 4 * 2 * d * N * N
 
@@ -265,11 +265,11 @@ for name in NAMES:
     assert total == formula
 
 # %% [markdown]
-# A pair costs a stream about twice what it costs the encoder-decoder. So one has to say what "equal" is to mean.
-# Here: **equal parameters, equal multiplications in training**. The streams then take about half as many steps, and
-# see half as many pairs. Each step of all three has the same pairs; each has the same learning rates, warmed up and
-# lowered to 0 over its own steps. Time is measured beside it, and the curves show the other view, equal numbers of
-# pairs.
+# A pair costs a stream about twice as much as the encoder-decoder. So we have to say what "equal" means. Here it means
+# **equal parameters and equal multiplications in training**. The streams then take about half as many steps, and see
+# half as many pairs. In each step all three get the same pairs; all use the same learning rates, warmed up and lowered
+# to 0 over their own number of steps. Time is measured as well, and the curves also show the other view, equal numbers
+# of pairs.
 
 # %%
 BUDGET = 6e9 if QUICK else 300e9  # multiplications
@@ -305,13 +305,13 @@ def train(name, seed, model=None, budget=BUDGET):
 
 runs = {name: [] for name in NAMES}
 for seed in SEEDS:
-    for name in NAMES:  # in turns, so that a machine that is busy for a while is so for all
+    for name in NAMES:  # in turns, so that a busy moment of the machine slows all of them
         runs[name].append(train(name, seed))
 
 # %% [markdown]
 # ## What came out
 #
-# The final test is on numbers that no training or validation pair has.
+# The final test uses numbers that are in no training or validation pair.
 
 # %%
 accuracy = {name: [exact(model, corpus.test) for model, _ in runs[name]] for name in NAMES}
@@ -339,13 +339,13 @@ def curves(runs):
 curves(runs)
 
 # %% [markdown]
-# A line is a seed, a point one test on the validation pairs. On the left, at equal compute, the encoder-decoder is
-# ahead from the start. On the right, against the pairs seen, most of its lead is gone: a step of each teaches nearly
-# as much, but a step of the streams costs twice. (The middle depends on what else the machine had to do; the other
-# two do not.) Where the seeds of one model lie as far apart as two models do, no order between these two has been
-# shown.
+# Each line is a seed, each point a test on the validation pairs. On the left, at equal compute, the encoder-decoder is
+# ahead from the start. On the right, plotted against the pairs seen, most of its lead is gone: a step teaches each
+# model nearly as much, but a step of a stream costs twice as much. (The middle picture depends on what else the machine
+# was doing; the other two do not.) Where the seeds of one model lie as far apart as two models do, no order between the
+# two has been shown.
 #
-# How much ahead? The compute at which each first gets 90 % of the validation numbers right:
+# How far ahead? Here is the compute at which each first gets 90 % of the validation numbers right:
 
 
 # %%
@@ -360,8 +360,8 @@ means = {name: np.mean(values) for name, values in accuracy.items()}
 assert QUICK or means["encoder-decoder"] > max(means["causal stream"], means["prefix stream"])
 
 # %% [markdown]
-# The right picture is not quite fair: the streams lower their learning rate over fewer pairs. So here are two more
-# runs, which get as many steps as the encoder-decoder, and so about twice its compute.
+# The right picture is not quite fair: the streams lower their learning rate over fewer pairs. So here are two more runs
+# with as many steps as the encoder-decoder, and so about twice its compute.
 
 # %%
 costs = {name: cost(Pairs(name, corpus.train, two_stacks)) for name in NAMES}
@@ -374,10 +374,10 @@ print(f"encoder-decoder                          {accuracy['encoder-decoder'][0]
 # %% [markdown]
 # ## Memory, time and speed
 #
-# The rest of the bill is measured: the seconds of the training above (without the evaluations); the memory of one
-# training step on the same batch of pairs, by `tracemalloc`, with what the forward pass keeps for the backward; the
-# keys and values kept while 20 tokens are written; and the tokens written a second, the reading of the source
-# included, for one sentence and for many at once.
+# The other costs are measured: the seconds of the training above (without the evaluations); the memory of one training
+# step on the same batch of pairs, by `tracemalloc`, including what the forward pass keeps for the backward; the keys
+# and values kept while 20 tokens are written; and the tokens written per second, with the time to read the source, for
+# one sentence and for many at once.
 
 
 # %%
@@ -402,7 +402,7 @@ memory = {name: training_memory(name) for name in NAMES}
 lengths = [len(ids) for ids in encode([source for source, _ in corpus.test])]
 common_length = max(set(lengths), key=lengths.count)
 asked = [source for (source, _), n in zip(corpus.test, lengths, strict=True) if n == common_length]
-many = (asked * 64)[:64]  # sources of one length, so that nobody has padding
+many = (asked * 64)[:64]  # sources of one length, so that there is no padding
 
 
 def prompts(name, texts):
@@ -410,7 +410,7 @@ def prompts(name, texts):
 
 
 def cache_size(name):
-    """KiB of keys and values for one sentence, when it has been read and 20 tokens are written."""
+    """KiB of keys and values for one sentence once it has been read and 20 tokens are written."""
     model, ids = runs[name][0][0], prompts(name, many[:1])
     new, state = model.start(ids, np.ones_like(ids))
     for _ in range(20):
@@ -420,7 +420,7 @@ def cache_size(name):
 
 
 def speed(name, texts):
-    """Tokens written a second, the best of several tries."""
+    """Tokens written per second, the best of several tries."""
     model, ids = runs[name][0][0], prompts(name, texts)
     options = {"attention_mask": np.ones_like(ids), "max_new_tokens": 20, "eos_token_id": []}  # never ends early
     seconds = []
@@ -441,13 +441,13 @@ rows = {
     "training, billion multiplications": [f"{last[n][0] / 1e9:.0f}" for n in NAMES],
     "training, pairs seen": [f"{last[n][2]:,.0f}" for n in NAMES],
     "training, seconds": [f"{last[n][1]:.0f}" for n in NAMES],
-    "billion multiplications a second": [f"{last[n][0] / 1e9 / last[n][1]:.1f}" for n in NAMES],
+    "billion multiplications per second": [f"{last[n][0] / 1e9 / last[n][1]:.1f}" for n in NAMES],
     "exactly right in the test, %": [f"{100 * np.mean(accuracy[n]):.1f}" for n in NAMES],
     "kept for the backward, MiB": [f"{memory[n][0]:.1f}" for n in NAMES],
     "peak of a training step, MiB": [f"{memory[n][1]:.1f}" for n in NAMES],
-    "keys and values a sentence, KiB": [f"{caches[n]:.1f}" for n in NAMES],
-    "tokens a second, one sentence": [f"{speeds[n][0]:,.0f}" for n in NAMES],
-    "tokens a second, 64 sentences": [f"{speeds[n][1]:,.0f}" for n in NAMES],
+    "keys and values per sentence, KiB": [f"{caches[n]:.1f}" for n in NAMES],
+    "tokens per second, one sentence": [f"{speeds[n][0]:,.0f}" for n in NAMES],
+    "tokens per second, 64 sentences": [f"{speeds[n][1]:,.0f}" for n in NAMES],
 }
 print(f"{'':34}" + "".join(f"{name:>18}" for name in NAMES))
 for label, values in rows.items():
@@ -456,17 +456,18 @@ assert memory["encoder-decoder"][1] < min(memory[name][1] for name in NAMES[1:])
 assert caches["encoder-decoder"] < 0.6 * caches["causal stream"]
 
 # %% [markdown]
-# The rate of multiplications says how sound the unit is. If it is lower for the encoder-decoder, that is because its
-# steps are smaller and more: an array operation has a fixed price, however small the array. So the middle picture
-# shows a smaller lead than the left one, and the larger a model, the more the left one counts. A step of a stream
-# keeps more, since every token leaves its traces in all four blocks; so do its keys and values. The encoder-decoder
-# keeps those of the source once, for cross-attention, and those of the target once, in two blocks instead of four.
+# The rate of multiplications tells how good a unit they are. If it is lower for the encoder-decoder, that is because it
+# takes more steps, each of them smaller: an array operation has a fixed cost, however small the array. So the middle
+# picture shows a smaller lead than the left one, and the larger a model, the more the left one counts. A step of a
+# stream keeps more memory, since every token leaves something in all four blocks, and so do its keys and values. The
+# encoder-decoder keeps those of the source once, for cross-attention, and those of the target once, in two blocks
+# instead of four.
 #
 # ## What each assumes
 #
-# **Which tokens form a source vector?** In the encoder every source token tells every other. In the causal stream the
-# first token cannot know the last. A test: exchange the last word of the source, and look whether the vector of the
-# *first* one changes.
+# **Which tokens contribute to a source vector?** In the encoder every source token can look at every other. In the
+# causal stream the first token knows nothing of the last. A test: replace the last word of the source, and see whether
+# the vector of the *first* one changes.
 
 
 # %%
@@ -485,13 +486,13 @@ for name in NAMES:
     assert (change > 1e-3) == (name != "causal stream")
 
 # %% [markdown]
-# It does not have to hurt: a target token sees the whole source in all three models, and can put together there what
-# the causal stream could not put together earlier. That costs target tokens work that elsewhere the encoder has done.
+# It does not have to hurt: in all three models a target token sees the whole source, and can combine there what the
+# causal stream could not combine earlier. But then the target tokens do work that the encoder does in the other models.
 #
-# **Where do the two sides meet?** In cross-attention alone: its queries come from the target, its keys and values
-# only from the encoder, so no target token can enter what is read there. The weights over the source sum to 1 by
-# construction: every target token takes a full portion of source in each block, and another of the target. In a
-# stream there is one softmax for both, so a model is free to divide. How does it?
+# **Where do the two sides meet?** In the encoder-decoder, only in cross-attention: its queries come from the target,
+# its keys and values from the encoder, so nothing read there comes from the target. The weights over the source sum to
+# 1 by construction: in each block every target token takes a full portion of the source, and another of the target. In
+# a stream one softmax covers both, so the model is free to divide its attention. How does it?
 
 
 # %%
@@ -518,15 +519,15 @@ bars = {f"{name}, block {i}": 100 * share for name, values in shares.items() for
 plots.bars(bars | {"level attention": 100 * level_share()}, xlabel="attention of target tokens on the source, %")
 
 # %% [markdown]
-# For cross-attention each bar would be 100, in every block, and self-attention over the target would get another 100.
-# A block whose bar is near the last one favours neither side on the whole; which tokens it favours is another
-# question. The streams have arrived at their bars by learning and could have arrived at others. That is what an
-# inductive bias is: what a model need not learn, and cannot do otherwise.
+# For cross-attention each bar would be 100, in every block, and self-attention over the target would get another 100. A
+# block whose bar is close to the last one favours neither side on the whole; which tokens it favours is another
+# question. The streams have learned their bars, and could have learned others. That is what an inductive bias is:
+# something a model does not have to learn, and cannot do in any other way.
 #
-# **Does it matter that the two sides have different weights?** A small ablation. Here the decoder's self-attention
-# and feed-forward layers *are* the encoder's, block by block; only cross-attention and the norms before them are its
-# own. Layers keep no state between forward and backward, so one may stand in two places and collects both gradients.
-# Compute is the same as before; parameters are fewer.
+# **Does it matter that the two sides have different weights?** A small ablation. Here the decoder's self-attention and
+# feed-forward layers *are* the encoder's, block by block; only cross-attention and the norms before them are its own.
+# Layers keep no state between forward and backward, so one layer may be used in two places, and it collects both
+# gradients. The compute is the same as before, with fewer parameters.
 
 
 # %%
@@ -548,13 +549,13 @@ assert count < 0.65 * sizes["encoder-decoder"]
 assert QUICK or np.mean(shared_accuracy) > max(means["causal stream"], means["prefix stream"])
 
 # %% [markdown]
-# Compare with the encoder-decoder's line and its 90 % above. The model has far fewer parameters, the same mask and
-# the same compute, and stays ahead of the streams: so two sets of weights are not what the encoder-decoder owes its
-# lead to.
+# Compare with the encoder-decoder's line and its 90 % above. The model has far fewer parameters, the same mask and the
+# same compute, and stays ahead of the streams. So the encoder-decoder does not owe its lead to having two sets of
+# weights.
 #
-# **Is it the parameters, then?** If this task does not need them all, the rule of equal parameters hurts whoever has
-# to pay for each of them with every token. A causal stream with f = 1.5d has 4 · (4 + 3)d² = 28d² in its blocks: half
-# the weights, and a pair costs it about what it costs the encoder-decoder.
+# **Is it the parameters, then?** If this task does not need all of them, the rule of equal parameters hurts the model
+# that has to pay for each of them with every token. A causal stream with f = 1.5d has 4 · (4 + 3)d² = 28d² weights in
+# its blocks: half as many, and a pair costs it about as much as the encoder-decoder.
 
 # %%
 half_stack = minixfmr.Config(**common, d_ff=3 * d // 2, num_decoder_layers=4)
@@ -568,45 +569,48 @@ assert QUICK or np.mean(half_accuracy) > means["causal stream"]
 curves({"encoder-decoder": runs["encoder-decoder"], "shared layers": shared, "half a causal stream": half})
 
 # %% [markdown]
-# The curves lie close together. So the lead in the first picture was the price of parameters that every token must
-# pass, and not a superior way to read: at equal compute *and* about equal compute a pair, one stream with one mask
-# does about as well here as two stacks with cross-attention. What equal parameters do to a comparison, and what equal
-# compute does, has to be said each time.
+# The curves lie close together. So the lead in the first picture came from the price of parameters that every token has
+# to pass through, and not from a superior way to read: at equal compute *and* about equal compute per pair, one stream
+# with one mask does about as well here as two stacks with cross-attention. Any comparison has to say what it holds
+# equal, parameters or compute, and what that does to the result.
 #
 # ## Choosing
 #
 # What was measured, on this task and at this size:
 #
-# - **Parameters are what is limited, or already given** (memory, a published model's size), and input and output are
-#   two things: an encoder-decoder. For the same parameters a pair costs it half as much, so the same compute buys
-#   twice the training; it keeps half the keys and values, and it writes faster.
-# - **Compute is what is limited**: no order was shown between an encoder-decoder and a causal stream of half its
-#   parameters. Choose what is simpler to build and serve.
-# - **A given input in one stack**: the prefix mask costs nothing and is one line in training. Look at its numbers
-#   before you expect a gain from it: in this task, reading the source both ways in shared layers brought none.
+# - **If parameters are limited or given** (by memory, or by the size of a published model), and input and output are
+#   two different things: an encoder-decoder. With the same parameters a pair costs it half as much, so the same compute
+#   buys twice the training; it keeps half the keys and values, and it writes faster.
+# - **If compute is limited**: neither an encoder-decoder nor a causal stream with half its parameters was shown to be
+#   better. Choose what is simpler to build and serve.
+# - **If the input is given and there is one stack**: the prefix mask costs nothing and takes one line in training. Look
+#   at its numbers before you expect a gain from it: in this task, reading the source in both directions in shared
+#   layers brought none.
 #
-# What follows from how they are built, without a measurement here: in a text that grows, such as a conversation, a
-# causal stream reads each token once and never again, while an encoder, and a prefix that grows, must be read anew.
-# And where there is text without pairs, a causal stream learns from every token of it; the others need an objective
-# made up for them ([objectives.py](../minixfmr/training/objectives.py) has those in use).
+# Other things follow from how they are built and were not measured here. In a text that grows, such as a conversation,
+# a causal stream reads each token once and never again, while the input of an encoder, or a prefix that grows, has to
+# be read anew. And where there is text without pairs, a causal stream learns from every token of it; the others need an
+# objective invented for them ([objectives.py](../minixfmr/training/variants/objectives.py) has the common ones).
 #
-# Not measured at all: large models and long texts, where the square of the length counts; training on much data
-# before the task; a learning rate tuned for each model (all have the same here); tasks whose output repeats the input
-# in its order.
+# Nothing was measured for large models or long texts, where the square of the length counts; for training on a lot of
+# data before the task; for a learning rate tuned for each model (here all use the same); or for tasks whose output
+# repeats the input in the same order.
 #
 # ## Check
 #
-# 1. Pass `use_cache=False` to `generate` in `speed`. All three write fewer tokens a second. What has to be read again
-#    for each token? (In [generation.py](../minixfmr/generation.py), `next_logits` has the answer: the source, too.)
-# 2. Print `share_on_source` for the models of seed 1: change `runs[name][0][0]` to `runs[name][1][0]`. The division
-#    among the blocks is another one, with the same data and the same task. A built-in bias would be the same in both.
-# 3. Let the causal stream learn to predict the source, too: in `stream`, call `next_token(ids)` without lengths for
-#    it. The labels are about twice as many, the compute is the same, and you should see fewer numbers right. The next
-#    word of a random number cannot be predicted, and the model spends its effort on it.
+# 1. Pass `use_cache=False` to `generate` in `speed`. All three write fewer tokens per second. What has to be read again
+#    for each token? (`read` in [greedy.py](../minixfmr/generation/greedy.py) has the answer: everything written so far
+#    and, in a stream, the source.)
+# 2. Print `share_on_source` for the models of seed 1: change `runs[name][0][0]` to `runs[name][1][0]`. The blocks
+#    divide their attention differently, with the same data and the same task. A built-in bias would be the same in
+#    both.
+# 3. Let the causal stream learn to predict the source as well: in `stream`, call `next_token(ids)` without lengths for
+#    it. There are about twice as many labels for the same compute, and you should see fewer numbers right. The next
+#    word of a random number cannot be predicted, and the model spends its effort on trying.
 #
 # ## Break
 #
-# Let each stream read its prompt under the other's mask. Shapes fit, nothing complains, and all weights are the
+# Let each stream read its prompt under the other's mask. The shapes fit, nothing complains, and all weights are the
 # trained ones.
 
 # %%
@@ -622,7 +626,7 @@ for name, trained, wrong in (
 
 # %% [markdown]
 # The weights have learned what a source vector is made of; under another mask it is made of something else. How much
-# that costs says how much the model relied on its mask. The causal stream, whose source tokens have never seen what
-# is on their right, is lost at once. If the prefix stream loses less, it makes little use of reading both ways.
-# Either way the mask belongs to the model as much as its weights do, and a program that generates must use the one of
+# that costs tells how much the model relied on its mask. The causal stream, whose source tokens have never seen what is
+# to their right, is lost at once. If the prefix stream loses less, it makes little use of reading in both directions.
+# Either way the mask belongs to the model as much as its weights do, and a program that generates must use the mask of
 # training: that is why the prefix stream needed a `step` of its own.

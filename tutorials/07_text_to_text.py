@@ -1,10 +1,10 @@
 # %% [markdown]
 # # 07 · Text to text
 #
-# One model, several tasks: each task is told by the first words of the input, and every answer is a text. You will
-# know at the end how such a model is built and trained, how its tasks are measured, how it reacts to a prefix that
-# does not fit, and how T5 and BART turn plain text without any labels into training pairs. It runs for about two
-# minutes. It builds on the encoder-decoder of [05](05_encoder_decoder.ipynb).
+# One model, several tasks: the first words of the input say which task is meant, and every answer is a text. At the end
+# you know how such a model is built and trained, how its tasks are measured, how it reacts to a prefix that does not
+# fit, and how T5 and BART turn plain text without any labels into training pairs. It runs for about two minutes. It
+# builds on the encoder-decoder of [05](05_encoder_decoder.ipynb).
 
 # %%
 import difflib
@@ -28,10 +28,10 @@ QUICK = bool(os.environ.get("QUICK"))  # less data, for the tests
 # %% [markdown]
 # ## Five tasks in one format
 #
-# A translator has a text as its input and a text as its output. So has, if you look at it that way, everything else:
-# the digits of a number are a text, so are a summary, an answer, and the name of a class. T5 (Raffel et al. 2020)
-# takes this literally. The task stands as a *prefix* before the input, and all tasks share one vocabulary, one model
-# and one loss. Ours are small, and made on the spot:
+# A translator has text as its input and text as its output. So has everything else, if you look at it that way: the
+# digits of a number are text, and so are a summary, an answer, and the name of a class. T5 (Raffel et al. 2020) takes
+# this literally. The task is put as a *prefix* before the input, and all tasks share one vocabulary, one model and one
+# loss. Our tasks are small, and made on the spot:
 
 # %%
 draw = random.Random(0)
@@ -51,8 +51,8 @@ EVENTS = {
 IDLE = ["shops were open as usual", "the weather was mild", "nobody was surprised", "prices did not change"]
 
 # %% [markdown]
-# The summary task keeps what matters of a short report and drops the idle sentence, wherever it stands. It says
-# *fire* where the report says that a house burned down: these words are nowhere in the input.
+# A summary keeps what matters in a short report and drops the irrelevant sentence, wherever it is. It says *fire* where
+# the report says that a house burned down, a word that is nowhere in the input.
 
 
 # %%
@@ -66,9 +66,9 @@ SUMMARY = [report(*parts) for parts in itertools.product(PLACES, DAYS, EVENTS)]
 SUMMARY[40]
 
 # %% [markdown]
-# The next two read a text made from a template. A question asks for one of four things in a sentence that comes in
-# two orders. A sentence about a film or a meal is to be classified; a negation turns its meaning around, so no single
-# word decides.
+# The next two tasks read texts made from templates. A question asks for one of four things in a sentence, which comes
+# in two word orders. And a sentence about a film or a meal has to be classified; a negation reverses its meaning, so no
+# single word decides.
 
 # %%
 NAMES, THINGS = ["anna", "ben", "carl", "dora", "emil", "frida"], ["ball", "book", "cup", "hat", "lamp", "key"]
@@ -90,9 +90,9 @@ CLASS = [
 ]
 
 # %% [markdown]
-# From each task 100 inputs are put aside, and never trained on. A held-out number, report or sentence is a new
-# *combination* of words that were seen: the tasks can be solved by whoever found the rule, and not by whoever learned
-# the pairs by heart. (Two reports of one event at one place and day would differ in the idle sentence only; there is
+# From each task, 100 inputs are set aside and never trained on. A held-out number, report or sentence is a new
+# *combination* of words that were seen: a model that has found the rule can solve it, one that has learned the pairs by
+# heart cannot. (Two reports of one event at one place and day would differ only in the irrelevant sentence; there is
 # just one of each, so the held-out summaries are new too.)
 
 # %%
@@ -105,8 +105,8 @@ for task, pairs in TASKS.items():
     print(f"{len(train[task]):5} × {held_out[task][0][0]}\n        → {held_out[task][0][1]}")
 
 # %% [markdown]
-# How good is an accuracy? That depends on what is easy. A machine that always gives the most frequent answer of its
-# task is right as often as this:
+# How good is a given accuracy? That depends on how easy the task is. A machine that always gives the most frequent
+# answer of its task is right this often:
 
 # %%
 baseline = {}
@@ -138,8 +138,8 @@ print("→", " ".join(tokenizer.encode(GERMAN[342][1]).tokens))
 # published T5 is in [t5.py](../minixfmr/pretrained/t5.py)):
 #
 # - no positions are added to the embeddings; instead each head learns a number for each *distance* between query and
-#   key, added to the score (`"buckets"`, [relative.py](../minixfmr/layers/relative.py));
-# - norms come before the sublayer, and only scale to unit root mean square (`"rms"`); no layer has a bias;
+#   key, which is added to the score (`"buckets"`, [relative.py](../minixfmr/layers/variants/relative.py));
+# - norms come before the sublayer, and only scale to root mean square 1 (`"rms"`); no layer has a bias;
 # - the scores are $q k^\top$, not $q k^\top / \sqrt{d_h}$ (`attention_scale=1`);
 # - the final vectors are divided by $\sqrt d$ before the output matrix, which is the token table (`scale_output`).
 
@@ -167,13 +167,13 @@ config = minixfmr.Config(
     scale_output=True,
     dropout=0.0,
     pad_token_id=PAD,
-    decoder_start_token_id=PAD,  # T5 begins with padding: no token is spent on a start
+    decoder_start_token_id=PAD,  # T5 starts with the padding token: it has no start token of its own
     eos_token_id=END,
 )
 
 # %% [markdown]
-# The last two settings move a factor from the computation into the weights. So they ask for other *initial* weights,
-# or the model begins with logits that hardly differ and scores that are too large. T5 draws its token vectors with
+# The last two settings move a factor from the computation into the weights. So they need other *initial* weights, or
+# the model starts with logits that hardly differ and scores that are too large. T5 draws its token vectors with
 # variance 1, and its query matrices smaller by $1/\sqrt{d_h}$:
 
 
@@ -192,10 +192,10 @@ f"{new_model(config).num_parameters():,} parameters"
 # %% [markdown]
 # ## Training on all of them at once
 #
-# A batch holds one task, since its sequences are of like length and little padding is computed. A *step* adds up the
-# gradients of one batch of each task (`accumulate`), so that no step pulls the weights towards one task alone. The
-# loss is the mean over all labels of the step. How many examples of each task go into the mixture is for us to
-# choose: the two about numbers turn out to be the hardest, and get most.
+# A batch holds a single task, since its sequences are of similar length and need little padding. A *step* adds up the
+# gradients of one batch of each task (`accumulate`), so that no step pulls the weights towards one task alone. The loss
+# is the mean over all labels of the step. How many examples of each task go into the mixture is up to us: the two tasks
+# about numbers turn out to be the hardest, and get the most.
 
 
 # %%
@@ -220,7 +220,8 @@ class Mixture:
 
 
 # %% [markdown]
-# Progress is measured as a user would: the model writes, greedily, and an answer counts if all of it is right.
+# Progress is measured as a user would measure it: the model writes, greedily, and an answer counts if all of it is
+# right.
 
 
 # %%
@@ -236,7 +237,7 @@ def accuracy(model, task):
 
 
 def training(model, tasks):
-    """The steps of a training on these tasks, one after the other."""
+    """The steps of a training on these tasks, one after another."""
     optimizer = minixfmr.AdamW(model.parameters(), betas=(0.9, 0.98))
     schedule = cosine(3e-3, min(50, STEPS // 2), STEPS, final=3e-4)
     trainer = minixfmr.Trainer(model, optimizer, schedule, Mixture(tasks), accumulate=len(tasks), workers=2)
@@ -269,9 +270,9 @@ axis.legend()
 figure
 
 # %% [markdown]
-# Every curve ends far above its baseline (asserted). The last three tasks end nearly without errors (asserted, too):
-# the words to copy, or the words that decide, stand in the input. The numbers keep some. Each digit depends on its
-# place, and German changes the order. The first two errors of each task:
+# Every curve ends far above its baseline (asserted). The last three tasks end almost without errors (also asserted):
+# the words to copy, or the words that decide, are in the input. The number tasks keep some errors: each digit depends
+# on its place, and German changes the order. Here are the first two errors of each task:
 
 # %%
 for task in TASKS:
@@ -284,9 +285,9 @@ for task in TASKS:
 # %% [markdown]
 # ## What the prefix does
 #
-# The same number under two prefixes is written in German or in digits, by the same weights: the prefix is read like
-# any other word, and through attention changes all that follows. But what does the model do where prefix and text do
-# not go together? Some held-out texts of each task meet every prefix, and a simple rule tells what form the output
+# With one prefix the same weights write a number in German, with the other in digits: the prefix is read like any other
+# word, and through attention it changes everything that follows. But what does the model do when prefix and text do not
+# go together? We put every prefix before some held-out texts of each task, and a simple rule tells what form the output
 # has: a German number, digits, "... in ... on ...", a word that is an answer, or a class.
 
 # %%
@@ -319,10 +320,10 @@ plots.heat_maps(
 )
 
 # %% [markdown]
-# The diagonal, where prefix and text belong together, is asserted. So is a second thing: both kinds of number accept
-# the prefix of the other, for the model has read numbers behind either. All else is up to chance: a text that never
-# stood behind a prefix in training makes the model write something between what the prefix asks for and what the text
-# is like.
+# The diagonal, where prefix and text belong together, is asserted. So is a second fact: number texts accept the prefix
+# of the other number task, because the model has read numbers after both. Everything else is up to chance: with a text
+# that never followed the prefix in training, the model writes something between what the prefix asks for and what the
+# text is like.
 
 
 # %%
@@ -337,9 +338,9 @@ show([under(prefix, task, 1)[0] for prefix, task in pairs])
 show(["three hundred forty-two", "spell: three hundred forty-two"])
 
 # %% [markdown]
-# The last two have no prefix, and one that was never seen. None of these outputs is marked as nonsense. A model that
-# was only ever asked sensible questions has not learned to decline: nothing in its training data shows what that
-# looks like. Does it at least become unsure? Here is the mean probability of the first token that it writes:
+# The last two have no prefix, and a prefix that was never seen. None of these outputs is marked as nonsense. A model
+# that was only ever asked sensible questions has not learned to decline: nothing in its training data shows how. Is it
+# at least less sure? Here is the mean probability of the first token it writes:
 
 
 # %%
@@ -356,13 +357,12 @@ for prefix in TASKS:
     assert QUICK or own > others > 10 / V
 
 # %% [markdown]
-# Less sure, but far from guessing (both asserted). A single output that is wrong often looks as sure as one that is
-# right.
+# It is less sure, but far from guessing (both asserted). A single wrong output often looks as sure as a right one.
 #
 # ## One model for all, or one for each?
 #
-# For comparison, each task gets a model of its own: the same size, the same number of steps, and the very same number
-# of examples of the task as the joint model saw. Five such models have five times as many weights.
+# For comparison, each task gets a model of its own: the same size, the same number of steps, and the same number of
+# examples of the task as the joint model saw. Five such models have five times as many weights.
 
 # %%
 alone = {task: trained([task])[1][task][-1][1] for task in TASKS}
@@ -378,15 +378,15 @@ better = [task for task in TASKS if alone[task] > final[task] + 0.02]
 print("more than two points better alone:", ", ".join(better) or "none")
 
 # %% [markdown]
-# Whether tasks help or hinder each other depends on what they have in common and on how much room the weights leave.
-# Both number tasks read the same words; the others share little but the prefix mechanism. The point of T5 is not that
-# joint training wins each time. It is that a new task needs no new model, only pairs of texts.
+# Whether tasks help or hinder each other depends on what they have in common and on how much room there is in the
+# weights. Both number tasks read the same words; the others share little but the prefix mechanism. The point of T5 is
+# not that joint training always wins. It is that a new task needs no new model, only pairs of texts.
 #
 # ## Denoising: pairs without labels
 #
-# Pairs are scarce, plain text is not. So T5 and BART first train on pairs that they make from text alone: damage it,
-# and ask for the damage to be repaired. [objectives.py](../minixfmr/training/objectives.py) has the damages as pure
-# functions of ids and a random generator. Take one sentence, with one id a word.
+# Pairs are scarce, plain text is not. So T5 and BART are first trained on pairs made from text alone: damage it, and
+# ask for the damage to be repaired. [objectives.py](../minixfmr/training/variants/objectives.py) has the kinds of
+# damage as pure functions of ids and a random generator. Take one sentence, with one id per word.
 
 # %%
 sentence = "a model reads the damaged text . then it writes what was there before ."
@@ -397,15 +397,15 @@ inputs, targets = span_corruption(
 )
 labels = [*targets, -2]
 print("encoder reads: ", *(word[i] for i in inputs))
-print(f"\n{'decoder reads':>14}   is to write")
+print(f"\n{'decoder reads':>14}   should write")
 for read, label in zip([-1, *labels[:-1]], labels, strict=True):
     print(f"{word[read]:>14}   {word[label]}")
 assert sorted(i for i in [*inputs, *targets] if i < 99) == list(range(len(WORDS)))
 
 # %% [markdown]
-# This is T5's *span corruption*. Each cut leaves a sentinel behind, `<S0>`, `<S1>`, ..., and the target names each
-# sentinel and what it stands for. Inputs and targets together hold every word exactly once (asserted): nothing that
-# the encoder sees is written again. The decoder reads its own labels, one place later, as in every encoder-decoder.
+# This is T5's *span corruption*. Each cut leaves a sentinel behind, `<S0>`, `<S1>`, ..., and the target lists each
+# sentinel with the words it stands for. Inputs and targets together hold every word exactly once (asserted): nothing
+# that the encoder sees is written again. The decoder reads its own labels, shifted by one, as in every encoder-decoder.
 #
 # BART (Lewis et al. 2020) damages in other ways, and always asks for the whole text:
 
@@ -422,12 +422,12 @@ for *row, label in itertools.zip_longest(*damaged.values(), [*ids, -2]):
     print("".join(f"{'' if i is None else word[i]:>13}" for i in row) + f"{word[label]:>16}")
 
 # %% [markdown]
-# A column is what the encoder reads from top to bottom; the lines do not correspond. *Infilling* puts one mask where
-# a span was, whatever its length, even 0: how much is missing is part of the question. *Deletion* leaves no trace:
-# where something is missing must be found out, too. *Permutation* keeps all words and loses the order of the
-# sentences.
+# Each column is what the encoder reads, from top to bottom; the rows do not correspond. *Infilling* puts a single mask
+# where a span was, whatever its length, even 0: how much is missing is part of the question. *Deletion* leaves no
+# trace: the model also has to find out where something is missing. *Permutation* keeps all words and loses the order of
+# the sentences.
 #
-# Whoever writes everything has more to write. The number of labels:
+# To write everything is more work. The number of labels:
 
 # %%
 print(f"T5 {len(labels)}, BART {len(ids) + 1}, for {len(WORDS)} words; at T5's rate of 15 % and 512 tokens:")
@@ -438,7 +438,7 @@ print(f"T5 {len(example[1]) + 1}, BART 513")
 # ## A short training on denoising
 #
 # English prose ships with Python: the texts behind `help("topics")`. Paragraphs of prose are cut into pieces of 32
-# tokens; some whole paragraphs are put aside.
+# tokens; some whole paragraphs are set aside.
 
 # %%
 text = "\n\n".join(topics[name] for name in sorted(topics))
@@ -459,10 +459,10 @@ kept, unseen = pieces(paragraphs[60:]), pieces(paragraphs[:60])
 print(f"{len(paragraphs)} paragraphs, {len(kept)} pieces to train on, {len(unseen)} held out")
 
 # %% [markdown]
-# Each time a piece is drawn it is damaged anew: infilling that hides three tokens in ten. The settings are BART's but
-# for the size and the place of the norm: learned positions, added to the tokens, and a norm on the sum. As the text
-# comes back almost as it was, *position* is the best guide to where to copy from. We begin with larger position
-# vectors than usual, so that it is seen early.
+# Each time a piece is drawn it is damaged anew, by infilling that hides three tokens in ten. The settings are those of
+# BART except for the size and the place of the norm: learned positions, added to the tokens, and a norm on the sum. As
+# most of the text has to be written again unchanged, *position* is the best guide to where to copy from. We start with
+# larger position vectors than usual, so that the model notices them early.
 
 # %%
 DENOISING_STEPS, ROWS = (20, 8) if QUICK else (600, 32)
@@ -500,7 +500,7 @@ class Denoising:
 
 
 # %% [markdown]
-# The yardstick is a *unigram* guess: it knows how often each token occurs, and nothing of the text before it.
+# The yardstick is a *unigram* guess: it knows how often each token occurs, and ignores the text before it.
 
 # %%
 test = Denoising(unseen, 6, seed=1)
@@ -526,9 +526,9 @@ assert loss < (unigram + 1 if QUICK else 0.6 * unigram)
 plots.losses(curves, {"unigram": unigram})
 
 # %% [markdown]
-# The held-out loss falls far below the unigram guess. Why so far? Most labels stand in the damaged text already, and
-# a copy of them costs little once the model has found out how to copy. So the labels are to be split: those that are
-# still there to be read (where damaged and whole text match), and those that were hidden.
+# The held-out loss falls far below the unigram guess. Why so far? Most labels are still in the damaged text, and
+# copying them costs little once the model has found out how. So let us split the labels into those that are still there
+# to be read (where damaged and whole text match), and those that were hidden.
 
 
 # %%
@@ -556,9 +556,9 @@ for seen, name in ((True, "still there"), (False, "hidden")):
     assert QUICK or ours < guess
 
 # %% [markdown]
-# In this time the model has learned to copy, and to close gaps a little better than by frequency alone (both
-# asserted). To fill them as a reader would takes knowledge of the language, which means far more text than the help
-# pages hold. This is what it restores of texts that it has never seen:
+# In this short time the model has learned to copy, and to fill gaps a little better than by frequency alone (both
+# asserted). Filling them as a reader would takes knowledge of the language, and so far more text than the help pages
+# hold. This is how it restores texts it has never seen:
 
 
 # %%
@@ -572,42 +572,41 @@ for damaged, written, label in zip(batch["input_ids"], ids.tolist(), batch["labe
     print(f"damaged  {readable(damaged.tolist())}\nrestored {readable(written)}\nwhole    {readable(label)}\n")
 
 # %% [markdown]
-# Published models train so on hundreds of gigabytes of text, and only then on pairs, as in the first half of this
-# tutorial. The pairs then need only show *what is asked*; the language is known by then.
+# Published models are trained like this on hundreds of gigabytes of text, and only then on pairs, as in the first half
+# of this tutorial. The pairs then only have to show *what is asked*; by then the model knows the language.
 #
 # ## Check
 #
 # 1. Misspell a prefix, as in `write(model, ["digts: three hundred forty-two"])`, or ask for a language that the model
-#    does not know: `"translate English to French: ..."`. You should see the answer to the nearest prefix that it does
-#    know. It has learned to tell five tasks apart, not to read instructions.
+#    does not know: `"translate English to French: ..."`. You should see the answer for the most similar prefix that it
+#    does know. It has learned to tell five tasks apart, not to read instructions.
 # 2. Look at what the heads of the encoder have learned about distance: `model.encoder.relative_positions.weight.data`
 #    has shape (32 buckets, 4 heads). Draw it with `plots.heat_maps({"bias": table.T}, signed=True, numbers=False)`.
-#    Bucket 0 is the query's own place, 1 to 15 are keys further and further before it, 17 to 31 keys after it. You
-#    should see the strongest colours at the near ones, and nearly none at the far ones, which short texts do not
-#    have.
+#    Bucket 0 is the query's own position, 1 to 15 are keys further and further before it, 17 to 31 keys after it. You
+#    should see the strongest colours for near keys, and hardly any for far ones, which short texts do not have.
 # 3. Hide more: `text_infilling(ids, rng, MASK, rate=0.6)` in `Denoising.batch`, and train again. You should see the
 #    share of hidden labels grow, and the loss with it: there is less to copy.
 #
 # ## Break
 #
 # Leave out what `new_model` does to the initial weights, so that it is a plain `EncoderDecoder(config)`. Nothing is
-# wrong with the gradients, and the model learns in the end, but it learns later. The loss of the first steps, with
-# and without:
+# wrong with the gradients, and the model does learn in the end, but it learns later. Here is the loss of the first
+# steps, with and without:
 
 # %%
 plain = minixfmr.EncoderDecoder(config)
 losses = {
     name: [(result.step, result.loss) for result in itertools.islice(training(start, list(TASKS)), 10 if QUICK else 80)]
-    for name, start in (("as T5 begins", new_model(config)), ("as usual", plain))
+    for name, start in (("as T5 starts", new_model(config)), ("as usual", plain))
 }
 if not QUICK:
-    assert losses["as T5 begins"][-1][1] < 0.7 * losses["as usual"][-1][1]
+    assert losses["as T5 starts"][-1][1] < 0.7 * losses["as usual"][-1][1]
 plots.losses(losses)
 
 # %% [markdown]
-# The logits of the plain start are so small that all tokens are nearly equally likely: the loss begins near ln V and
-# takes many steps to get away from it, since every weight on the way has to grow first. When you build a published
-# architecture of your own, its initial weights belong to it.
+# With the plain start the logits are so small that all tokens are nearly equally likely: the loss starts near ln V and
+# takes many steps to get away from it, since every weight along the way has to grow first. When you rebuild a published
+# architecture, its initial weights are part of it.
 
 # %%
 for name, points in losses.items():

@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 08 · Published checkpoints in plain NumPy
 #
-# BERT, GPT-2, LLaMA, T5 and BART are one network with different settings. Here you open a folder of each as Hugging
-# Face publishes it, see how names and arrays are mapped, and find that logits, gradients and generated text equal
-# those of transformers to rounding error. Then you look inside, train one further, and hand it back. It runs for
-# about a minute and builds on [07](07_text_to_text.ipynb). It is the only tutorial that needs PyTorch and
-# transformers, to compare with: `pip install "minixfmr[parity]"`.
+# BERT, GPT-2, LLaMA, T5 and BART are one network with different settings. Here you open a folder of each in the form in
+# which Hugging Face publishes it, see how names and arrays are mapped, and find that logits, gradients and generated
+# text equal those of transformers up to rounding. Then you look inside, train one further, and save it back. It runs
+# for about a minute and builds on [07](07_text_to_text.ipynb). It is the only tutorial that needs PyTorch and
+# transformers, for the comparison: `pip install "minixfmr[parity]"`.
 
 # %%
 import json
@@ -25,7 +25,7 @@ import plots
 import safetensors.numpy
 import torch
 
-warnings.filterwarnings("ignore", "IProgress not found")  # no progress bars are wanted
+warnings.filterwarnings("ignore", "IProgress not found")  # no progress bars here
 import transformers as hf
 
 import minixfmr
@@ -45,10 +45,10 @@ FOLDER = None  # or the absolute path of a real folder, as a string: it then joi
 # %% [markdown]
 # ## Five folders
 #
-# A published model is a folder: a `config.json` with its settings, its weights in `model.safetensors`, and for models
-# that write a `generation_config.json`. Nothing is downloaded here. transformers makes small models of the five
-# systems with random weights, and writes their folders as it would write the real ones. A token is the ASCII code of
-# a character, so that V = 128 and no tokenizer is needed.
+# A published model is a folder: a `config.json` with its settings, its weights in `model.safetensors`, and, for models
+# that write, a `generation_config.json`. Nothing is downloaded here. transformers makes small models of the five
+# systems with random weights, and writes their folders just as it writes real ones. A token is the ASCII code of a
+# character, so that V = 128 and no tokenizer is needed.
 
 # %%
 V, NUL, START, STOP = 128, 0, 2, 3
@@ -83,9 +83,9 @@ CLASSES = {
 }
 
 # %% [markdown]
-# Fresh models have biases of 0 and gains of 1, behind which many a mistake can hide: a bias that is never added
-# changes nothing. So every parameter is moved off its start. And where the output matrix is the token table, a random
-# model likes best to repeat the token that it has just read; mixed signs in its last norm end that.
+# Fresh models have biases of 0 and gains of 1, behind which many a mistake can hide: if a bias of 0 is never added,
+# nothing changes. So every parameter is moved away from its initial value. And where the output matrix is the token
+# table, a random model tends to repeat the token it has just read; random signs in its last norm prevent that.
 
 # %%
 home = tempfile.TemporaryDirectory()
@@ -110,7 +110,7 @@ for name in ("BERT", "GPT-2"):
     print(name, {file.name: f"{file.stat().st_size:,} bytes" for file in sorted(folders[name].iterdir())})
 
 # %% [markdown]
-# The configuration is plain JSON. `model_type` and `architectures` say which system it is and what stands on top; the
+# The configuration is plain JSON. `model_type` and `architectures` say which system it is and which head it has; the
 # rest are sizes and options.
 
 # %%
@@ -131,9 +131,9 @@ print(len(tensors["GPT-2"]), "arrays in all")
 # %% [markdown]
 # ## How names map
 #
-# `load_pretrained` makes a `Config` out of the JSON, a model out of the `Config`, and copies each array to its place.
-# No mathematics is needed for a new system, only a table of names: [gpt2.py](../minixfmr/pretrained/gpt2.py) for this
-# one.
+# `load_pretrained` turns the JSON into a `Config` and the `Config` into a model, and copies each array to its place. A
+# new system needs no mathematics, only a table of names: for this one it is in
+# [gpt2.py](../minixfmr/pretrained/gpt2.py).
 
 # %%
 models = {name: minixfmr.load_pretrained(folder, dtype="float64") for name, folder in folders.items()}
@@ -147,10 +147,10 @@ for ours, p in model.named_parameters():
         )
 
 # %% [markdown]
-# Two things are more than a change of names. GPT-2 stores query, key and value side by side in one matrix, and the
-# remark at the end says which third of its columns is meant. And most systems store a matrix as (out, in), to be used
-# as $x W^\top$; here it is (in, out), so that $y = x W + b$ reads as it is written. GPT-2 is the exception that
-# stores (in, out), too. Both by hand:
+# Two things go beyond a change of names. GPT-2 stores query, key and value side by side in one matrix, and the remark
+# at the end says which third of its columns is meant. And most systems store a matrix as (out, in), to be used as $x
+# W^\top$; here it is (in, out), so that the code reads like $y = x W + b$. GPT-2 is an exception: it stores (in, out)
+# too. Both cases by hand:
 
 # %%
 attention = model.decoder.blocks[0].self_attention.layer
@@ -167,9 +167,9 @@ print(find(rules, "decoder.blocks.0.self_attention.layer.key.weight")[0], stored
 # %% [markdown]
 # ## The same logits
 #
-# Now both read the same text, in float64. transformers keeps some values in float32 whatever the type of its weights,
-# the norms of T5 and LLaMA among them; `float64_everywhere`, a helper of this project's tests, lifts that, or these
-# two would agree to seven digits only.
+# Now both read the same text, in float64. transformers computes some values in float32 whatever the type of its
+# weights, among them the norms of T5 and LLaMA; `float64_everywhere`, a helper from this project's tests, changes that.
+# Without it these two would agree to only seven digits.
 
 
 # %%
@@ -186,7 +186,7 @@ def ids_of(text):
 
 
 def inputs_for(model):
-    """What its forward reads: one text, or a source and the beginning of a target."""
+    """What its forward reads: one text, or a source and the start of a target."""
     ids = ids_of("all of it is matrix products")
     target = {"decoder_input_ids": ids_of("and a few sums")} if isinstance(model, minixfmr.EncoderDecoder) else {}
     return {"input_ids": ids, **target}
@@ -204,12 +204,12 @@ for name, model in models.items():
 # %% [markdown]
 # ## The same gradients
 #
-# Equal logits say that the forward pass is right. For the backward pass any upstream gradient will do: $L = \sum
-# \text{logits} \cdot R$ with a random $R$, so that $\partial L / \partial \text{logits} = R$. transformers gets its
+# Equal logits say that the forward pass is right. For the backward pass any upstream gradient will do: take $L = \sum
+# \text{logits} \odot R$ with a random $R$, so that $\partial L / \partial \text{logits} = R$. transformers gets its
 # gradients from autograd, ours come from `model.backward(R, saved)`.
 #
-# The gradients must be compared under the published names. There is a neat way: put them into a second model in the
-# place of its weights, and save that.
+# The gradients have to be compared under the published names. There is a neat way to get there: put them into a second
+# model in place of its weights, and save that.
 
 
 # %%
@@ -239,13 +239,13 @@ for name, model in models.items():
 assert max(worst.values()) < 1e-7
 
 # %% [markdown]
-# The `floor` is for gradients that are exactly zero in theory, as that of a key's bias is: it shifts all scores of a
+# The `floor` is for gradients that are exactly zero in theory, such as that of a key's bias: it shifts all scores of a
 # row by the same amount, which softmax does not see. Both sides compute rounding noise there, and noise has no digits
 # to agree on.
 #
 # ## The same text
 #
-# Four of the five write. Greedy search takes the likeliest token each time, beam search keeps several hypotheses; the
+# Four of the five can write. Greedy search always takes the likeliest token, beam search keeps several hypotheses; the
 # rules of the folder's `generation_config.json` hold in both. Random weights write gibberish, or one token again and
 # again, but it is the same gibberish, token for token:
 
@@ -264,8 +264,8 @@ for name, model in models.items():
 # %% [markdown]
 # ## What differs
 #
-# One `Config` describes all five, so their differences can be read off the loaded models. Each row is a decision that
-# some paper made.
+# One `Config` describes all five, so their differences can be read off the loaded models. Each row is a decision made
+# in some paper.
 
 # %%
 FIELDS = ["norm_order", "norm", "embedding_norm", "positions", "relative_positions", "position_offset", "activation"]
@@ -278,17 +278,17 @@ for field in FIELDS:
     print(f"{field:20}" + "".join(f"{value:>15}" for value in values))
 
 # %% [markdown]
-# The table tells a history. BERT (2018) puts the norm behind the sublayer ("post"), as the Transformer of 2017 does,
-# and so does BART (2019); GPT-2, T5 (both 2019) and LLaMA (2023) put it before ("pre"). T5 and LLaMA drop the norm's
-# mean and its bias ("rms"), and nearly all other biases, and move the positions from a table at the input into the
-# attention (buckets of distances, rotary angles). LLaMA's feed-forward layers have a gate. That two of its heads
-# share one key and value is our choice above; later and larger LLaMA models do it. Attention itself, softmax of
-# products times values, is the same in all.
+# The table tells a story. BERT (2018) puts the norm after the sublayer ("post"), as the Transformer of 2017 does, and
+# so does BART (2019); GPT-2, T5 (both 2019) and LLaMA (2023) put it before ("pre"). T5 and LLaMA drop the norm's mean
+# and bias ("rms") and nearly all other biases, and move positions from a table at the input into attention (buckets of
+# distances, rotary angles). LLaMA's feed-forward layers have a gate. That two of its heads share one key and value was
+# our choice above; later and larger LLaMA models do so. Attention itself, the softmax of inner products times the
+# values, is the same in all.
 #
 # ## Where the parameters are
 #
-# The small models have the wrong proportions for this question. transformers knows the published ones as its
-# defaults, and PyTorch's device "meta" makes them with shapes but without memory.
+# The small models have the wrong proportions for this question. The defaults of transformers are the published sizes,
+# and on PyTorch's device "meta" its models have shapes but take no memory.
 
 # %%
 PATTERNS = {"norms": "norm|ln_", "attention": "attn|attention", "embeddings, output": "embed|wte|wpe|shared|head|cls"}
@@ -324,15 +324,15 @@ axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
 figure
 
 # %% [markdown]
-# The norms are too few to be seen. In small models the vocabulary takes a large part; T5-small and BART have one
-# table for both sides and for the output. In a model of LLaMA's size the blocks are nearly everything, and in every
-# block the feed-forward layers hold more than the attention.
+# The norms have too few parameters to be seen. In small models the vocabulary takes a large part; T5-small and BART
+# have one table for both sides and for the output. In a model of LLaMA's size nearly everything is in the blocks, and
+# in every block the feed-forward layer has more parameters than the attention.
 #
 # ## What may be seen
 #
-# The attention weights of one layer, out of what `forward` saved. **These weights are random**, so the shades mean
-# nothing. What the maps do show is the masks: where a weight is exactly 0, the model cannot look, however it is
-# trained.
+# Here are the attention weights of one layer, taken from what `forward` saved. **The model's weights are random**, so
+# the shades mean nothing. What the maps do show is the masks: where a weight is exactly 0, the model cannot look,
+# however it is trained.
 
 # %%
 text = "see or not"
@@ -348,8 +348,8 @@ plots.heat_maps(maps, shown, shown, xlabel="looked at (key)", ylabel="looks (que
 
 # %% [markdown]
 # GPT-2's map is empty above the diagonal: a character sees itself and what came before. BERT's has no empty cell. The
-# difference can be felt from outside, without looking at any weight: change the last character, and see whose output
-# moves.
+# difference shows from outside too, without looking at any weight: change the last character, and see which outputs
+# move.
 
 # %%
 for name in ("BERT", "GPT-2"):
@@ -361,9 +361,9 @@ for name in ("BERT", "GPT-2"):
 # %% [markdown]
 # ## The scale of the activations
 #
-# A model is a list of blocks, so a trace needs no hooks: run them one by one and look at what comes out. Here it is
-# the root mean square of the vectors after each block (of the encoder, where there are two stacks). transformers
-# returns the same vectors as `hidden_states`, and they are compared.
+# A model is a list of blocks, so looking inside needs no hooks: run them one by one and look at what comes out. Here it
+# is the root mean square of the vectors after each block (of the encoder, where there are two stacks). transformers
+# returns the same vectors as `hidden_states`, and we compare them.
 
 
 # %%
@@ -382,7 +382,7 @@ def trace(model, ids):
 
 
 def hidden_states(peer, batch):
-    """The same from transformers, whose last one has the final norm behind it."""
+    """The same from transformers, where the last one has passed the final norm."""
     with float64_everywhere(), torch.no_grad():
         out = peer(**{key: torch.tensor(ids) for key, ids in batch.items()}, output_hidden_states=True)
     states = out.encoder_hidden_states if "decoder_input_ids" in batch else out.hidden_states
@@ -405,19 +405,19 @@ axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
 figure
 
 # %% [markdown]
-# With post-norm every block ends in a norm, so the scale stays where the norm's gain puts it: level lines. With
-# pre-norm each block adds its output to what came in, and nothing brings the sum back before the norm at the end of
-# the stack: the lines rise.
+# With post-norm every block ends in a norm, so the scale stays where the norm's gain puts it, and the lines are level.
+# With pre-norm each block adds its output to its input, and nothing reduces the sum before the norm at the end of the
+# stack, so the lines rise.
 #
 # ## Train it further
 #
-# A loaded model is a model like any other. This GPT-2 has learned nothing yet; on a folder with published weights the
-# very same lines are fine-tuning. Its text is the English that ships with Python, the pages behind `help("topics")`,
-# one token a character; some paragraphs are held out.
+# A loaded model is a model like any other. This GPT-2 has learned nothing yet; with a folder of published weights the
+# same lines would be fine-tuning. The text is the English that ships with Python, the pages behind `help("topics")`,
+# with one token per character; some paragraphs are held out.
 
 # %%
 paragraphs = [p for name in sorted(topics) for p in topics[name].split("\n\n")]
-paragraphs = list(dict.fromkeys(paragraphs))  # some stand on several pages
+paragraphs = list(dict.fromkeys(paragraphs))  # some are on several pages
 random.Random(0).shuffle(paragraphs)
 codes, held_out = (
     np.frombuffer("\n\n".join(part).encode("ascii", "ignore"), np.uint8).astype(int)
@@ -455,11 +455,11 @@ for result in trainer.run(epochs=1):
 counts = np.bincount(codes, minlength=V) + 1
 unigram = -np.log(counts / counts.sum())[held_out].mean()
 assert curves["held out"][-1][1] < (curves["held out"][0][1] if QUICK else unigram - 0.5)
-plots.losses(curves, {"unigram": unigram}, ylabel="loss (nats a character)")
+plots.losses(curves, {"unigram": unigram}, ylabel="loss (nats per character)")
 
 # %% [markdown]
-# The held-out loss ends well below that of a unigram, a guess by the frequency of each character (asserted). What it
-# writes has the look of words:
+# The held-out loss ends well below that of a unigram guess, which knows only the frequency of each character
+# (asserted). What the model writes looks like words:
 
 # %%
 ids = minixfmr.generate(tuned, ids_of("The value of "), max_new_tokens=50, do_sample=True, temperature=0.7, seed=0)
@@ -468,7 +468,7 @@ print(bytes(ids[0].tolist()).decode("ascii"))
 # %% [markdown]
 # ## Hand it back
 #
-# `save_pretrained` writes the layout that was read, names and fused matrices included. transformers opens it, and
+# `save_pretrained` writes the same layout that was read, with its names and fused matrices. transformers opens it and
 # gives the same logits and the same text:
 
 # %%
@@ -486,9 +486,9 @@ print(repr(bytes(theirs[0].tolist()).decode("ascii")), f"  largest difference of
 # %% [markdown]
 # ## Precision
 #
-# Weights are often published in 16 bits. `load_pretrained` widens them, exactly, to the `dtype` that you ask for,
-# float32 or float64: computing is always done in that. What the stored precision has lost does not come back. The
-# logits, each against those of float64 weights in float64:
+# Weights are often published in 16 bits. `load_pretrained` widens them, exactly, to the `dtype` you ask for, float32 or
+# float64, and all computing is done in that. What was lost when they were stored does not come back. Here are the
+# logits, compared with those of float64 weights computed in float64:
 
 # %%
 hf.GPT2LMHeadModel.from_pretrained("tuned", dtype=torch.bfloat16).save_pretrained("tuned16")
@@ -502,8 +502,8 @@ for folder, dtype in (("tuned", "float64"), ("tuned", "float32"), ("tuned16", "f
 # %% [markdown]
 # ## When something is wrong
 #
-# A loader that forgives is worse than one that fails: an array that is left out leaves random numbers in its place,
-# and the model still writes text. So names and shapes must fit exactly, and the message says what does not.
+# A forgiving loader is worse than one that fails: a missing array leaves random numbers in its place, and the model
+# still writes text. So names and shapes must fit exactly, and the message says what does not fit.
 
 
 # %%
@@ -539,18 +539,18 @@ assert "missing" in complaint(damaged(lambda arrays: arrays.pop(NORM)))
 # ## Check
 #
 # 1. Load the models without `dtype="float64"` and run the comparison of logits again. You should see differences
-#    between 1e-7 and 1e-5 instead of 1e-15, and a failed assert: nothing is wrong but the precision of float32.
-# 2. `models["BART"].config.norm_order` is `"post"`. Print the `config.json` of BART: it says so nowhere. Find the
-#    line of [bart.py](../minixfmr/pretrained/bart.py) that knows it. What a `model_type` means is not stored in a
-#    folder, it is stored in code.
+#    between 1e-7 and 1e-5 instead of 1e-15, and a failed assert: nothing is wrong except that float32 is less precise.
+# 2. `models["BART"].config.norm_order` is `"post"`. Print the `config.json` of BART: it does not say so anywhere. Find
+#    the line of [bart.py](../minixfmr/pretrained/bart.py) that does. What a `model_type` means is not stored in the
+#    folder but in code.
 # 3. If you have a folder of one of these systems on your disk, set `FOLDER` at the top to its absolute path and run
 #    all cells again. It appears in every comparison as "yours".
 #
 # ## Break
 #
-# Names and shapes catch what does not fit. They cannot catch two arrays of one shape that have changed places.
-# LLaMA's feed-forward layer is $(\operatorname{silu}(x W^g) \cdot x W^1)\, W^2$, and the gate $W^g$ has the shape of
-# $W^1$. Swap them in every layer:
+# Checking names and shapes catches what does not fit. It cannot catch two arrays of the same shape that have changed
+# places. LLaMA's feed-forward layer is $(\operatorname{silu}(x W^g) \odot x W^1)\, W^2$, and the gate $W^g$ has the
+# shape of $W^1$. Swap them in every layer:
 
 # %%
 
@@ -569,6 +569,6 @@ print(f"largest difference {difference:.1g} of the largest logit")
 assert difference > 0.01
 
 # %% [markdown]
-# The folder loads without a complaint, and the logits are others. With real weights the text would be bad, and nobody
-# could say why. Only a comparison with another implementation, number by number, finds such a mistake, and that is
-# why this tutorial, and the tests of the project, compare everything.
+# The folder loads without complaint, and the logits are different. With real weights the text would be bad, and nobody
+# could say why. Only a number-by-number comparison with another implementation finds such a mistake, and that is why
+# this tutorial, and the tests of the project, compare everything.

@@ -1,14 +1,14 @@
 # %% [markdown]
 # # 09 · Real translation
 #
-# The models of the tutorials before this one learned toys. This one reads 29,000 captions of photographs, in English
-# and in German, and becomes a small translator: from the raw files to a score that papers report. At the end you will
-# know how subwords are made, why batches are sorted by length, what sacreBLEU measures and does not, what beam search
-# buys, and which errors no search can mend.
+# The models of the earlier tutorials learned toy tasks. This one reads 29,000 captions of photographs, in English and
+# in German, and becomes a small translator: from the raw files to the score that papers report. At the end you know how
+# subwords are made, why batches are sorted by length, what sacreBLEU measures and what it does not, what beam search
+# gains, and which errors no search can mend.
 #
-# It takes about ten minutes on two cores. Every part of the model is explained in [05](05_encoder_decoder.ipynb),
-# which translates numbers; [08](08_published_checkpoints.ipynb), the tutorial before this one, is about models that
-# others have trained.
+# It takes about ten minutes on two cores. Every part of the model is explained in [05](05_encoder_decoder.ipynb), which
+# translates numbers; [08](08_published_checkpoints.ipynb), the tutorial before this one, is about models trained by
+# others.
 
 # %%
 import math
@@ -19,7 +19,7 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
-os.environ["TOKENIZERS_PARALLELISM"] = "false"  # its threads would not survive the fork of a worker
+os.environ["TOKENIZERS_PARALLELISM"] = "false"  # its threads cannot be forked safely, and the workers are forked
 
 import numpy as np
 import plots
@@ -35,11 +35,11 @@ QUICK = bool(os.environ.get("QUICK"))  # less data, for the tests
 # %% [markdown]
 # ## The data
 #
-# [Multi30k](https://github.com/multi30k/dataset) holds captions that people wrote under photographs, with translations
-# by professionals: 29,000 pairs to train on, 1,014 to validate, 1,000 to test. Take the files `train`, `val` and
-# `test_2016_flickr` (`.en.gz` and `.de.gz`) from its folder `data/task1/raw`, put them into a folder `multi30k` beside
-# this notebook, or name another folder in the environment variable `MULTI30K`. None of its sentences is printed here:
-# their licence is not ours to pass on.
+# [Multi30k](https://github.com/multi30k/dataset) holds captions that people wrote for photographs, with translations by
+# professionals: 29,000 pairs to train on, 1,014 to validate, 1,000 to test. Take the files `train`, `val` and
+# `test_2016_flickr` (`.en.gz` and `.de.gz`) from its folder `data/task1/raw`, and put them in a folder `multi30k`
+# beside this notebook, or name another folder in the environment variable `MULTI30K`. None of its sentences is printed
+# here, because the licence does not let us pass them on.
 
 # %%
 folder = Path(os.environ.get("MULTI30K", "multi30k"))
@@ -47,13 +47,13 @@ REAL = not QUICK and (folder / "train.en.gz").is_file()
 if REAL:
     print("Multi30k is here.")
 else:
-    print("Without Multi30k, this run goes on with captions that a small grammar makes.")
+    print("Multi30k is not here: this run uses captions made by a small grammar instead.")
 
 # %% [markdown]
-# The grammar is the way out for those who are offline. It writes captions in the same style, and it knows the one
-# thing that makes them hard to translate word by word: in German the article and the adjective take endings after the
-# gender of the noun and its case ("**a red** hat" is "ein rot**er** Hut", but "in **a red** hat" is "in ein**em**
-# rot**en** Hut"), and in a clause with "während" (while) the verb goes to the end.
+# The grammar is for those who are offline. It writes captions in the same style, and it includes what makes them hard
+# to translate word by word: in German the endings of article and adjective depend on the gender and case of the noun
+# ("**a red** hat" is "ein rot**er** Hut", but "in **a red** hat" is "in ein**em** rot**en** Hut"), and in a clause with
+# "während" (while) the verb goes to the end.
 
 # %%
 PEOPLE = dict(man="m Mann", woman="f Frau", girl="n Mädchen", dog="m Hund", child="n Kind", cat="f Katze")
@@ -62,12 +62,12 @@ THINGS = dict(ball="m Ball", book="n Buch", guitar="f Gitarre", bag="f Tasche", 
 PLACES = dict(bench="f Bank", wall="f Mauer", car="n Auto", tree="m Baum", house="n Haus", fence="m Zaun")
 SIZES = dict(old="alt", young="jung", big="groß", small="klein")
 COLOURS = dict(red="rot", blue="blau", green="grün", black="schwarz", white="weiß", yellow="gelb", brown="braun")
-ENDINGS = {  # of "ein" and of the adjective behind it
+ENDINGS = {  # of "ein" and of the adjective after it
     "nominative": {"m": ("", "er"), "f": ("e", "e"), "n": ("", "es")},
     "accusative": {"m": ("en", "en"), "f": ("e", "e"), "n": ("", "es")},
     "dative": {"m": ("em", "en"), "f": ("er", "en"), "n": ("em", "en")},
 }
-VERBS = {  # the German verb, its preposition and case, and what it can be done to
+VERBS = {  # the German verb, its preposition and case, and its possible objects
     "is holding": ("hält", "", "accusative", THINGS),
     "is sitting in front of": ("sitzt", "vor ", "dative", PLACES),
     "is jumping over": ("springt", "über ", "accusative", PLACES),
@@ -110,8 +110,8 @@ for pair in [caption(np.random.default_rng(5)), caption(np.random.default_rng(7)
 # %% [markdown]
 # ## Reading, and how much to clean
 #
-# Real files have blemishes: blanks at the end of a line, two blanks in a row, lines where one side is empty, pairs
-# that do not belong together. We look before we mend.
+# Real files have blemishes: spaces at the end of a line, two spaces in a row, lines where one side is empty, pairs that
+# do not belong together. We look before we clean.
 
 
 # %%
@@ -127,7 +127,7 @@ def grammar_corpus(train, held_out):
 
 if REAL:
     parts = [[folder / f"{part}.{side}.gz" for side in ("en", "de")] for part in ("train", "val", "test_2016_flickr")]
-    captions = Corpus(*(read_parallel(*files) for files in parts))  # drops what is empty, and blanks at the ends
+    captions = Corpus(*(read_parallel(*files) for files in parts))  # drops what is empty, and spaces at the ends
 else:
     captions = grammar_corpus(*((500, 60) if QUICK else (12_000, 500)))
 for name, pairs in vars(captions).items():
@@ -143,19 +143,21 @@ seen = {english for english, _ in captions.train}
 leaked = sum(english in seen for english, _ in captions.test)
 captions.train = [pair for pair, bad in zip(captions.train, alien, strict=True) if not bad]
 print(f"{alien.sum()} training pairs have sides of very different length: dropped")
-print(f"{twice} pairs come twice, {spaces} sentences have odd blanks: the tokenizer will make each run of blanks one")
+print(
+    f"{twice} pairs come twice, {spaces} sentences have odd spaces: the tokenizer will turn each run of spaces into one"
+)
 print(f"{leaked} test sentences occur in the training data")
 assert leaked == 0  # or the score would measure memory
 
 # %% [markdown]
 # This is all the cleaning there is, and for captions it is enough. Two rules matter more than any filter. A test
-# sentence must not be in the training data. And the references of the test are never touched: lower-casing them, or
-# splitting off their punctuation, would make a score that nobody can compare with theirs.
+# sentence must not be in the training data. And the references of the test set are never touched: a score on
+# lower-cased references, or with punctuation split off, could not be compared with anybody else's.
 #
 # ## Subwords
 #
-# A network needs a fixed list of tokens. The obvious list is the words of the training data, but then what is missing
-# can neither be read nor written:
+# A network needs a fixed list of tokens. The obvious list is the words of the training data, but then any other word
+# can be neither read nor written:
 
 
 # %%
@@ -173,13 +175,13 @@ for language, counts, side in zip(["English", "German"], known, zip(*captions.te
     )
 
 # %% [markdown]
-# German glues its nouns together, so it has about twice as many different words, and more of them are new in each new
-# text.
+# German joins nouns into compounds, so it has about twice as many different words, and in any new text more of them are
+# new.
 #
-# **Byte-pair encoding** (Sennrich et al. 2016) starts from the single characters and merges the pair of neighbours
-# that occurs most often, again and again, until the list is full. Frequent words end up as one token, rare ones as a
-# few pieces, and a word never seen is spelled. One list for both languages lets names and numbers be copied piece by
-# piece, and lets one table of vectors serve both sides. The work is done by the library `tokenizers`
+# **Byte-pair encoding** (Sennrich et al. 2016) starts from single characters and merges the pair of neighbours that
+# occurs most often, again and again, until the list is full. Frequent words end up as one token, rare ones as a few
+# pieces, and a word never seen is spelled out. With one list for both languages, names and numbers can be copied piece
+# by piece, and one table of vectors serves both sides. The work is done by the library `tokenizers`
 # ([corpus.py](corpus.py)). How long should the list be?
 
 # %%
@@ -198,10 +200,10 @@ axis.legend()
 drawn
 
 # %% [markdown]
-# A longer list makes shorter sentences, at first quickly, then hardly at all. Each entry costs a vector to be learned,
-# each subword of a sentence a step of attention and of writing. Where the curve has become flat, the new entries are
-# words so rare that their vectors would hardly be trained. We take 6,000 (the grammar has fewer words than that, and
-# takes what there is).
+# A longer list makes sentences shorter, quickly at first, then hardly at all. Each entry costs a vector that has to be
+# learned; each subword of a sentence costs a step of attention and of writing. Where the curve is flat, the new entries
+# are words so rare that their vectors would hardly be trained. We take 6,000 (the grammar has fewer words than that, so
+# its list is shorter).
 
 # %%
 tokenizer = train_tokenizer(captions.train, 300 if QUICK else 6000)
@@ -215,11 +217,10 @@ assert UNKNOWN in tokenizer.encode("☂").ids
 assert not any(UNKNOWN in e.ids for pair in captions.valid for e in tokenizer.encode_batch(list(pair)))
 
 # %% [markdown]
-# `▁` marks the start of a word, so that decoding can put the blanks back. Words that are often seen stay whole; rare
-# compounds fall into parts that sometimes are parts of the word, and sometimes are not: the merges count letters, and
-# know nothing of grammar. Only a character that the training data does not have becomes `<unk>`. The pieces of a word
-# that was never seen can be read, but they carry no meaning of their own; a later section shows what the model makes
-# of them.
+# `▁` marks the start of a word, so that decoding can put the spaces back. Frequent words stay whole; rare compounds are
+# split into pieces that are sometimes real parts of the word and sometimes not, since the merges count letters and know
+# nothing of grammar. Only a character that is not in the training data becomes `<unk>`. The pieces of an unseen word
+# can be read, but they carry no meaning of their own; a later section shows what the model makes of them.
 #
 # ## Batches of similar length
 #
@@ -270,14 +271,14 @@ drawn
 # %% [markdown]
 # Each row is a sentence of one batch (60 at most are shown); yellow is a token, dark is padding. At random the longest
 # sentence sets the width for all. By length, every row has nearly the same number of tokens, and a batch of short
-# sentences simply has more rows. The price: the sentences of a batch are alike, which makes its gradient a little more
-# one-sided. Shuffling the batches, and who shares one, in each epoch keeps that small.
+# sentences simply has more rows. The price is that the sentences of a batch are alike, which makes its gradient a
+# little more one-sided. The effect stays small because the batches, and who shares one, are shuffled in each epoch.
 #
 # ## The model
 #
-# It is the Transformer of Vaswani et al. (2017) in a small size, with the norms before the sublayers, which trains
-# without trouble from the first step on. One table E serves as source embedding, target embedding and output layer: z
-# = y Eᵀ.
+# It is a small version of the Transformer of Vaswani et al. (2017), with the norms before the sublayers, so that it
+# trains stably from the first step on. One table E serves as source embedding, target embedding and output layer: z = y
+# Eᵀ.
 
 # %%
 model = minixfmr.EncoderDecoder(config, seed=0)
@@ -286,18 +287,18 @@ assert model.target.tokens.weight is table and model.head.output.weight is table
 print(f"{model.num_parameters():,} parameters, {table.data.size:,} of them in the shared table E, {table.data.shape}")
 
 loss = minixfmr.evaluate(model, valid)
-print(f"loss before training: {loss:.2f} nats a token; guessing blindly costs ln V = {math.log(V):.2f}")
+print(f"loss before training: {loss:.2f} nats per token; a blind guess has ln V = {math.log(V):.2f}")
 assert abs(loss - math.log(V)) < 1.5
 
 # %% [markdown]
 # ## Training on a budget
 #
-# Seven passes over Multi30k are what fits into this notebook. With so few, every choice is about speed of learning:
+# Seven passes over Multi30k fit into this notebook. With so few, every choice is about learning quickly:
 #
-# - **small batches**: 1,250 tokens a batch. An epoch costs about as much as with larger ones, and has more steps.
-# - **a high learning rate**, reached in a linear warm-up, then half a cosine down to 0, so that the model comes to
-#   rest just when the time is up.
-# - **little dropout**: it is there against learning by heart, for which seven passes hardly leave time.
+# - **small batches** of 1,250 tokens. An epoch takes about as long as with larger ones, and has more steps.
+# - **a high learning rate**, reached by a linear warm-up and then lowered to 0 along half a cosine, so that the model
+#   settles just when the time is up.
+# - **little dropout**: it prevents learning by heart, for which seven passes leave hardly any time.
 # - **smoothed labels** (ε = 0.1): a tenth of the target probability is spread over the vocabulary. The model becomes
 #   less sure of itself, and its translations better (Vaswani et al. 2017, section 5.4).
 # - **two workers**: each takes half of every batch in a process of its own, and their gradients are added up.
@@ -322,7 +323,7 @@ for result in trainer.run(epochs):
         validation.append((result.step, minixfmr.evaluate(model, valid)))
         print(f"epoch {trainer.progress.epoch}: validation loss {validation[-1][1]:.3f}")
 seconds = time.perf_counter() - began
-print(f"{total:,} steps in {seconds:.0f} s, {tokens / seconds:,.0f} target tokens a second")
+print(f"{total:,} steps in {seconds:.0f} s, {tokens / seconds:,.0f} target tokens per second")
 
 # %%
 counts = np.bincount([i for target in train.targets for i in [*target, END]])
@@ -334,20 +335,20 @@ drawn.axes[0].legend(loc="upper right", frameon=True, framealpha=1, edgecolor="n
 drawn
 
 # %% [markdown]
-# The upper dashed line is a model that knows nothing, the lower one a model that knows how often each subword occurs,
-# but does not read the source. The validation loss lies below the training loss: it is measured without dropout and
-# without smoothing, and smoothing alone adds a cost that even a perfect model pays. At the end, where the learning
-# rate is nearly 0, the curve is nearly level. A longer schedule with more dropout gets further; the README has such a
-# run.
+# The upper dashed line is a model that knows nothing, the lower one a model that knows how often each subword occurs
+# but does not read the source. The validation loss is below the training loss: it is measured without dropout and
+# without smoothing, and smoothing alone adds a cost that even a perfect model pays. At the end, where the learning rate
+# is nearly 0, the curve is nearly level. A longer schedule with more dropout gets further;
+# [docs/results.md](../docs/results.md) has such runs.
 #
 # ## Writing translations
 #
-# The encoder reads the source once; the decoder then writes a token at a time. Greedy search takes the likeliest token
-# each time. Beam search keeps the K best unfinished sentences and compares finished ones by
+# The encoder reads the source once; the decoder then writes one token at a time. Greedy search always takes the
+# likeliest token. Beam search keeps the K best unfinished sentences and compares finished ones by
 #
 #     score(y) = log p(y) / |y|^α
 #
-# A longer sentence has more factors below 1, so log p alone (α = 0) prefers to stop early. α = 1 is the mean over the
+# A longer sentence has more factors below 1, so log p alone (α = 0) favours stopping early. α = 1 is the mean over the
 # tokens; α > 1 favours long sentences.
 
 
@@ -375,17 +376,16 @@ assert write(few) == translate.translate(model, tokenizer, few)  # the same as t
 # %% [markdown]
 # ## The score
 #
-# BLEU (Papineni et al. 2002) counts how many runs of 1, 2, 3 and 4 words of the output are in the reference, takes the
-# geometric mean of the four shares, and lowers it if the output is too short:
+# BLEU (Papineni et al. 2002) counts how many runs of 1, 2, 3 and 4 words of the output occur in the reference, takes
+# the geometric mean of the four shares, and lowers it if the output is too short:
 #
 #     BLEU = min(1, e^(1 - r/c)) · (p₁ p₂ p₃ p₄)^¼      c, r: words of all outputs, of all references
 #
-# Everything hangs on what counts as a word. sacreBLEU fixes that: it takes outputs and references as plain text,
-# splits them itself (rule "13a", upper and lower case kept), and prints a signature that says so. Scores with
-# different signatures must not be compared. chrF counts runs of characters, so a wrong ending costs less than a wrong
-# word.
+# Everything depends on what counts as a word. sacreBLEU fixes that: it takes outputs and references as plain text,
+# splits them itself (rule "13a", upper and lower case kept), and prints a signature that says so. Scores with different
+# signatures must not be compared. chrF counts runs of characters, so a wrong ending costs less than a wrong word.
 #
-# α is a setting like any other: we choose it on validation data, then look at the test once.
+# α is a setting like any other: we choose it on the validation data, then look at the test set once.
 
 # %%
 bleu, chrf = sacrebleu.BLEU(), sacrebleu.CHRF()
@@ -413,9 +413,9 @@ if not QUICK:
 
 # %% [markdown]
 # Is the difference more than luck? The test sentences are a sample, so draw as many of them again and again, with
-# replacement, and score each draw: the spread of the difference tells. That is quick, since all that BLEU needs of a
-# sentence are ten numbers that add up: its hits and its runs, for lengths 1 to 4, and the two lengths. With them we
-# can also compute the score by hand, from the formula above.
+# replacement, and score each draw: the spread of the difference gives the answer. This is quick, since BLEU needs only
+# ten numbers per sentence, which can simply be added up: hits and runs for lengths 1 to 4, and the two lengths. From
+# them we can also compute the score by hand, with the formula above.
 
 
 # %%
@@ -441,9 +441,9 @@ print(f"beam 5 minus greedy: {low:+.1f} to {high:+.1f} BLEU in 95 % of the draws
 # %% [markdown]
 # ## Sentences of your own
 #
-# Now some captions that are not in the data. The first five use what captions are made of; the others leave it, step
-# by step: a rare compound, a question, politics, a person that speaks. "Sure" is the geometric mean of the
-# probabilities that the model gave to the tokens it wrote, and "new" lists the words that it never saw in training.
+# Now some captions that are not in the data. The first five are made of the usual material; the others move away from
+# it step by step: a rare compound, a question, politics, a person speaking. "Sure" is the geometric mean of the
+# probabilities that the model gave to the tokens it wrote, and "new" lists the words it never saw in training.
 
 # %%
 mine = [
@@ -478,15 +478,15 @@ for source, translation in zip(mine, translations, strict=True):
 
 # %% [markdown]
 # The first ones come out as German captions, with genders, cases and word order mostly right. The rest shows what
-# translation is to this model: to write the likeliest caption, given what it recognises. It has no way to say that it
-# does not understand. Where a word is unknown it reads pieces, and may write of something that those pieces remind it
-# of; where the sentence is no caption, it makes one of it, or loses itself in repetitions. How sure it is gives a
-# hint, but no more than that: a fluent mistake can look as sure as a right translation.
+# translation means to this model: writing the likeliest caption, given what it recognizes. It has no way to say that it
+# does not understand. If a word is unknown it reads the pieces, and may write about something those pieces resemble; if
+# the sentence is not a caption, it turns it into one, or gets lost in repetitions. How sure it is gives a hint, but no
+# more than that: a fluent mistake can look as sure as a right translation.
 #
 # ## Where it looks
 #
-# The cross-attention of the last block, the mean over its heads: each row is a token that the model writes, each
-# column one that it reads.
+# This is the cross-attention of the last block, averaged over its heads: each row is a token that the model writes,
+# each column one that it reads.
 
 # %%
 example = "A tall woman is reading a newspaper while two small dogs are sleeping under the table."
@@ -500,12 +500,12 @@ plots.attention_maps([translate.cross_attention(model, tokenizer, example, trans
 
 # %% [markdown]
 # The bright cells follow the diagonal as long as both languages keep the same order, and leave it where German does
-# not: in the clause with "während" the verb comes last, so the row that writes it looks back to the left, past what
-# has been written since. Nobody told the model which word belongs to which.
+# not: in the clause with "während" the verb comes last, so the row that writes it looks back to the left, past source
+# words that have already been translated. Nobody told the model which word belongs to which.
 #
 # ## Which errors
 #
-# Are long sentences harder? chrF of single sentences, with their standard error, by the length of the source:
+# Are long sentences harder? Here is the chrF of single sentences, with standard errors, by the length of the source:
 
 # %%
 by_words = np.array([len(words_of(source)) for source in sources])
@@ -522,7 +522,7 @@ axis.set(xlabel="words in the source", ylabel="chrF of a sentence", ylim=(0, 100
 drawn
 
 # %% [markdown]
-# Each point stands for about a sixth of the test sentences; the bars are twice the standard error.
+# Each point stands for about a sixth of the test sentences; the bars show twice the standard error.
 
 # %%
 trend = np.corrcoef(by_words, scores)[0, 1] if scores.std() else 0.0  # 0: every sentence is right
@@ -548,28 +548,27 @@ if REAL:
 plots.bars(shares, xlabel="share that the translation has", digits=".0%")
 
 # %% [markdown]
-# This picture explains most of what is wrong. A word that the training data has a hundred times is mostly there; a
-# word that it has once or twice is mostly lost, and a word that it never had cannot come, but by a lucky spelling. (A
-# reference is one of many right translations, so even the best translator would not reach 100 %.) Neither a wider beam
-# nor a larger model mends that: 29,000 captions know the words of 29,000 captions. What does mend it is more text, in
-# the pairs or before them, which is why the models of [08](08_published_checkpoints.ipynb) were trained on billions of
-# words first.
+# This picture explains most of the errors. A word that occurs a hundred times in the training data is usually there; a
+# word that occurs once or twice is usually missing, and a word that never occurs can only appear through a lucky
+# spelling. (A reference is one of many right translations, so even the best translator would not reach 100 %.) Neither
+# a wider beam nor a larger model helps: 29,000 captions contain only the words of 29,000 captions. What does help is
+# more text, in the pairs or before them, which is why the models of [08](08_published_checkpoints.ipynb) were trained
+# on billions of words first.
 #
 # ## Check
 #
 # 1. Write captions of your own into `mine`, then the same in capitals (`[s.upper() for s in mine]`). You should see
-#    nonsense: "MAN" and "man" have no token in common, and the training data has hardly any capitals.
-# 2. Run `write(mine, num_beams=5, length_penalty=-1.0)`. With α below 0 the score, a negative number, is multiplied by
-#    the length. You should see some translations become shorter, perhaps even empty.
+#    nonsense: "MAN" and "man" have no token in common, and the training data has hardly any words in capitals.
+# 2. Run `write(mine, num_beams=5, length_penalty=-1.0)`. With α = -1 the score, a negative number, is multiplied by the
+#    length. You should see some translations become shorter, perhaps even empty.
 # 3. Score the outputs again with `sacrebleu.BLEU(lowercase=True)`. You should see a higher number, and `lc` in its
-#    signature: German nouns have capitals, and this score forgives each one that is missing. It is a different score,
-#    not a better model.
+#    signature: German nouns start with a capital, and this score forgives each one that is missing. It is a different
+#    score, not a better model.
 #
 # ## Break
 #
-# Take the `attention_mask` out of the call in `write`. In a batch of similar lengths little padding is left, so the
-# damage is easy to miss. The next cell makes it visible: the same sentences, each padded to 60 tokens, with the mask
-# and without.
+# Remove the `attention_mask` from the call in `write`. A batch of similar lengths has little padding, so the damage is
+# easy to miss. The next cell makes it visible: the same sentences, each padded to 60 tokens, with the mask and without.
 
 # %%
 ids = [[*encoding.ids, END] for encoding in tokenizer.encode_batch(mine)]
@@ -586,5 +585,5 @@ if not QUICK:
     assert changed["with"] < changed["without"]
 
 # %% [markdown]
-# Without the mask the encoder and the decoder attend to the padding as if it were words. Nothing fails, and nothing
-# warns: the translations are only worse, by an amount that depends on what else was in the batch.
+# Without the mask the encoder and the decoder attend to the padding as if it were words. Nothing fails and nothing
+# warns you: the translations are just worse, by an amount that depends on what else is in the batch.

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # 10 · Twice as fast, then on a GPU
 #
-# Where does the time of a training step go, and what can be done about it without leaving NumPy? At the end you will
-# know what a matrix product costs and what a pass over memory costs, how to measure both, and what a second core can
-# do as a second thread or as a second worker. You will make a layer of your own about twice as fast, in four steps,
-# each of which the gradient checker watches. The last section moves the same lines to a GPU.
+# Where does the time of a training step go, and what can be done about it without leaving NumPy? At the end you know
+# what a matrix product costs and what a pass over memory costs, how to measure both, and what a second core can do as a
+# second thread or as a second worker. You will make a layer of your own about twice as fast, step by step, with the
+# gradient checker watching. The last section moves the same code to a GPU.
 #
 # It takes about a minute and a half. It builds on the checker of [02](02_your_gradient_checked.ipynb) and on the
 # training of [09](09_real_translation.ipynb).
@@ -24,15 +24,15 @@ import plots
 
 import minixfmr
 from minixfmr import layers
-from minixfmr.backend import in_blocks, one_blas_thread, random_generator, random_keep, row_blocks, row_mean, sum_rows
+from minixfmr.backend import batch_sum, by_rows, one_blas_thread, random_generator, random_keep, row_blocks, row_mean
 from minixfmr.training import ParallelGradients, pad, token_batches
 
 QUICK = bool(os.environ.get("QUICK"))  # less data, for the tests
 
 # %% [markdown]
-# Other programs share the machine, so a single timing says little. We measure the things to be compared in turns, so
-# that a slow moment hits all of them, and take the median. All times below are those of the machine that ran this
-# notebook; look at their ratios.
+# Other programs share the machine, so a single timing says little. We measure the candidates in turns, so that a slow
+# moment hits all of them, and take the median. All times below come from the machine that ran this notebook; look at
+# their ratios.
 
 
 # %%
@@ -40,7 +40,7 @@ def milliseconds(cases, rounds=3 if QUICK else 9, pause=0):
     """{name: median milliseconds of a call} for {name: function}, measured in turns, with a pause before each."""
     times, repeats = defaultdict(list), {}
     for name, function in cases.items():
-        function()  # the first call pays for what is made once
+        function()  # the first call also pays for what is set up once
         began = time.perf_counter()
         function()
         repeats[name] = max(1, round(0.005 / (time.perf_counter() - began)))  # too short to be measured alone
@@ -57,9 +57,9 @@ def milliseconds(cases, rounds=3 if QUICK else 9, pause=0):
 # %% [markdown]
 # ## Where the time goes
 #
-# A profiler that counts calls would show `@` nowhere, since it is no Python function. But every layer here is a
+# A profiler that counts calls would not show `@` at all, since it is not a Python function. But every layer here has a
 # `forward` and a `backward`, so a stopwatch around these methods sees nearly everything. We put it only around layers
-# that hold no other layer, or time would be counted twice.
+# that contain no other layer, or time would be counted twice.
 
 
 # %%
@@ -85,8 +85,8 @@ def stopwatch(methods):
 
 
 # %% [markdown]
-# The patient: an encoder-decoder of two and two blocks. The step is the one that the trainer does, with the matrix
-# products on one core, as the passes are.
+# The patient is an encoder-decoder with two blocks on each side. The step is the one that a trainer without workers
+# takes, with the matrix products on one core, like everything else.
 
 # %%
 B, T, V, d = 32, 32, 1000, 128
@@ -160,9 +160,9 @@ axis.legend(loc="lower right")
 drawn
 
 # %% [markdown]
-# `Linear` and `OutputProjection` are matrix products and next to nothing else. `attention` is both: small products,
-# and the passes of its softmax. The others are passes over arrays; "all else" is residual additions, masks, and Python
-# itself. AdamW has no backward: its one bar is the update.
+# `Linear` and `OutputProjection` are matrix products and little else. `attention` is both: small products, and the
+# passes of its softmax. The others are passes over arrays; "all else" is residual additions, masks, and Python itself.
+# AdamW has no backward: its single bar is the update.
 
 # %%
 products = sum(v for (name, _), v in parts.items() if name in ("Linear", "OutputProjection"))
@@ -174,14 +174,14 @@ flops = 6 * weights * B * T  # each weight: a multiplication and an addition, in
 print(f"{flops / 1e9:.2f} billion operations in {products:.0f} ms: {flops / products / 1e6:.0f} GFLOP/s")
 
 # %% [markdown]
-# Count once how much work the products are. A weight W (n, m) meets a row x in three products: y = x W forward, dx =
-# dy Wᵀ and dW = xᵀ dy backward. In each, every number of W takes one multiplication and one addition: **six operations
-# a weight and token**. (Attention adds the products of queries and keys, which have no weights.)
+# Let us count how much work the products are. A weight W (n, m) takes part in three products for each row x: y = x W
+# forward, dx = dy Wᵀ and dW = xᵀ dy backward. In each, every number of W takes one multiplication and one addition:
+# **six operations per weight and token**. (Attention adds the products of queries and keys, which have no weights.)
 #
 # ## What a matrix product costs
 #
-# A product of two n × n matrices does 2n³ operations on 3n² numbers: the larger n, the more work for each number that
-# is fetched. How many operations a second does BLAS reach?
+# A product of two n × n matrices does 2n³ operations on 3n² numbers: the larger n is, the more work there is for each
+# number fetched. How many operations per second does BLAS reach?
 
 # %%
 sizes = [16, 32, 64, 128, 256] if QUICK else [8, 16, 32, 64, 128, 256, 512, 1024]
@@ -213,18 +213,18 @@ print(
 )
 
 # %% [markdown]
-# Three things to see. Small products are slow: for the smallest the call itself costs more than the work. A second
-# core helps only where the matrices are large, for the two cores have to wait for each other. And float64 is about
-# half as fast, since a register holds half as many of its numbers: a reason to train in float32, and to keep float64
-# for the checks.
+# There are three things to see. Small products are slow: for the smallest, the call itself costs more than the work. A
+# second core helps only if the matrices are large, because the two cores have to wait for each other. And float64 is
+# about half as fast, since a register holds half as many of its numbers: a reason to train in float32, and to keep
+# float64 for checks.
 #
-# So the products want to be few and large. That is why `linear` of [linear.py](../minixfmr/layers/linear.py) first
-# makes one matrix (B·T, n) of all tokens, and why the matrices of all heads lie side by side in one.
+# So products should be few and large. That is why `linear` in [linear.py](../minixfmr/layers/linear.py) first makes one
+# matrix (B·T, n) of all tokens, and why the matrices of all heads lie side by side in one.
 #
 # ## What a pass over memory costs
 #
-# `x + 1` does one operation on each number that it fetches. The processor waits for the memory, and so the price
-# depends on where the numbers are: in the cache or not, in an array that exists or in a fresh one.
+# `x + 1` does one operation on each number that it fetches. The processor waits for the memory, so the cost depends on
+# where the numbers are: in the cache or not, in an existing array or in a fresh one.
 
 
 # %%
@@ -252,24 +252,25 @@ for n in lengths:
     }
     for name, ms in milliseconds(cases).items():
         cost[name].append(ms * 1e6 / n)
-drawn = by_size({name: (lengths, values) for name, values in cost.items()}, "nanoseconds a number")
+drawn = by_size({name: (lengths, values) for name, values in cost.items()}, "nanoseconds per number")
 drawn.axes[0].set_xlabel("size of the array")
 drawn
 
 # %% [markdown]
-# On the left, Python's call costs more than the addition. In the middle the array lies in the cache, and a number
-# costs a fraction of a nanosecond. On the right it does not fit any more, and each pass fetches it anew. A fresh array
-# is dearer still: it is a second stretch of memory to go through. For `exp` all this matters less, as it computes more
-# on each number.
+# On the left, the Python call costs more than the addition. In the middle the array is in the cache, and a number costs
+# a fraction of a nanosecond. On the right it no longer fits, and each pass fetches it again. A fresh array is more
+# expensive still: it is a second stretch of memory to go through. For `exp` all this matters less, because it does more
+# work on each number.
 #
-# From this follow three rules: **fewer passes**; **in place**, on arrays that nobody else needs; and, where several
-# cheap passes follow each other, **in blocks that stay in the cache**. The last one is `in_blocks` of
-# [backend.py](../minixfmr/backend.py). Six passes over an array of 64 MiB, with blocks of different sizes:
+# Three rules follow: **fewer passes**; **in place**, on arrays that nobody else needs; and, where several cheap passes
+# follow each other, **in blocks that stay in the cache**. The package uses the last one: see `by_rows` in
+# [blocks.py](../minixfmr/backend/blocks.py). Here are six passes over an array of 64 MiB, with blocks of different
+# sizes:
 
 
 # %%
 def six_passes(x, out):
-    """Cheap passes, much as GELU has them."""
+    """Cheap passes, much like those of GELU."""
     np.multiply(x, x, out=out)
     out *= 0.044715
     out += 1
@@ -290,7 +291,7 @@ def by_blocks(size):
 
 # %%
 blocks = [1 << k for k in range(10, x.size.bit_length(), 2)]
-assert all(np.array_equal(by_blocks(size), in_blocks(six_passes, x)[0]) for size in blocks)
+assert all(np.array_equal(by_blocks(size), by_blocks(x.size)) for size in blocks)
 block_times = milliseconds({size: lambda size=size: by_blocks(size) for size in blocks}, 3 if QUICK else 5)
 drawn = by_size({"six passes over the array": (blocks, list(block_times.values()))}, "milliseconds")
 drawn.axes[0].set_xlabel("size of a block")
@@ -302,13 +303,13 @@ gain = block_times[x.size] / block_times[best]
 print(f"best block here: {best // 256:,} KiB, {gain:.1f} times as fast as the whole array at once")
 
 # %% [markdown]
-# Too small a block, and Python's calls cost more than the passes; too large, and it leaves the cache between one pass
-# and the next. The result is the same to the last bit, as each number is computed by itself.
+# If a block is too small, Python's calls cost more than the passes; if it is too large, it is evicted from the cache
+# between one pass and the next. The result is the same to the last bit, because each number is computed by itself.
 #
 # ## The same, spelled differently
 #
-# Some spellings of the same thing differ in cost by far more than one would guess. Measure before you believe; here
-# are those that this package has had to choose between.
+# Different spellings of the same operation can differ in cost by far more than one would guess. Measure before you
+# believe; here are some that this package had to choose between.
 
 # %%
 x = np.random.default_rng(0).standard_normal((512, 512) if QUICK else (2048, 512)).astype("float32")
@@ -343,21 +344,21 @@ axis.invert_yaxis()
 drawn
 
 # %% [markdown]
-# A bar to the right: the second spelling is the faster one; at 1 they are equal. A sum is a product with ones, and
+# If a bar points to the right, the second spelling is faster; at 1 they are equal. A sum is a product with ones, and
 # BLAS reads and adds faster than `sum` does. `x**3` calls a general power function for each number. A maximum along
-# short rows has to begin anew every 32 numbers, one down the columns goes through memory in one sweep. The last pair
-# is a warning: a ready array of zeros looks as if it saved work, but it is one more array to read.
+# short rows has to start again every 32 numbers, while one down the columns goes through memory in one sweep. The last
+# pair is a warning: a ready array of zeros looks as if it saved work, but it is one more array to read.
 #
-# The helpers `row_sum`, `row_mean` and `sum_rows` give the products with ones a name, so that the layers stay
-# readable, and attention keeps its scores transposed for the sake of that maximum. Where the bars say something else
-# on your machine, believe the bars.
+# The helpers `row_sum`, `row_mean` and `batch_sum` in [sums.py](../minixfmr/backend/sums.py) give these products with
+# ones a name, so that the layers stay readable, and `pairwise_dot` lays the scores of attention out by columns for the
+# sake of that maximum. If the bars say something else on your machine, believe the bars.
 #
-# Random numbers are a pass too, and a dear one. Dropout needs one decision for each number, for which 16 random bits
+# Random numbers are a pass too, and an expensive one. Dropout needs one decision per number, for which 16 random bits
 # are plenty:
 
 # %%
 rng = random_generator(0)
-cases = {"float": lambda: rng.random(x.shape) >= 0.1, "16 bits": lambda: random_keep(rng, x.shape, 0.1)}
+cases = {"float": lambda: rng.random(x.shape) >= 0.1, "16 bits": lambda: random_keep(rng, x, 0.1)[0]}
 assert all(abs(function().mean() - 0.9) < 0.01 for function in cases.values())
 found = milliseconds(cases)
 print(f"a dropout mask from floats takes {found['float'] / found['16 bits']:.1f} times as long as from 16 bits")
@@ -365,14 +366,14 @@ print(f"a dropout mask from floats takes {found['float'] / found['16 bits']:.1f}
 # %% [markdown]
 # ## Threads or workers
 #
-# There are two ways to use a second core. BLAS can share out each product between threads; then the passes still run
-# on one core. Or each worker takes half of the batch and does everything with it, products and passes:
+# There are two ways to use a second core. BLAS can divide each product among threads; then the passes still run on one
+# core. Or each worker takes half of the batch and does everything for it, products and passes:
 #
 #     loss = Σ_b loss_b      so      dW = Σ_b dW_b = Σ_(b of worker 1) dW_b + Σ_(b of worker 2) dW_b
 #
 # `ParallelGradients` of [parallel.py](../minixfmr/training/parallel.py) does that. Modules keep no state between
-# forward and backward, so that the workers can read the same weights; each adds into gradients of its own, and these
-# are added up at the end.
+# forward and backward, so all workers can read the same weights; each adds into its own gradients, and these are added
+# up at the end. `Trainer` does this by default, with one worker per core.
 
 
 # %%
@@ -395,7 +396,7 @@ def gradient_times(model, batch):
     expected, first, second = (gradient_of(model, cases[name]) for name in ("one core", "two workers", "two workers"))
     error = abs(first - expected).max() / abs(expected).max()
     assert error < 1e-4 and np.array_equal(first, second)  # equal to rounding; the same workers, the same bits
-    return milliseconds(cases, 3 if QUICK else 7, pause=0.1), error  # BLAS's threads wait actively for a while
+    return milliseconds(cases, 3 if QUICK else 7, pause=0.1), error  # BLAS's threads keep spinning for a while
 
 
 # %%
@@ -412,14 +413,14 @@ for axis, (title, (width, V, T)) in zip(axes[0], settings.items(), strict=True):
 drawn
 
 # %% [markdown]
-# Threads can gain no more than the share of the products, and each product ends with waiting for the slower thread.
-# With workers both cores are busy all the time, but a batch has to be sent and two sets of gradients to be added up.
-# That takes equally long for few tokens and for many, so a small model gains little by it, or even loses, and a larger
-# one gains most of a second core.
+# Threads can speed up only the products, and after each product the faster thread waits for the slower one. With
+# workers both cores are busy all the time, but a batch has to be sent and two sets of gradients added up. The time for
+# that does not depend on the number of tokens, so a small model gains little or even loses, and a larger one gains most
+# of a second core.
 #
 # Why are the gradients equal only to rounding? They are the same sums, added in another order, and in floating point
-# (a + b) + c is not a + (b + c). The difference is that of the last digits, and it does not depend on which worker is
-# first: the same number of workers gives the same bits in every run.
+# (a + b) + c is not a + (b + c). Only the last digits differ, and they do not depend on which worker finishes first:
+# the same number of workers gives the same bits in every run.
 #
 # On Linux the workers are processes; elsewhere, and on a GPU, threads. A Python thread has to wait for the
 # interpreter's lock before and after each array operation. A forked process has a lock of its own, and sees the same
@@ -427,9 +428,10 @@ drawn
 #
 # ## The work that is not done
 #
-# The fastest work is what is left out. Two examples. Writing text with a key/value cache computes each position once
-# instead of once for each later one: that is [04](04_decoder_only.ipynb). And a batch of sentences of similar length
-# computes hardly any padding; how that is done stands in [09](09_real_translation.ipynb), here is what it gains:
+# The fastest work is the work that is left out. Here are two examples. Writing text with a key/value cache computes
+# each position once, instead of again for each later one: see [04](04_decoder_only.ipynb). And a batch of sentences of
+# similar length wastes hardly any work on padding; [09](09_real_translation.ipynb) shows how that is done, and here is
+# what it gains:
 
 # %%
 rng = np.random.default_rng(0)
@@ -455,14 +457,14 @@ print(f"{len(by_length)} batches of the same sentences: by length {gain:.2f} tim
 # %% [markdown]
 # ## A layer of your own, twice as fast
 #
-# Now all of it on one example: a layer norm and a GELU behind it, written as one would write them down (but for z³,
-# after what the bars above have shown).
+# Now all of it on one example: a layer norm followed by a GELU, written the way one would write them down (except for
+# z³, after what the bars above have shown). As before, ⊙ is the elementwise product.
 #
-#     n = (x - mean(x)) / √(var(x) + ε),   z = n · w + b
-#     t = tanh(c (z + 0.044715 z³)),   y = ½ z (1 + t),   c = √(2/π)
+#     n = (x - mean(x)) / √(var(x) + ε),   z = n ⊙ w + b
+#     t = tanh(c (z + 0.044715 z³)),   y = ½ z ⊙ (1 + t),   c = √(2/π)
 #
-#     dz = dy · (½ (1 + t) + ½ z (1 - t²) c (1 + 3 · 0.044715 z²)),   dn = dz · w
-#     dx = (dn - mean(dn) - n · mean(dn · n)) / √(var(x) + ε),   dw = Σ dz · n,   db = Σ dz
+#     dz = dy ⊙ (½ (1 + t) + ½ z ⊙ (1 - t²) ⊙ c (1 + 3 · 0.044715 z²)),   dn = dz ⊙ w
+#     dx = (dn - mean(dn) - n · mean(dn ⊙ n)) / √(var(x) + ε),   dw = Σ dz ⊙ n,   db = Σ dz
 
 # %%
 c, k, eps = math.sqrt(2 / math.pi), 0.044715, 1e-5
@@ -493,8 +495,8 @@ def plain_backward(dy, saved):
 
 
 # %% [markdown]
-# **Step 1: keep what the backward needs.** The plain backward computes n, z and t a second time. They are there when
-# the forward ends; it has only to hand them over. The price is memory.
+# **Step 1: keep what the backward needs.** The plain backward computes n, z and t a second time. They exist when the
+# forward ends, so it only has to hand them over. The price is memory.
 
 
 # %%
@@ -514,8 +516,8 @@ def keeping_backward(dy, saved):
 
 
 # %% [markdown]
-# **Step 2: sums as products.** `row_mean` and `sum_rows` in place of `mean` and `sum`. The variance is the mean square
-# of what is left when the mean has been taken away, so x - mean(x) need not be computed twice, as `var` does.
+# **Step 2: sums as products.** `row_mean` and `batch_sum` take the place of `mean` and `sum`. The variance is the mean
+# square of x - mean(x), which is there already; `var` would compute it a second time.
 
 
 # %%
@@ -533,12 +535,12 @@ def summing_backward(dy, saved):
     dz = dy * (0.5 * (1 + t) + 0.5 * z * (1 - t * t) * c * (1 + 3 * k * z * z))
     dn = dz * w
     dx = r * (dn - row_mean(dn) - n * row_mean(dn * n))
-    return dx, sum_rows(dz * n), sum_rows(dz)
+    return dx, batch_sum(dz * n), batch_sum(dz)
 
 
 # %% [markdown]
-# **Step 3: in place.** Each operation of a formula makes a fresh array. An array that nobody saved can be overwritten.
-# It reads like a recipe instead of a formula, which is why the formula belongs into the docstring.
+# **Step 3: in place.** Each operation of a formula makes a fresh array. An array that nobody saved can be overwritten
+# instead. The price is readability: this is a recipe, no longer a formula.
 
 
 # %%
@@ -573,8 +575,8 @@ def in_place_backward(dy, saved):
     dz *= 0.5
     dz *= dy
     dzn = dz * n
-    dw, db = sum_rows(dzn), sum_rows(dz)  # (d,)
-    dzn *= w  # dn · n
+    dw, db = batch_sum(dzn), batch_sum(dz)  # (d,)
+    dzn *= w  # dn ⊙ n
     dz *= w  # dn
     dx = n * row_mean(dzn)
     dz -= row_mean(dz)
@@ -584,8 +586,9 @@ def in_place_backward(dy, saved):
 
 
 # %% [markdown]
-# **Step 4: in blocks.** The same functions, on a few rows at a time, so that all their arrays stay in the cache. Each
-# row is normalised by itself, so rows may be taken in any portions; only dw and db are sums over all of them.
+# **Step 4: in blocks.** The same functions, applied to a few rows at a time, so that all their arrays stay in the
+# cache. Each row is normalized by itself, so the rows may be divided in any way; only dw and db are sums over all of
+# them.
 
 
 # %%
@@ -606,8 +609,10 @@ def blocked_backward(dy, saved):
 
 
 # %% [markdown]
-# First: are they still right? The checker compares each with finite differences in float64, on small arrays. Then all
-# five must agree to rounding on float32 arrays of 2,048 tokens, which step 4 takes in several blocks.
+# **Or: the formula in blocks.** If the temporary arrays stay in the cache, is the recipe of step 3 still worth it?
+# `by_rows` is a decorator that does step 4 for any such function, so here are the plain formulas of step 2 in blocks.
+# First: are all versions still right? The checker compares each with finite differences in float64, on small arrays.
+# Then all of them must agree to rounding on float32 arrays of 2,048 tokens, which are divided into several blocks.
 
 # %%
 versions = {
@@ -616,6 +621,7 @@ versions = {
     "2 sums": (summing_forward, summing_backward),
     "3 in place": (in_place_forward, in_place_backward),
     "4 in blocks": (blocked_forward, blocked_backward),
+    "2 in blocks": (by_rows(summing_forward), by_rows(summing_backward)),
 }
 rng = np.random.default_rng(0)
 small = rng.standard_normal((5, 7)), 1 + 0.1 * rng.standard_normal(7), 0.1 * rng.standard_normal(7)
@@ -640,23 +646,21 @@ for name, (forward, backward) in versions.items():
 # %%
 with one_blas_thread():
     found = milliseconds({name: lambda pair=pair: both(*pair) for name, pair in versions.items()})
-before = None
 for name, ms in found.items():
-    print(f"{name:12} {ms:6.1f} ms" + (f"   {before / ms:.2f} times as fast as the step before" if before else ""))
-    before = ms
-print(f"reached here: {found['as written'] / ms:.1f} times as fast as written, forward and backward together")
+    print(f"{name:12} {ms:6.1f} ms, {found['as written'] / ms:.2f} times as fast as written")
 plots.bars(found, xlabel="ms, forward and backward, one core", digits=".1f")
 
 # %% [markdown]
-# No step changed what is computed, and none needed a line of C. The order of the steps matters as well: what to
-# compute first, how to spell it second, where to put it last. The layer norm and the GELU of the package
-# ([normalization.py](../minixfmr/layers/normalization.py), [activations.py](../minixfmr/layers/activations.py)) are
-# written in this way.
+# No step changed what is computed, and none needed a line of C. The order of the steps matters too: first what to
+# compute, then how to spell it, and last where to put it. Compare the last bar with the one above it: that is the price
+# of keeping the formula. The package pays it. Its layer norm and its GELU
+# ([normalization.py](../minixfmr/layers/normalization.py), [activations.py](../minixfmr/layers/activations.py)) are the
+# formulas of step 2, and `by_rows` stands above them.
 #
 # ## Then on a GPU
 #
 # A GPU has far more arithmetic units than a CPU, and faster memory. CuPy gives it NumPy's interface, and minixfmr is
-# written against `xp`, which is either of them. So these are the lines for both:
+# written for `xp`, which is either of them. So this code is for both:
 
 
 # %%
@@ -673,24 +677,28 @@ try:
     with minixfmr.backend("cupy"):  # for a while; minixfmr.use_backend("cupy") for good
         print("CuPy: ", three_losses())
 except minixfmr.BackendError as error:
-    print("CuPy is not to be had here. The error says:", error)
+    print("CuPy is not available here. The error says:", error)
 
 # %% [markdown]
-# A seed gives the same weights and the same order of the data on both, so the losses of the two lines should agree to
-# rounding. They differ where dropout is on, as its draws are made on the GPU.
+# A seed gives the same weights and the same order of the data on both, so the losses of the two should agree to
+# rounding. With dropout they differ, because its draws are made on the GPU.
 #
 # On a GPU the rules change. Each array operation **launches a kernel**, a little program for thousands of threads. A
 # launch costs the CPU a few microseconds, whatever the kernel does. In a small model the GPU is done before the next
-# launch arrives, so the number of launches decides; blocks and clever spellings are pointless, and the package leaves
-# them out there (`_cuda` in [backend.py](../minixfmr/backend.py)). And each number that travels back to the CPU makes
-# it wait for all the work before.
+# launch arrives, so kernel launches dominate; blocks and clever spellings are pointless, and the package leaves them
+# out there (`on_gpu` in [switch.py](../minixfmr/backend/switch.py)). And each number that travels back to the CPU makes
+# it wait for all the work before it.
 #
-# Launches can be counted without a card. The tests have a strict double of CuPy, NumPy inside with CuPy's manners,
-# that counts what would be launched and what would be copied ([cupy_double.py](../tests/cupy_double.py)); `python -m
-# benchmarks.launches` runs every layer on it:
+# Launches can be counted without a GPU. The tests have a strict double of CuPy, which is NumPy inside but behaves like
+# CuPy, and counts what would be launched and what would be copied ([cupy_double.py](../tests/cupy_double.py)); `python
+# -m benchmarks.launches` runs every layer on it:
 
 # %%
-run = [sys.executable, "-m", "benchmarks.launches"]  # in a process of its own, as it puts the double in CuPy's place
+run = [
+    sys.executable,
+    "-m",
+    "benchmarks.launches",
+]  # in a process of its own, because it puts the double in CuPy's place
 environment = os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, ".."]), "MINIXFMR_BACKEND": ""}
 lines = subprocess.run(run, cwd="..", env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
 rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines if line.startswith("| ")]
@@ -705,27 +713,27 @@ print(f"if a launch costs 5 µs, this step takes at least {total * 0.005:.1f} ms
 print(f"the step measured above, of as many blocks, takes {whole:.0f} ms on this CPU")
 
 # %% [markdown]
-# What goes to the GPU are the token ids, their mask, and the labels; what comes back, in one copy, are the loss and
-# the norm of the gradients. Weights, gradients and the state of AdamW stay there.
+# The token ids, their mask and the labels go to the GPU; the loss and the norm of the gradients come back, in one copy.
+# Weights, gradients and the state of AdamW stay there.
 #
 # **What was not measured.** The package has not been run on a GPU: the machine that runs these notebooks has none, so
-# the counts above come from the double, the 5 µs are an assumption, and nothing here says how fast it is. With a card,
-# `make test-gpu` runs the tests that need one, and `make benchmark-gpu` measures.
+# the counts above come from the double, the 5 µs are an assumption, and nothing here says how fast it is. On a machine
+# with one, `make test-gpu` runs the tests that need it, and `make benchmark-gpu` measures the speed.
 #
 # ## Check
 #
 # 1. Make the model of the first section wider: `d = 256`. You should see the share of the matrix products grow: their
-#    work grows with d², that of the passes with d.
+#    work grows with d², that of the passes only with d.
 # 2. Set `dropout=0.0` in `make_model` and run the first section again. You should see the bar of `Dropout` all but
 #    vanish, and the step become shorter by about as much.
 # 3. In the section on blocks, let `x` have `1 << 14` numbers instead of `1 << 24`. You should see that the whole array
-#    at once is now the best block: it fits into the cache.
+#    at once is now the best block, because it fits in the cache.
 #
 # ## Break
 #
-# Overwrite an array that somebody else still needs. In `in_place_forward`, `z = n * w` looks like one more fresh array
-# that could be saved. The next cell multiplies in place: y stays right, to the last bit, so that no test of the output
-# would notice. The gradient is wrong.
+# Overwrite an array that somebody else still needs. In `in_place_forward`, `z = n * w` makes a fresh array, and it
+# looks as if that could be avoided. The next cell multiplies in place: y stays right, to the last bit, so no test of
+# the output would notice. But the gradient is wrong.
 
 
 # %%
@@ -746,4 +754,4 @@ print(report)
 
 # %% [markdown]
 # The backward got a z where it expected n, so everything that uses n is wrong: dx and dw. db does not use it, and is
-# right. This is the price of step 3, and the reason to have the checker run with every step.
+# right. This is the risk of step 3, and the reason to run the checker after every step.

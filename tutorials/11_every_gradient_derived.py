@@ -1,14 +1,15 @@
 # %% [markdown]
 # # 11 · Every gradient, derived
 #
-# Each operation of a Transformer is taken here from its formula to its backward pass, in small steps, with the
-# symbols of the source. Each step that can be checked is checked in a cell beside it: with numbers, by finite
-# differences, or with letters, by SymPy. At the end of each chapter stands the function of the package that computes
-# it, and a cell shows that both agree.
+# Here each operation of a Transformer is taken from its formula to its backward pass, in small steps, with the symbols
+# of the source. Each step that can be checked is checked in a cell next to it: with numbers, by finite differences, or
+# symbolically, by SymPy. Each chapter ends with the function of the package that computes the gradient, and a cell
+# shows that both agree.
 #
-# You need derivatives of one variable, sums and matrix products. The chapters rest on chapter 1 and name the formulas
-# they use, so you can also come here for one gradient; run the cells in order, though. It builds on
-# [02](02_your_gradient_checked.ipynb), which shows how a gradient is checked, and runs in less than a minute.
+# You need derivatives of one variable, sums and matrix products. The chapters build on chapter 1 and name the formulas
+# they use, so you can also come here for a single gradient; run the cells in order, though. In the formulas $\odot$
+# multiplies element by element, with broadcasting, and $\cdot$ is an inner product or a product with a number. It
+# builds on [02](02_your_gradient_checked.ipynb), which shows how a gradient is checked, and runs in less than a minute.
 #
 # | chapter | operation | chapter | operation | chapter | operation |
 # |---|---|---|---|---|---|
@@ -29,9 +30,9 @@ import sympy as sp
 
 import minixfmr
 from minixfmr import layers
-from minixfmr.layers.attention import attend, attend_backward
+from minixfmr.layers.multi_head import attend, attend_backward
 from minixfmr.layers.variants.relative import distances
-from minixfmr.models.blocks import PostNorm, PreNorm, Residual
+from minixfmr.models.residual import PostNorm, PreNorm, Residual
 from minixfmr.training.losses import cross_entropy_backward
 from minixfmr.training.optimizers import adamw_update
 
@@ -40,8 +41,8 @@ rng = np.random.default_rng(0)
 
 # %% [markdown]
 # Three helpers. `agree` compares arrays and stops the notebook if they differ by more than a gradient check allows;
-# `agree_each` does it for several. `proves` lets SymPy simplify the difference of two expressions to 0. `where` says
-# in which file and line a function is.
+# `agree_each` does so for several. `proves` has SymPy simplify the difference of two expressions to 0. `where` says in
+# which file and line a function is defined.
 
 
 # %%
@@ -76,16 +77,16 @@ def where(*things):
 #
 # $$dx_i = \frac{\partial L}{\partial x_i}$$
 #
-# In words: how much the loss changes for a small change of this one number. For a change $\delta$ of all of $x$ at
-# once, as long as it is small,
+# In words: how much the loss changes per small change of this one number. For a change $\delta$ of all of $x$ at once,
+# as long as it is small,
 #
 # $$L(x + \delta) - L(x) \approx \sum_i dx_i \delta_i \tag{1.1}$$
 #
-# So $dx$ is one name, and not $d$ times $x$.
+# So $dx$ is a single symbol, not a product of $d$ and $x$.
 #
 # ### A layer passes it on
 #
-# A layer computes $y = f(x)$. Its backward pass is given $dy$, the gradient of its output. It is to find $dx$. If
+# A layer computes $y = f(x)$. Its backward pass is given $dy$, the gradient of its output, and has to find $dx$. If
 # $x_i$ moves a little, each $y_j$ moves by $\partial y_j / \partial x_i$ times as much, and each of these movements
 # moves the loss. The chain rule adds them up:
 #
@@ -97,8 +98,8 @@ def where(*things):
 #
 # $$dx = J^\top dy \tag{1.3}$$
 #
-# This is all there is to a backward pass. The rest of the notebook finds $J^\top dy$ for one layer after the other.
-# Here is a layer with two inputs and three outputs:
+# This is all there is to a backward pass. The rest of the notebook finds $J^\top dy$ for one layer after another. Here
+# is a layer with two inputs and three outputs:
 #
 # $$y = (x_1 x_2,\quad x_1 + x_2^2,\quad \sin x_1)$$
 
@@ -109,20 +110,20 @@ sp.Matrix([x1 * x2, x1 + x2**2, sp.sin(x1)]).jacobian([x1, x2])
 # %% [markdown]
 # ### A check that needs no mathematics
 #
-# A derivative can also be measured. Move $x_i$ by $h$ to both sides and look at the slope:
+# A derivative can also be measured. Move $x_i$ by $h$ in both directions and look at the slope:
 #
 # $$dx_i \approx \frac{L(x_i + h) - L(x_i - h)}{2h}$$
 #
-# For a layer in the middle of a model we need some loss. A weighted sum of its outputs will do: for
+# For a layer in the middle of a model we need some loss. A weighted sum of its outputs will do. For
 #
 # $$L = \sum_j dy_j y_j \qquad\text{we have}\qquad \frac{\partial L}{\partial y_j} = dy_j$$
 #
-# so whatever numbers we choose as $dy$, they are the gradient of $y$. Random ones leave no mistake a place to hide.
+# so whatever numbers we choose as $dy$, they are the gradient of $y$. Random ones leave mistakes no place to hide.
 
 
 # %%
 def numeric(forward, x, dy, h=1e-5):
-    """dL/dx by finite differences, for L = Σ dy · forward(x)."""
+    """dL/dx by finite differences, for L = Σ dy ⊙ forward(x)."""
     dx = np.zeros_like(x)
     for i in np.ndindex(x.shape):
         step = np.zeros_like(x)
@@ -142,7 +143,7 @@ agree(dx=(J.T @ dy, numeric(f, x, dy)))
 # %% [markdown]
 # ### The Jacobian is never built
 #
-# It has one entry for each pair of an output and an input. Even in a small model that is too many:
+# It has one entry for each pair of an output and an input. Even in a small model that is far too many:
 
 # %%
 B, T, d = 8, 32, 256
@@ -152,8 +153,8 @@ print(
 )
 
 # %% [markdown]
-# Most of its entries are 0 or repeat each other. A backward pass uses this: it computes $J^\top dy$ without $J$. Each
-# chapter below finds the short way. Where $J$ is small enough to look at, we do look.
+# Most of its entries are 0 or repeat each other. A backward pass makes use of this: it computes $J^\top dy$ without
+# $J$. Each chapter below finds the short way. Where $J$ is small enough to look at, we look at it.
 #
 # ### A value that is used twice
 #
@@ -162,11 +163,11 @@ print(
 #
 # $$dx = J_f^\top dy + J_g^\top dz \tag{1.4}$$
 #
-# **Gradients add up where a value is used more than once.** That is why `backward` writes `weight.grad += ...`, and
-# never `=`. The simplest case is a value that is copied $K$ times, $y_k = x$. Every Jacobian is 1, so
-# $dx = \sum_k dy_k$. NumPy's broadcasting is such a copy: a bias of shape `(m,)` that is added to `N` rows is copied
-# `N` times. So wherever the forward broadcasts, the backward sums. And the other way round: where the forward sums,
-# $y = \sum_k x_k$, each $J$ is 1 too, and the backward copies, $dx_k = dy$.
+# **Gradients add up where a value is used more than once.** That is why `backward` writes `weight.grad += ...` and
+# never `=`. The simplest case is a value that is copied $K$ times, $y_k = x$. Every Jacobian is 1, so $dx = \sum_k
+# dy_k$. NumPy's broadcasting makes such copies: a bias of shape `(m,)` that is added to `N` rows is copied `N` times.
+# So wherever the forward broadcasts, the backward sums. The reverse is also true: where the forward sums, $y = \sum_k
+# x_k$, each $J$ is 1 too, and the backward copies, $dx_k = dy$.
 
 # %%
 x, dy, dz = rng.normal(size=4), rng.normal(size=4), rng.normal(size=4)
@@ -179,9 +180,9 @@ agree(db=(dy.sum(axis=0), numeric(lambda b: np.zeros((5, 3)) + b, b, dy)))
 # %% [markdown]
 # ### In the package
 #
-# [`repeat_heads_backward` in attention_variants.py](../minixfmr/layers/attention_variants.py) is this rule and
-# nothing else. Where several query heads share one key/value head, the forward repeats that head, and the backward
-# sums over the copies.
+# [`repeat_heads_backward` in grouped_heads.py](../minixfmr/layers/variants/grouped_heads.py) is this rule and nothing
+# else. Where several query heads share one key/value head, the forward repeats that head, and the backward sums over
+# the copies.
 
 # %%
 x, times = rng.normal(size=(2, 3, 4, 5)), 2  # (B, Hk, T, dh)
@@ -217,8 +218,8 @@ where(layers.repeat_heads_backward)
 #
 # $$db_j = \sum_r dy_{rj} \tag{2.4}$$
 #
-# SymPy can do this with letters, for two rows, $n = 3$ and $m = 2$: it takes the derivative of $L = \sum dy \cdot y$
-# by each entry.
+# SymPy can do this symbolically, for two rows, $n = 3$ and $m = 2$: it takes the derivative of $L = \sum dy \odot y$
+# with respect to each entry.
 
 # %%
 X, W, dY = sp.MatrixSymbol("x", 2, 3), sp.MatrixSymbol("W", 3, 2), sp.MatrixSymbol("dy", 2, 2)
@@ -228,8 +229,8 @@ proves("dx = dy Wᵀ", sp.Matrix(2, 3, lambda r, i: sp.diff(L, X[r, i])), dY * W
 proves("dW = xᵀ dy", sp.Matrix(3, 2, lambda i, j: sp.diff(L, W[i, j])), X.T * dY)
 
 # %% [markdown]
-# A way to remember them: $dx$ must have the shape of $x$, and $dW$ that of $W$. Of $dy$ and the other factor there is
-# only one product that has that shape.
+# A way to remember them: $dx$ must have the shape of $x$, and $dW$ that of $W$. There is only one product of $dy$ and
+# the other factor that has this shape.
 #
 # | | shape | | shape |
 # |---|---|---|---|
@@ -238,8 +239,8 @@ proves("dW = xᵀ dy", sp.Matrix(3, 2, lambda i, j: sp.diff(L, W[i, j])), X.T * 
 #
 # ### In the package
 #
-# In [`linear_backward` in linear.py](../minixfmr/layers/linear.py) the axes in front, such as batch and time, are
-# rows like any others: they are flattened to $N = B T$ rows, and (2.3) becomes one large product.
+# In [`linear_backward` in linear.py](../minixfmr/layers/linear.py) the leading axes, such as batch and time, are
+# flattened to $N = B T$ rows, and (2.3) becomes one large product.
 
 # %%
 x, W, b = rng.normal(size=(2, 3, 4)), rng.normal(size=(4, 5)), rng.normal(size=5)
@@ -267,7 +268,7 @@ where(layers.linear_backward)
 # $$dx_s = \sum_j dy_{s-j+\lfloor K/2 \rfloor} W_j^\top \qquad dW_j = \sum_t x_{t+j-\lfloor K/2 \rfloor}^\top dy_t
 # \tag{2.6}$$
 #
-# [`convolution_backward` in convolution.py](../minixfmr/layers/convolution.py) does that.
+# [`convolution_backward` in convolution.py](../minixfmr/layers/variants/convolution.py) does that.
 
 # %%
 x, W, b = rng.normal(size=(2, 5, 3)), rng.normal(size=(3, 3, 4)), rng.normal(size=4)  # K = 3
@@ -287,22 +288,22 @@ where(layers.convolution_backward)
 # %% [markdown]
 # ## 3 · Embeddings
 #
-# The table $E$ has one row a token. The forward looks rows up:
+# The table $E$ has one row per token. The forward looks rows up:
 #
 # $$y_t = E_{\mathrm{ids}_t} \tag{3.1}$$
 #
-# It looks unlike anything with a derivative, as the ids are integers. But only $E$ needs a gradient, and in $E$ the
-# lookup is linear. Write $[v = w]$ for 1 where $v = w$ and 0 elsewhere, and let $M_{tv} = [\mathrm{ids}_t = v]$. Row
-# $t$ of $M$ has a single 1, in the column of the token at $t$. Then
+# This does not look like something with a derivative, because the ids are integers. But only $E$ needs a gradient, and
+# the lookup is linear in $E$. Write $[v = w]$ for 1 where $v = w$ and 0 elsewhere, and let $M_{tv} = [\mathrm{ids}_t =
+# v]$. Row $t$ of $M$ has a single 1, in the column of the token at $t$. Then
 #
 # $$y = M E \qquad\text{so by (2.3)}\qquad dE = M^\top dy \tag{3.2}$$
 #
-# In single rows:
+# Row by row:
 #
 # $$dE_v = \sum_t [\mathrm{ids}_t = v] dy_t \tag{3.3}$$
 #
-# **A token that occurs twice collects two gradients, one that does not occur collects none.** Here token 2 stands at
-# times 0 and 2, so row 2 of $dE$ is the sum of rows 0 and 2 of $dy$.
+# **A token that occurs twice collects two gradients, one that does not occur collects none.** Here token 2 is at
+# positions 0 and 2, so row 2 of $dE$ is the sum of rows 0 and 2 of $dy$.
 
 # %%
 ids = np.array([2, 0, 2])
@@ -311,24 +312,24 @@ M = np.eye(4)[ids]  # (T, V)
 print(M.T @ dy)
 
 # %% [markdown]
-# Nobody multiplies by $M$: it is full of zeros. One adds the rows of $dy$ into a table of zeros. NumPy has a trap
-# here. In `dE[ids] += dy` the right side is computed for all rows first, and then written; of two rows for the same
-# token the last one wins.
+# Nobody multiplies by $M$, which is full of zeros. Instead the rows of $dy$ are added into a table of zeros. NumPy has
+# a trap here. `dE[ids] += dy` first computes the sums for all rows and then writes them; of two rows for the same
+# token, only the last survives.
 
 # %%
 wrong, right = np.zeros((4, 2)), np.zeros((4, 2))
 wrong[ids] += dy
-np.add.at(right, ids, dy)  # one after the other
+np.add.at(right, ids, dy)  # one after another
 assert (right == M.T @ dy).all() and not (wrong == right).all()
 print(f"dE[2] by dE[ids] += dy: {wrong[2]}, by np.add.at: {right[2]}")
 
 # %% [markdown]
 # ### In the package
 #
-# [`embedding_backward` in embedding.py](../minixfmr/layers/embedding.py) has such a sum, made fast by sorting.
-# Learned positions are a table, too. All sequences of a batch use the same rows $0, 1, \ldots, T - 1$ of it, so in
-# [`add_positions_backward` in positions.py](../minixfmr/layers/positions.py) the gradient is a sum over the batch,
-# and $dx = dy$.
+# [`embedding_backward` in embedding.py](../minixfmr/layers/embedding.py) has such a sum, made fast by sorting. Learned
+# positions are a table too. All sequences of a batch use the same rows $0, 1, \ldots, T - 1$ of it, so in
+# [`add_positions_backward` in positions.py](../minixfmr/layers/positions.py) the gradient is a sum over the batch, and
+# $dx = dy$.
 
 # %%
 ids, E = rng.integers(0, 4, (2, 5)), rng.normal(size=(6, 3))
@@ -349,7 +350,7 @@ where(layers.embedding_backward, layers.add_positions_backward)
 #
 # $$p_i = \frac{e^{x_i}}{Z} \qquad Z = \sum_j e^{x_j} \tag{4.1}$$
 #
-# Every $x_j$ moves every $p_i$, since all of them are in $Z$. It is easiest through the logarithm:
+# Every $x_j$ moves every $p_i$, since all of them are in $Z$. The easiest way is through the logarithm:
 #
 # $$\log p_i = x_i - \log Z$$
 #
@@ -367,8 +368,8 @@ p = x.applyfunc(sp.exp) / sum(x.applyfunc(sp.exp))
 proves("∂p/∂x = diag(p) - p pᵀ for n = 3", p.jacobian(x), sp.diag(*p) - p * p.T)
 
 # %% [markdown]
-# On the diagonal stands $p_i (1 - p_i)$: raising a score raises its own share. Everywhere else stands $-p_i p_j$: it
-# lowers all others. Both happen in such a way that the sum of all shares stays 1, so each column of $J$ sums to 0.
+# On the diagonal is $p_i (1 - p_i)$: raising a score raises its own share. Everywhere else is $-p_i p_j$: it lowers all
+# others. The sum of all shares stays 1, so each column of $J$ sums to 0.
 
 
 # %%
@@ -390,18 +391,18 @@ panels = {name: jacobian(softmax, x).round(3) + 0 for name, x in zip(names, (eve
 plots.heat_maps(panels, xlabel="x", ylabel="p", signed=True)
 
 # %% [markdown]
-# Left, the shares are nearly even: each score moves its own share and takes from all others alike. Right, one share
-# is nearly 1: most entries are almost 0. Little gets back through a softmax that has made up its mind. This is why
-# attention divides its scores by $\sqrt{d_h}$ (chapter 10).
+# On the left, the shares are nearly equal: each score raises its own share and takes equally from all others. On the
+# right, one share is nearly 1, and most entries are almost 0. Little gets back through a softmax that has made up its
+# mind. This is why attention divides its scores by $\sqrt{d_h}$ (chapter 10).
 #
 # Now the product. $J$ is symmetric, so $J^\top = J$:
 #
 # $$dx_i = \sum_j J_{ij} dp_j = \sum_j p_i ([i = j] - p_j) dp_j = p_i \Big( dp_i - \sum_j p_j dp_j \Big) \tag{4.4}$$
 #
-# Or in array notation $dx = p (dp - \sum p dp)$. Three passes over $n$ numbers, where $J$ would have $n^2$. The sum
-# is one number for the whole row: the mean of $dp$, weighted with $p$. A score deserves a gradient only for what its
-# $dp$ is above the mean. The maximum that is subtracted from $x$ needs no term of its own: adding the same number to
-# all of $x$ does not change $p$, so whatever depends on $x$ through it has the gradient 0.
+# Or, in array notation, $dx = p \odot (dp - \sum p \odot dp)$. That takes three passes over $n$ numbers, where $J$
+# would have $n^2$. The sum is one number for the whole row: the mean of $dp$, weighted by $p$. Only the part of $dp$
+# that differs from the weighted mean reaches the score. The maximum that is subtracted from $x$ needs no term of its
+# own: adding the same number to all of $x$ does not change $p$, so nothing comes back through it.
 
 # %%
 x, dp = rng.normal(size=(3, 5)), rng.normal(size=(3, 5))
@@ -413,21 +414,23 @@ print(f"Each row of dx sums to 0: the largest sum is {abs(dx.sum(axis=-1)).max()
 # %% [markdown]
 # ### In the package
 #
-# There is no softmax that stands alone: it is a part of attention and of the loss. It can be seen in
-# [`attention_backward` in attention.py](../minixfmr/layers/attention.py) with the right inputs. If keys and values
-# are the identity matrix and the scale is 1, then the scores are the queries, and the output is the softmax itself.
+# [`softmax` in softmax.py](../minixfmr/layers/softmax.py) is (4.1), and [`softmax_backward` in
+# softmax.py](../minixfmr/layers/softmax.py) is (4.4). Attention uses both: see [`attention_backward` in
+# attention.py](../minixfmr/layers/attention.py). If keys and values are the identity matrix and the scale is 1, then
+# the scores are the queries, and the output of attention is the softmax itself.
 
 # %%
 eye = np.eye(5)[None, None]  # (B, H, Tk, dh) = (1, 1, 5, 5)
 y, saved = layers.attention(x[None, None], eye, eye, scale=1.0)
+agree(p=(layers.softmax(x), p), dx=(layers.softmax_backward(dp, p), dx))
 agree(p=(y[0, 0], p), dx=(layers.attention_backward(dp[None, None], saved)[0][0, 0], dx))
-where(layers.attention_backward)
+where(layers.softmax_backward, layers.attention_backward)
 
 # %% [markdown]
 # ## 5 · Cross-entropy
 #
-# A row $z$ of $V$ scores, the logits, one for each token of the vocabulary, becomes probabilities
-# $p = \mathrm{softmax}(z)$. The right token is $c$. The loss of this row is
+# A row $z$ of $V$ scores, the logits, one per token of the vocabulary, becomes probabilities $p = \mathrm{softmax}(z)$.
+# The correct token is $c$. The loss of this row is
 #
 # $$\ell = -\log p_c \tag{5.1}$$
 #
@@ -437,10 +440,10 @@ where(layers.attention_backward)
 #
 # $$dz_i = p_i (dp_i + 1) = -p_i \frac{[i = c]}{p_c} + p_i = p_i - [i = c] \tag{5.2}$$
 #
-# The last step uses that the bracket is 0 unless $i = c$, and then $p_i$ cancels $p_c$. What remains could not be
-# simpler: **what the model said minus what was right.**
+# The last step uses the fact that the bracket is 0 unless $i = c$, and then $p_i$ cancels $p_c$. What remains could not
+# be simpler: **what the model said minus what was right.**
 #
-# **In one step.** Write the loss in the logits, and use (4.2):
+# **In one step.** Write the loss in terms of the logits, and use (4.2):
 #
 # $$\ell = \log Z - z_c \qquad\qquad dz_i = p_i - [i = c]$$
 
@@ -451,8 +454,8 @@ right = sp.Matrix([0, 1, 0])  # c is the second of three tokens
 proves("dz = p - [c]", sp.Matrix([-sp.log(p[1])]).jacobian(z).T, p - right)
 
 # %% [markdown]
-# Why put softmax and loss into one function? Because the two steps divide by $p_c$, and the one step does not. Where
-# the model is very wrong, $p_c$ is rounded to 0:
+# Why put softmax and loss in one function? Because the two steps divide by $p_c$, and the one step does not. Where the
+# model is very wrong, $p_c$ is rounded to 0:
 
 # %%
 z, right = np.array([0.0, 1000.0, 0.0]), np.array([1.0, 0.0, 0.0])
@@ -466,8 +469,8 @@ assert not np.isfinite(two_steps).any()
 # %% [markdown]
 # ### Label smoothing
 #
-# Instead of the whole probability, the right token is given $1 - \varepsilon$, and $\varepsilon$ is spread over all
-# $V$ tokens. With this target $q$, which sums to 1, the loss is
+# Instead of all the probability, the correct token gets $1 - \varepsilon$, and $\varepsilon$ is spread over all $V$
+# tokens. With this target $q$, which sums to 1, the loss is
 #
 # $$q_i = (1 - \varepsilon) [i = c] + \frac{\varepsilon}{V} \qquad\qquad \ell = -\sum_i q_i \log p_i = -(1 -
 # \varepsilon) \log p_c - \varepsilon \mathrm{mean}(\log p) \tag{5.3}$$
@@ -489,25 +492,23 @@ proves("dz = p - q", sp.Matrix([loss]).jacobian(z).T, p - q)
 # %% [markdown]
 # ### Where the mean is taken
 #
-# A batch has many rows, and some do not count: padding, and in masked language models every token that was not
-# masked. Their label is `ignore_index`. The loss of the batch is the mean over the rows that count. As a weighted
-# sum,
+# A batch has many rows, and some do not count: padding and, in masked language models, every token that was not masked.
+# Their label is `ignore_index`. The loss of the batch is the mean over the rows that count. As a weighted sum,
 #
 # $$L = \sum_r w_r \ell_r \qquad\qquad w_r = \frac{[\mathrm{label}_r \ne \mathrm{ignore}]}{\mathrm{count}} \tag{5.5}$$
 #
 # $$dz_r = w_r (p_r - q_r) \tag{5.6}$$
 #
-# This is the only place where anything is divided by a number of tokens. All gradients before it in the model are
-# sums, and $w_r$ is in them already, as the chain starts with (5.6). A layer that took a mean once more would shrink
-# its gradient.
+# This is the only place where anything is divided by a number of tokens. All other gradients in the model are sums, and
+# $w_r$ is already in them, because the backward pass starts with (5.6). A layer that took another mean would shrink its
+# gradient.
 #
-# Two things follow. A row that does not count has exactly the gradient 0. And if a batch is computed in parts, the
+# Two things follow. A row that does not count has a gradient of exactly 0. And if a batch is computed in parts, the
 # parts must be divided by the count of the whole batch, not each by its own, so that they add up.
 #
 # ### In the package
 #
-# [`cross_entropy_backward` in losses.py](../minixfmr/training/losses.py) has nothing left to compute: the forward
-# leaves $dz$ behind, since both need $e^z$.
+# [`cross_entropy_backward` in losses.py](../minixfmr/training/losses.py) is (5.6).
 
 # %%
 z, labels = rng.normal(size=(6, 5)), np.array([2, 0, -100, 4, -100, 0])  # -100: ignored
@@ -526,38 +527,38 @@ where(cross_entropy_backward)
 # %% [markdown]
 # ## 6 · LayerNorm
 #
-# Each vector $x$ of width $d$ is shifted to mean 0 and scaled to variance 1; then come a gain and a bias for each
-# feature. In six steps, where the source writes $n$ for the normalized vector:
+# Each vector $x$ of width $d$ is shifted to mean 0 and scaled to variance 1; then each feature gets a gain and a bias.
+# In six steps, with the source's $n$ for the normalized vector:
 #
-# $$\mu = \mathrm{mean}(x) \qquad c = x - \mu \qquad v = \mathrm{mean}(c^2) \qquad r = (v + \varepsilon)^{-1/2} \qquad
-# n = c r \qquad y = n \cdot \mathrm{weight} + \mathrm{bias} \tag{6.1}$$
+# $$\mu = \mathrm{mean}(x) \qquad c = x - \mu \qquad v = \mathrm{mean}(c^2) \qquad r = (v + \varepsilon)^{-1/2} \qquad n
+# = c r \qquad y = n \odot \mathrm{weight} + \mathrm{bias} \tag{6.1}$$
 #
-# Now from the bottom to the top. A product of two vectors is taken feature by feature.
+# Now backwards, from the last step to the first.
 #
 # **Gain and bias.** $y$ is linear in both, and both are copied to every row, so their gradients sum over rows
 # (chapter 1):
 #
-# $$dn = dy \cdot \mathrm{weight} \qquad d\mathrm{weight} = \sum_{\mathrm{rows}} dy \cdot n \qquad d\mathrm{bias} =
+# $$dn = dy \odot \mathrm{weight} \qquad d\mathrm{weight} = \sum_{\mathrm{rows}} dy \odot n \qquad d\mathrm{bias} =
 # \sum_{\mathrm{rows}} dy \tag{6.2}$$
 #
 # **Step $n = c r$.** $r$ is one number, used by all $d$ features, so its gradient is a sum over them:
 #
 # $$dr = \sum_i dn_i c_i \qquad\qquad dc = r dn + \ldots \tag{6.3}$$
 #
-# The dots say that $c$ is used once more, in $v$.
+# The dots stand for the second use of $c$, in $v$.
 #
-# **Step $r = (v + \varepsilon)^{-1/2}$.** One number from one number. The derivative is
-# $-\frac{1}{2} (v + \varepsilon)^{-3/2} = -\frac{1}{2} r^3$:
+# **Step $r = (v + \varepsilon)^{-1/2}$.** This is a function of one variable, with the derivative $-\frac{1}{2} (v +
+# \varepsilon)^{-3/2} = -\frac{1}{2} r^3$:
 #
 # $$dv = -\tfrac{1}{2} r^3 dr \tag{6.4}$$
 #
-# **Step $v = \frac{1}{d} \sum_i c_i^2$.** The derivative by $c_i$ is $2 c_i / d$. With (6.3) and (6.4), and $n = c r$
-# used twice,
+# **Step $v = \frac{1}{d} \sum_i c_i^2$.** The derivative with respect to $c_i$ is $2 c_i / d$. With (6.3) and (6.4),
+# and $n = c r$ used twice,
 #
 # $$dc_i = r dn_i + \frac{2 c_i}{d} dv = r dn_i - \frac{r^3 c_i}{d} \sum_j dn_j c_j = r dn_i - r n_i \frac{1}{d} \sum_j
 # dn_j n_j$$
 #
-# $$dc = r (dn - n \mathrm{mean}(dn \cdot n)) \tag{6.5}$$
+# $$dc = r (dn - n \mathrm{mean}(dn \odot n)) \tag{6.5}$$
 #
 # **Step $c = x - \mu$.** Every $x_j$ moves its own $c_j$ by 1, and through $\mu$ every $c_i$ by $-1/d$:
 #
@@ -566,10 +567,10 @@ where(cross_entropy_backward)
 # **Together.** The mean of $n$ is 0, since that of $c$ is. So the second part of (6.5) has mean 0, and
 # $\mathrm{mean}(dc) = r \mathrm{mean}(dn)$:
 #
-# $$dx = r \big( dn - \mathrm{mean}(dn) - n \mathrm{mean}(dn \cdot n) \big) \tag{6.7}$$
+# $$dx = r \big( dn - \mathrm{mean}(dn) - n \mathrm{mean}(dn \odot n) \big) \tag{6.7}$$
 #
-# Three terms: the straight way, what comes back through the mean, and what comes back through the scale. Each step,
-# checked:
+# There are three terms: the direct one, what comes back through the mean, and what comes back through the scale. Now
+# check each step:
 
 
 # %%
@@ -610,7 +611,7 @@ agree(
 )
 
 # %% [markdown]
-# And with letters, for $d = 3$:
+# And symbolically, for $d = 3$:
 
 # %%
 d = 3
@@ -629,9 +630,10 @@ proves("dx of LayerNorm for d = 3", sp.Matrix([DN.dot(N)]).jacobian(X).T, formul
 #
 # $$J = r \Big( I - \frac{1}{d} \mathbf{1} \mathbf{1}^\top - \frac{1}{d} n n^\top \Big) \tag{6.8}$$
 #
-# The first term scales. The second takes away the part of $dn$ along $\mathbf{1}$, the third the part along $n$. Both
-# must go: if all of $x$ grows by the same number, or if $x - \mu$ grows by a factor, $y$ stays as it is (but for
-# $\varepsilon$). So the loss stays as it is, and a gradient in these directions would promise what cannot happen.
+# The first term scales. The second removes the part of $dn$ along $\mathbf{1}$, the third the part along $n$. Both have
+# to go: if the same number is added to all of $x$, or if $x - \mu$ is multiplied by a factor, $y$ does not change
+# (except through $\varepsilon$). So neither does the loss, and a gradient in these directions would promise something
+# that cannot happen.
 
 # %%
 x = np.array([2.0, -1.0, 0.5, 0.0, 1.0, -2.5])
@@ -642,7 +644,7 @@ agree(J=(full, r * (np.eye(6) - 1 / 6 - np.outer(c * r, c * r) / 6)))
 print(f"J times ones: at most {abs(full @ np.ones(6)).max():.0e};  J times n: at most {abs(full @ (c * r)).max():.0e}.")
 assert set((straight - full).diagonal().argsort()[-2:]) == {0, 5}
 plots.heat_maps(
-    {"r I, the straight way": straight.round(2), "J, with both means": full.round(2) + 0},
+    {"r I, the direct term": straight.round(2), "J, with both means": full.round(2) + 0},
     xlabel="x",
     ylabel="n",
     signed=True,
@@ -650,12 +652,13 @@ plots.heat_maps(
 )
 
 # %% [markdown]
-# Left, what the gradient would be if mean and scale were constants. Right, what it is. On the diagonal the difference
-# is largest at features 0 and 5, the ones furthest from the mean: moving one of them moves the scale most, and the
-# scale takes back what was gained. Feature 3 stands exactly at the mean, so only the second term is left in its row.
+# On the left is what the Jacobian would be if mean and scale were constants; on the right is what it is. On the
+# diagonal the difference is largest at features 0 and 5, which are furthest from the mean: moving one of them changes
+# the scale most, and the scale takes back what was gained. Feature 3 is exactly at the mean, so in its row the third
+# term is 0.
 #
-# How much do the terms matter in a gradient? Each point below is one entry of $dx$ for random rows. It stands to the
-# right according to finite differences, and up according to a formula.
+# How much do the terms matter in a gradient? Each point below is one entry of $dx$ for random rows, with its value by
+# finite differences on the horizontal axis and its value by a formula on the vertical one.
 
 # %%
 x, dn = 2 * rng.normal(size=(30, 6)) + 1, rng.normal(size=(30, 6)) + 0.5
@@ -678,13 +681,14 @@ axes[0].set_ylabel("formula")
 figure
 
 # %% [markdown]
-# Without the terms the points lie about the line, but not on it. The cosine is that of the angle between the two
-# gradients, as long vectors: 1 is the same direction, 0 a right angle. A wrong gradient with a cosine well above 0
-# still points downhill, so the loss may well fall. That is what makes such a mistake hard to see without a check.
+# Without the terms the points lie around the line, but not on it. The cosine is that of the angle between the two
+# gradients, seen as long vectors: 1 is the same direction, 0 a right angle. A wrong gradient with a cosine well above 0
+# still leads downhill, so the loss may well fall. That is what makes such a mistake hard to notice without a check.
 #
 # ### In the package
 #
-# [`layer_norm_backward` in normalization.py](../minixfmr/layers/normalization.py) is (6.2) and (6.7).
+# [`layer_norm_backward` in normalization.py](../minixfmr/layers/normalization.py) is (6.2) and (6.7), with
+# $\mathrm{mean}(dn \odot n)$ written as the inner product $(dn \cdot n) / d$.
 
 # %%
 x, dy = rng.normal(size=(2, 4, 5)), rng.normal(size=(2, 4, 5))
@@ -702,15 +706,15 @@ where(layers.layer_norm_backward)
 #
 # LayerNorm without the mean and the bias:
 #
-# $$v = \mathrm{mean}(x^2) \qquad r = (v + \varepsilon)^{-1/2} \qquad n = x r \qquad y = n \cdot \mathrm{weight}
+# $$v = \mathrm{mean}(x^2) \qquad r = (v + \varepsilon)^{-1/2} \qquad n = x r \qquad y = n \odot \mathrm{weight}
 # \tag{7.1}$$
 #
 # These are the steps from $c$ on in (6.1), with $x$ in place of $c$. So (6.5) is the whole gradient:
 #
-# $$dx = r (dn - n \mathrm{mean}(dn \cdot n)) \tag{7.2}$$
+# $$dx = r (dn - n \mathrm{mean}(dn \odot n)) \tag{7.2}$$
 #
-# $n$ has no mean of 0 now, and no term with $\mathrm{mean}(dn)$ is left: a shift of all of $x$ does change $y$. Only
-# the direction of $x$ itself is taken out.
+# The mean of $n$ is not 0 now, and there is no term with $\mathrm{mean}(dn)$: shifting all of $x$ does change $y$. Only
+# the direction of $x$ itself is removed.
 
 # %%
 X, DN = sp.Matrix(sp.symbols("x1:4", real=True)), sp.Matrix(sp.symbols("dn1:4", real=True))
@@ -733,19 +737,20 @@ where(layers.rms_norm_backward)
 # %% [markdown]
 # ## 8 · Activations
 #
-# $y_i = f(x_i)$, each number by itself. The Jacobian has $f'(x_i)$ on its diagonal and 0 elsewhere, so (1.3) becomes
+# Here $y_i = f(x_i)$, each number by itself. The Jacobian has $f'(x_i)$ on its diagonal and 0 elsewhere, so (1.3)
+# becomes
 #
-# $$dx = dy \cdot f'(x) \tag{8.1}$$
+# $$dx = dy \odot f'(x) \tag{8.1}$$
 #
 # What is left is one derivative of one variable each.
 #
-# **ReLU**, $y = \max(0, x)$: the slope is 1 where $x > 0$ and 0 where $x < 0$. At 0 there is a kink and no
-# derivative; any value between 0 and 1 would do, and everybody takes 0.
+# **ReLU**, $y = \max(0, x)$: the slope is 1 where $x > 0$ and 0 where $x < 0$. At 0 there is a kink and no derivative;
+# any value between 0 and 1 would do, and the usual choice is 0.
 #
-# **tanh**: $y' = 1 - y^2$, the derivative that can be written in the output alone.
+# **tanh**: $y' = 1 - y^2$, a derivative that can be written in terms of the output alone.
 #
-# **GELU**, $y = x \Phi(x)$, where $\Phi$ is the chance that a standard normal number lies below $x$. Its derivative
-# is the density $\varphi$ of the normal distribution. By the product rule
+# **GELU**, $y = x \Phi(x)$, where $\Phi$ is the probability that a standard normal variable is below $x$. Its
+# derivative is the density $\varphi$ of the normal distribution. By the product rule,
 #
 # $$\Phi(x) = \tfrac{1}{2} \big( 1 + \mathrm{erf}(x / \sqrt 2) \big) \qquad \varphi(x) = \Phi'(x) =
 # \frac{e^{-x^2/2}}{\sqrt{2 \pi}} \qquad y' = \Phi + x \varphi \tag{8.2}$$
@@ -789,13 +794,13 @@ for axis in axes:
 figure
 
 # %% [markdown]
-# ReLU passes the gradient as it is or not at all. The two smooth ones dip below 0 for small negative $x$: there the
-# function falls. Where they come back up to the line $y = x$, their slope is larger than 1. Far to the right all let
-# the gradient through, far to the left hardly anything comes.
+# ReLU passes the gradient on unchanged or not at all. The two smooth functions dip below 0 for negative $x$, so their
+# slope is negative there for a while. Where they come back up to the line $y = x$, their slope is larger than 1. Far to
+# the right all three let the gradient through, far to the left hardly anything gets through.
 #
 # ### In the package
 #
-# One line of formula each:
+# Each is a line or two:
 #
 # - [`relu_backward` in activations.py](../minixfmr/layers/activations.py)
 # - [`tanh_backward` in activations.py](../minixfmr/layers/activations.py)
@@ -828,14 +833,14 @@ where(*(backward for _, backward in layers.ACTIVATIONS.values()))
 #
 # LLaMA's feed-forward layer multiplies two linear maps of $x$, the first of them through SiLU:
 #
-# $$a = g \cdot h \qquad g = \mathrm{silu}(x W_g) \qquad h = x W_1$$
+# $$a = g \odot h \qquad g = \mathrm{silu}(x W_g) \qquad h = x W_1$$
 #
-# Each factor is the other's slope. As $x$ went into both, two gradients come back to it and are added (1.4):
+# Each factor is the slope of the other. Since $x$ went into both, two gradients come back to it and are added (1.4):
 #
-# $$dg = da \cdot h \qquad dh = da \cdot g \qquad dx = (dg \cdot \mathrm{silu}'(x W_g)) W_g^\top + dh W_1^\top
+# $$dg = da \odot h \qquad dh = da \odot g \qquad dx = (dg \odot \mathrm{silu}'(x W_g)) W_g^\top + dh W_1^\top
 # \tag{8.5}$$
 #
-# In the package this is `GatedFeedForward` in [feedforward.py](../minixfmr/layers/feedforward.py).
+# In the package this is `GatedFeedForward` in [gated.py](../minixfmr/layers/variants/gated.py).
 
 # %%
 layer = layers.GatedFeedForward(4, 6, dtype="float64")
@@ -849,21 +854,21 @@ agree(dx=(dx, numeric(layer, x, dy)), package=(layer.backward(dy, layer.forward(
 # %% [markdown]
 # ## 9 · Dropout
 #
-# In training, each number is set to 0 with probability $p$, and what is kept is scaled up:
+# In training, each number is set to 0 with probability $p$, and those that are kept are scaled up:
 #
-# $$y = x \cdot \frac{\mathrm{keep}}{1 - p} \qquad \mathrm{keep}_i \in \lbrace 0, 1 \rbrace \tag{9.1}$$
+# $$y = x \odot \frac{\mathrm{keep}}{1 - p} \qquad \mathrm{keep}_i \in \lbrace 0, 1 \rbrace \tag{9.1}$$
 #
-# The scale keeps the expectation: $y_i$ is $x_i / (1 - p)$ with probability $1 - p$, and 0 otherwise, so its mean is
-# $x_i$. Once the draws are made they are constants, and the layer is a product with them. Its gradient is the same
+# The scale preserves the expectation: $y_i$ is $x_i / (1 - p)$ with probability $1 - p$, and 0 otherwise, so its mean
+# is $x_i$. Once drawn, the values of keep are constants, and the layer multiplies by them. Its gradient is the same
 # product:
 #
-# $$dx = dy \cdot \frac{\mathrm{keep}}{1 - p} \tag{9.2}$$
+# $$dx = dy \odot \frac{\mathrm{keep}}{1 - p} \tag{9.2}$$
 #
-# A number that was silenced had no influence on the loss, so its gradient is 0. The backward must use the draws of
-# the forward, and no new ones: that is why `keep` is saved. In evaluation nothing is drawn, $y = x$ and $dx = dy$.
+# A number that was set to 0 had no influence on the loss, so its gradient is 0. The backward must use the draws of the
+# forward, not new ones: that is why `keep` is saved. In evaluation nothing is drawn, $y = x$ and $dx = dy$.
 #
-# In the package it is [`dropout_backward` in dropout.py](../minixfmr/layers/dropout.py). A generator that is made
-# anew from the same seed for each call makes the draws repeat, so that finite differences can be taken.
+# In the package it is [`dropout_backward` in dropout.py](../minixfmr/layers/dropout.py). With a generator made from the
+# same seed for each call, the draws repeat, so finite differences can be taken.
 
 # %%
 x, dy, p = rng.normal(size=(4, 6)), rng.normal(size=(4, 6)), 0.25
@@ -892,9 +897,10 @@ where(layers.dropout_backward)
 # |---|---|---|---|---|---|
 # | shape | $(T_q, d_h)$ | $(T_k, d_h)$ | $(T_k, d_h)$ | $(T_q, T_k)$ | $(T_q, d_h)$ |
 #
-# Two matrix products with a softmax in between: all of it is known. From the bottom to the top:
+# Two matrix products with a softmax in between: we know the gradients of all three. Backwards, from the last step to
+# the first:
 #
-# **$y = W V$.** Both factors need a gradient. (2.2) and (2.3) with $W$ in the place of $x$, and $V$ in that of the
+# **$y = W V$.** Both factors need a gradient. Take (2.2) and (2.3) with $W$ in place of $x$, and $V$ in place of the
 # matrix:
 #
 # $$dV = W^\top dy \qquad\qquad dW = dy V^\top \tag{10.2}$$
@@ -929,7 +935,7 @@ agree(
 )
 
 # %% [markdown]
-# With letters, for one query, two keys and heads of width 1:
+# Symbolically, for one query, two keys and heads of width 1:
 
 # %%
 q, k1, k2, v1, v2, g = sp.symbols("q k1 k2 v1 v2 dy", real=True)
@@ -942,14 +948,14 @@ proves("dQ, dK, dV of attention", found, [ds1 * k1 + ds2 * k2, ds1 * q, ds2 * q,
 # %% [markdown]
 # ### The sum that need not be taken
 #
-# The second term of (10.3) is a sum over the keys for each query. Put (10.2) into it, and change the order of the
+# The second term of (10.3) is, for each query, a sum over the keys. Substitute (10.2), and change the order of the
 # sums:
 #
 # $$\sum_k W_{qk} dW_{qk} = \sum_k W_{qk} \sum_i dy_{qi} V_{ki} = \sum_i dy_{qi} \sum_k W_{qk} V_{ki} = \sum_i dy_{qi}
 # y_{qi} \tag{10.5}$$
 #
-# So it is the product of two arrays of shape $(T_q, d_h)$ that are there already, and no pass over the $(T_q, T_k)$
-# weights.
+# So it is the inner product $y_q \cdot dy_q$, which takes two arrays of shape $(T_q, d_h)$ that exist already, and no
+# pass over the $(T_q, T_k)$ weights. Attention over blocks of keys, below, depends on it.
 
 # %%
 agree(sums=((y * dy).sum(axis=-1), (W * dW).sum(axis=-1)))
@@ -959,9 +965,9 @@ print(f"With {T} queries and keys and heads of width {dh}: {T * dh:,} products i
 # %% [markdown]
 # ### Why the scores are divided
 #
-# The product of two random vectors of width $d_h$, with entries of variance 1, has the variance $d_h$. Undivided, the
-# scores grow with $\sqrt{d_h}$. Then each softmax is peaked, and by chapter 4 most of its scores hardly get a
-# gradient:
+# The inner product of two random vectors of width $d_h$, with entries of variance 1, has variance $d_h$. Without the
+# division, the scores grow with $\sqrt{d_h}$. Then each softmax is peaked, and by chapter 4 most of its scores get
+# hardly any gradient:
 
 # %%
 dh = 64
@@ -979,8 +985,8 @@ assert typical[0] < 0.01 * typical[1]
 # %% [markdown]
 # ### A mask
 #
-# Where a query may not look, its score is set to $-\infty$. Then $W_{qk} = 0$, and $dS_{qk} = 0$, since (10.3) has
-# the factor $W_{qk}$. So the backward needs no mask of its own: **what was hidden gets no gradient.** Here is a
+# Where a query may not look, its score is set to $-\infty$. Then $W_{qk} = 0$, and so $dS_{qk} = 0$, since $W_{qk}$ is
+# a factor of (10.3). So the backward needs no mask of its own: **what was hidden gets no gradient.** Here is a
 # look-ahead mask: query $q$ may look at keys $0 \ldots q$.
 
 # %%
@@ -996,39 +1002,37 @@ panels = {name: array.round(2) + 0 for name, array in {"W": W, "dW": dW, "dS": d
 plots.heat_maps(panels, xlabel="key", ylabel="query", signed=True, numbers=True)
 
 # %% [markdown]
-# $dW$ is full: it asks what each weight would do, also those that are held at 0. In $dS$ the upper triangle is gone.
-# Each row of $dS$ sums to 0, because a softmax cannot raise all weights. The first query sees one key only; its
-# weight is 1 whatever the score is, so its row is 0.
+# $dW$ is full: it says what each weight would do, even those held at 0. In $dS$ the upper triangle is gone. Each row of
+# $dS$ sums to 0, because a softmax cannot raise all weights at once. The first query sees only one key, whose weight is
+# 1 whatever its score is, so its row is 0.
 #
-# A query that may look at nothing has no softmax. The package gives it the output 0 and the gradient 0 (question 3 at
-# the end).
+# For a query that may look at nothing, softmax is undefined. In the package its output and its gradient are 0 (question
+# 3 at the end).
 #
 # ### A bias, a scale, dropout on the weights
 #
-# A **bias** that is added to the scores, $S = Q K^\top / \sqrt{d_h} + \mathrm{bias}$, has the gradient $dS$ (a sum
-# has slope 1), summed wherever it was broadcast. Another **scale** takes the place of $1 / \sqrt{d_h}$ in (10.1) and
-# in (10.4), and nowhere else.
+# A **bias** that is added to the scores, $S = Q K^\top / \sqrt{d_h} + \mathrm{bias}$, has the gradient $dS$ (a sum has
+# slope 1), summed wherever it was broadcast. A different **scale** replaces $1 / \sqrt{d_h}$ in (10.1) and (10.4), and
+# nowhere else.
 #
-# With **dropout** on the weights, $D = W \cdot \mathrm{keep} / (1 - p)$ and $y = D V$:
+# With **dropout** on the weights, $D = W \odot \mathrm{keep} / (1 - p)$ and $y = D V$:
 #
-# $$dV = D^\top dy \qquad\qquad dD = dy V^\top \qquad\qquad dW = dD \cdot \frac{\mathrm{keep}}{1 - p} \tag{10.6}$$
+# $$dV = D^\top dy \qquad\qquad dD = dy V^\top \qquad\qquad dW = dD \odot \frac{\mathrm{keep}}{1 - p} \tag{10.6}$$
 #
-# The shortcut (10.5) still holds. The factor $\mathrm{keep} / (1 - p)$ goes from $dW$ over to $W$:
+# The shortcut (10.5) still holds: the factor $\mathrm{keep} / (1 - p)$ moves from $dW$ to $W$:
 #
 # $$\sum_k W_{qk} dW_{qk} = \sum_k W_{qk} \frac{\mathrm{keep}_{qk}}{1 - p} dD_{qk} = \sum_k D_{qk} dD_{qk} = \sum_i
 # y_{qi} dy_{qi}$$
 #
 # ### How the source writes it
 #
-# [`attention_backward` in attention.py](../minixfmr/layers/attention.py) does not keep $W$, but $E = e^{S - \max S}$
-# and $r = 1 / Z$ for each query, with $W = E r$. Dividing all of $E$ would be one more pass over $(T_q, T_k)$
-# numbers. $r$ belongs to a query, so it can go to $dy$, which is smaller:
+# [`attention_backward` in attention.py](../minixfmr/layers/attention.py) is (10.6), (10.3) and (10.4), line by line.
+# Only the scale is in an unexpected place: the forward multiplies $Q$ by it, which is smaller than $S$, and saves that
+# product, so $dK$ needs no scale of its own:
 #
-# $$dV = (E r)^\top dy = E^\top (r dy) \qquad\qquad dS = E r (dy V^\top - y \cdot dy) = E \big( (r dy) V^\top - r (y
-# \cdot dy) \big) \tag{10.7}$$
+# $$\tilde Q = \frac{Q}{\sqrt{d_h}} \qquad\qquad S = \tilde Q K^\top \qquad\qquad dK = dS^\top \tilde Q \tag{10.7}$$
 #
-# The scores also lie there transposed, keys down and queries across, for the sake of speed. Nothing else differs. The
-# comparison has a batch, heads, more keys than queries, a mask, a bias and dropout:
+# The comparison has a batch, heads, more keys than queries, a mask, a bias and dropout:
 
 # %%
 B, H, Tq, Tk, dh, p = 2, 3, 4, 5, 6, 0.25
@@ -1040,19 +1044,12 @@ package = layers.attention_backward(dy, saved)
 
 # %%
 W = softmax(np.where(mask, Q @ K.swapaxes(-1, -2) * dh**-0.5 + bias, -np.inf))  # (B, H, Tq, Tk)
-keep = layers.dropout(np.ones((B, H, Tk, Tq)), p, np.random.default_rng(1))[0].swapaxes(-1, -2)  # keep / (1 - p)
+keep = layers.dropout(np.ones((B, H, Tq, Tk)), p, np.random.default_rng(1))[0]  # keep / (1 - p)
 dV, dW = (W * keep).swapaxes(-1, -2) @ dy, dy @ V.swapaxes(-1, -2) * keep
 dS = W * (dW - (y * dy).sum(axis=-1, keepdims=True))
 dQ, dK = dS @ K * dh**-0.5, dS.swapaxes(-1, -2) @ Q * dh**-0.5
 agree(y=(y, W * keep @ V))
 agree_each("dQ dK dV dbias", package, (dQ, dK, dV, dS))
-
-# %%
-S = np.where(mask, Q @ K.swapaxes(-1, -2) * dh**-0.5 + bias, -np.inf)
-E = np.exp(S - S.max(axis=-1, keepdims=True))
-r = 1 / E.sum(axis=-1, keepdims=True)  # (B, H, Tq, 1)
-dS_by_E = E * ((r * dy) @ V.swapaxes(-1, -2) * keep - r * (y * dy).sum(axis=-1, keepdims=True))
-agree(dV=((E * keep).swapaxes(-1, -2) @ (r * dy), dV), dS=(dS_by_E, dS))
 
 
 # %%
@@ -1066,11 +1063,11 @@ where(layers.attention_backward)
 # %% [markdown]
 # ### Heads: split and merge
 #
-# `split_heads` makes $(B, T, H d_h)$ into $(B, H, T, d_h)$, and
-# [`merge_heads` in attention.py](../minixfmr/layers/attention.py) goes back. Each only moves numbers to other places.
-# Such a layer has one 1 in each row and column of its Jacobian: a permutation matrix. If it sends the number at place
-# $a$ to place $b$, then its transpose sends the gradient at $b$ to $a$. That is the way back. So **the backward of
-# split is merge, and the backward of merge is split.**
+# `split_heads` makes $(B, T, H d_h)$ into $(B, H, T, d_h)$, and [`merge_heads` in
+# multi_head.py](../minixfmr/layers/multi_head.py) reverses it. Each only rearranges numbers. The Jacobian of such a
+# layer is a permutation matrix, with a single 1 in each row and column. If it sends the number at place $a$ to place
+# $b$, then its transpose sends the gradient at $b$ to $a$, which is the way back. So **the backward of split is merge,
+# and the backward of merge is split.**
 
 # %%
 x, dy = rng.normal(size=(2, 3, 8)), rng.normal(size=(2, 4, 3, 2))  # B = 2, T = 3, H = 4, dh = 2
@@ -1082,8 +1079,8 @@ agree(
 where(merge)
 
 # %% [markdown]
-# In self-attention one $x$ becomes queries, keys and values. It is used three times, so three gradients come back and
-# are added (1.4):
+# In self-attention the same $x$ becomes queries, keys and values. It is used three times, so three gradients come back
+# and are added (1.4):
 #
 # $$dx = dQ W_Q^\top + dK W_K^\top + dV W_V^\top \tag{10.8}$$
 #
@@ -1101,27 +1098,26 @@ dx += merge(dv) @ layer.value.weight.data.T
 agree(dx=(dx, numeric(layer, x, dy)), package=(layer.backward(dy, saved), dx))
 
 # %% [markdown]
-# ### By blocks of keys
+# ### Over blocks of keys
 #
-# For long sequences the $(T_q, T_k)$ scores are too large to keep. They are not needed all at once. Let one query
-# meet the keys in blocks. After block $j$ with scores $S_j$, keep the largest score so far and two sums:
+# For long sequences the $(T_q, T_k)$ scores are too large to keep, but they are not needed all at once. Take the keys
+# in blocks, and look at one query. After block $j$ with scores $S_j$, keep the largest score so far and two sums:
 #
 # $$m_j = \max(m_{j-1}, \max S_j) \qquad Z_j = \sum_{\mathrm{seen}} e^{S - m_j} \qquad Y_j = \sum_{\mathrm{seen}}
 # e^{S - m_j} V$$
 #
-# A sum that was taken with the old maximum is corrected by one factor, since
-# $e^{S - m_j} = e^{m_{j-1} - m_j} e^{S - m_{j-1}}$:
+# A sum taken with the old maximum is corrected by one factor, since $e^{S - m_j} = e^{m_{j-1} - m_j} e^{S - m_{j-1}}$:
 #
 # $$c = e^{m_{j-1} - m_j} \qquad Z_j = c Z_{j-1} + \sum e^{S_j - m_j} \qquad Y_j = c Y_{j-1} + e^{S_j - m_j} V_j \qquad
 # y = \frac{Y}{Z} \tag{10.9}$$
 #
-# At the end one number a query is kept, $m + \log Z$ (the source calls it $L$). With it the backward can compute any
-# block of the weights again, for
+# At the end one number per query is kept, $m + \log Z$ (the source calls it $L$). From it the backward can recompute
+# any block of the weights, because
 #
 # $$W = \frac{e^{S - m}}{Z} = e^{S - (m + \log Z)} \tag{10.10}$$
 #
-# and with the shortcut (10.5) the backward of a block needs nothing of the other blocks: $y \cdot dy$ is known for
-# each query.
+# and thanks to the shortcut (10.5) the backward of a block needs nothing from the other blocks: $y \cdot dy$ is known
+# for each query.
 
 # %%
 S, V = rng.normal(size=6) * 3, rng.normal(size=(6, 2))
@@ -1140,9 +1136,9 @@ for block in (slice(0, 2), slice(2, 4), slice(4, 6)):
 agree(dS=(np.concatenate(dS), numeric(lambda S: softmax(S) @ V, S, dy)))
 
 # %% [markdown]
-# In the package it is [`long_attention_backward` in long_attention.py](../minixfmr/layers/long_attention.py);
-# [`attend_backward` in attention.py](../minixfmr/layers/attention.py) takes it where the forward did, which is for
-# long sequences.
+# In the package it is [`long_attention_backward` in long_attention.py](../minixfmr/layers/variants/long_attention.py);
+# [`attend_backward` in multi_head.py](../minixfmr/layers/multi_head.py) chooses it wherever the forward did, which is
+# for long sequences.
 
 # %%
 T = 600
@@ -1157,12 +1153,12 @@ where(layers.long_attention_backward, attend_backward)
 # %% [markdown]
 # ## 11 · Rotary positions
 #
-# Features are taken in pairs $(x_1, x_2)$, and the pair of position $t$ is turned by an angle $\theta$ that grows
+# Features are taken in pairs $(x_1, x_2)$, and at position $t$ each pair is rotated by an angle $\theta$ that grows
 # with $t$:
 #
 # $$y_1 = x_1 \cos\theta - x_2 \sin\theta \qquad y_2 = x_2 \cos\theta + x_1 \sin\theta \tag{11.1}$$
 #
-# That is linear in $x$, so the Jacobian is the matrix of the rotation itself:
+# This is linear in $x$, so the Jacobian is the rotation matrix itself:
 #
 # $$y = R x \qquad R = \begin{pmatrix} \cos\theta & -\sin\theta \\ \sin\theta & \cos\theta \end{pmatrix} \qquad
 # R^\top = \begin{pmatrix} \cos\theta & \sin\theta \\ -\sin\theta & \cos\theta \end{pmatrix} \tag{11.2}$$
@@ -1173,7 +1169,7 @@ where(layers.long_attention_backward, attend_backward)
 #
 # $$dx_1 = dy_1 \cos\theta + dy_2 \sin\theta \qquad dx_2 = dy_2 \cos\theta - dy_1 \sin\theta \tag{11.3}$$
 #
-# The angles are positions times fixed frequencies. Nothing is learned there, so they need no gradient.
+# The angles are positions times fixed frequencies. Nothing about them is learned, so they need no gradient.
 
 # %%
 a, b = sp.symbols("alpha beta", real=True)
@@ -1190,7 +1186,7 @@ proves("a score depends on the difference of the angles", (R(a) * q).T * (R(b) *
 
 # %% [markdown]
 # The last line is what rotary positions are for: the score of a query at angle $\alpha$ and a key at angle $\beta$
-# only sees $\beta - \alpha$, the distance.
+# depends only on $\beta - \alpha$, the distance.
 
 # %%
 x, dy = np.array([1.0, 0.3]), np.array([0.9, -0.5])
@@ -1208,14 +1204,15 @@ axes[0].set_ylabel("feature 2")
 figure
 
 # %% [markdown]
-# Left, one vector at the positions 0 to 4, half a radian further each time. Right, the gradient of the output at
-# position 3 and what it becomes for the input: the same length, turned by one and a half radians clockwise.
+# On the left is one vector at positions 0 to 4, rotated half a radian further each time. On the right is the gradient
+# of the output at position 3, and what it becomes for the input: the same length, rotated one and a half radians
+# clockwise.
 #
 # ### In the package
 #
-# [`rotate` in rotary.py](../minixfmr/layers/rotary.py) is its own backward: `rotate(dy, cos, -sin)`. Feature $i$ is
-# paired with feature $i + d_h / 2$. Some models multiply cos and sin by a factor. Then $J$ is no pure rotation any
-# more, and its transpose is not its inverse. The backward is still the transpose, and the same line is right: the
+# [`rotate` in rotary.py](../minixfmr/layers/variants/rotary.py) is its own backward: `rotate(dy, cos, -sin)`. Feature
+# $i$ is paired with feature $i + d_h / 2$. Some models multiply cos and sin by a factor. Then $J$ is no longer a pure
+# rotation, and its transpose is not its inverse. The backward is still the transpose, and the same line is right: the
 # factor is in both.
 
 # %%
@@ -1232,8 +1229,8 @@ where(layers.rotate)
 # %% [markdown]
 # ## 12 · Relative positions
 #
-# T5 adds a learned number to each score. Which one depends on the distance $k - q$ of key and query, sorted into
-# buckets, and on the head:
+# T5 adds a learned number to each score. Which one depends on the head and on the distance $k - q$ from query to key,
+# sorted into buckets:
 #
 # $$S_{bhqk} = \frac{Q K^\top}{\sqrt{d_h}} + \mathrm{bias}_{hqk} \qquad \mathrm{bias}_{hqk} = w_{R_{qk}, h} \qquad
 # R_{qk} = \mathrm{bucket}(k - q) \tag{12.1}$$
@@ -1245,9 +1242,9 @@ buckets = layers.relative_buckets(distances(8, 8), 8, 16, True)
 plots.heat_maps({"bucket of key - query": buckets}, xlabel="key", ylabel="query", bar=False)
 
 # %% [markdown]
-# Each diagonal has one number: the distance decides. Buckets 0 to 3 are for keys at the query or before it, the
-# others for those after it. Far distances share a bucket. Bucket 4 would be a key after the query at distance 0, so
-# it never occurs.
+# Each diagonal has one number, since only the distance matters. Buckets 0 to 3 are for keys at the query or before it,
+# the others for those after it. Large distances share a bucket. Bucket 4 would be a key after the query at distance 0,
+# so it never occurs.
 #
 # Each number of the table was used many times: by every pair $(q, k)$ in its bucket, and by every sequence $b$ of the
 # batch, since the bias has no axis $b$. The gradient of the scores is $dS$ (chapter 10). So by (3.3) and the rule of
@@ -1255,9 +1252,9 @@ plots.heat_maps({"bucket of key - query": buckets}, xlabel="key", ylabel="query"
 #
 # $$dw_{rh} = \sum_b \sum_{q, k} [R_{qk} = r] dS_{bhqk} \tag{12.2}$$
 #
-# The bias is added after the scores were divided by $\sqrt{d_h}$, so no scale stands here.
+# The bias is added after the scores are divided by $\sqrt{d_h}$, so no scale appears here.
 #
-# In the package it is [`RelativeBias.backward` in relative.py](../minixfmr/layers/relative.py). The check goes
+# In the package it is [`RelativeBias.backward` in relative.py](../minixfmr/layers/variants/relative.py). The check goes
 # through the whole attention.
 
 # %%
@@ -1280,8 +1277,9 @@ where(layers.RelativeBias.backward)
 # %% [markdown]
 # ### Where position meets content
 #
-# DeBERTa's term is not one number but a product: of the query with a vector for the distance, and of the key with
-# another one. The first of the two, with $\delta_{qk}$ for the clipped distance and $P$ for the table of its vectors:
+# In DeBERTa the term is not a learned number but an inner product: of the query with a vector for the distance, and of
+# the key with another. Here is the first of the two, with $\delta_{qk}$ for the clipped distance and $P$ for the table
+# of its vectors:
 #
 # $$\mathrm{bias}_{qk} = s \sum_i Q_{qi} P_{\delta_{qk}, i} \tag{12.3}$$
 #
@@ -1291,9 +1289,9 @@ where(layers.RelativeBias.backward)
 # $$dQ_{qi} = s \sum_k d\mathrm{bias}_{qk} P_{\delta_{qk}, i} \qquad\qquad dP_{ri} = s \sum_{q, k} [\delta_{qk} = r]
 # d\mathrm{bias}_{qk} Q_{qi} \tag{12.4}$$
 #
-# [`DisentangledBias.backward` in relative.py](../minixfmr/layers/relative.py) does it with one product and one sum
-# over the pairs of each distance. The other term is the same with $K$ for $Q$, queries and keys exchanged. In its
-# check the projection of the table is the identity matrix, so that $P$ is the table:
+# [`DisentangledBias.backward` in relative.py](../minixfmr/layers/variants/relative.py) does this with one product and
+# one sum over the pairs at each distance. The other term is the same with $K$ for $Q$, and queries and keys exchanged.
+# In the check the projection of the table is the identity matrix, so that $P$ is the table itself:
 
 # %%
 identity = layers.Linear(dh, dh, bias=False, dtype="float64")
@@ -1323,8 +1321,8 @@ where(layers.DisentangledBias.backward)
 #
 # $$dx = dy + J_f^\top dy \tag{13.2}$$
 #
-# In code: run the backward of $f$, then `dx += dy`. The two orders of norm and sum differ in what stands on the
-# straight way:
+# In code: run the backward of $f$, then add $dy$. The two orders of norm and sum differ in what lies on the direct
+# path:
 #
 # $$\mathrm{pre\ norm:} \quad y = x + f(\mathrm{norm}(x)) \qquad dx = dy + J_{\mathrm{norm}}^\top J_f^\top dy
 # \tag{13.3}$$
@@ -1332,9 +1330,9 @@ where(layers.DisentangledBias.backward)
 # $$\mathrm{post\ norm:} \quad y = \mathrm{norm}(x + f(x)) \qquad g = J_{\mathrm{norm}}^\top dy \qquad dx = g +
 # J_f^\top g \tag{13.4}$$
 #
-# Why it matters: in a stack of $n$ layers without the sum, $dx$ is a product of $n$ Jacobians,
-# $J_1^\top J_2^\top \cdots J_n^\top dy$. If each makes it a little smaller, it ends near 0. With the sum, each factor
-# is $I + J^\top$. Multiplied out, there is one term, $I \cdot I \cdots I$, that brings $dy$ to the bottom unchanged.
+# Why it matters: in a stack of $n$ layers without the sum, $dx$ is a product of $n$ Jacobians, $J_1^\top J_2^\top
+# \cdots J_n^\top dy$. If each makes it a little smaller, it ends up near 0. With the sum, each factor is $I + J^\top$.
+# Multiplied out, there is one term, $I \cdot I \cdots I$, that brings $dy$ to the bottom unchanged.
 
 # %%
 depth, d = 24, 32
@@ -1372,11 +1370,11 @@ figure
 
 # %% [markdown]
 # Without the sum the gradient shrinks by about the same factor in each layer, a straight line on this scale. With the
-# sum it arrives, in both orders.
+# sum it gets through, in both orders.
 #
 # ### In the package
 #
-# [`Residual` in blocks.py](../minixfmr/models/blocks.py) has both orders, `PreNorm` and `PostNorm`. The formulas,
+# [`Residual` in residual.py](../minixfmr/models/residual.py) has both orders, `PreNorm` and `PostNorm`. The formulas,
 # written with the backward of $f$ and of the norm:
 
 # %%
@@ -1408,8 +1406,8 @@ where(Residual)
 #
 # $$dE = M^\top dx + dz^\top h \tag{14.3}$$
 #
-# Nothing has to be done for it, if both layers add into the same array: `+=` is the rule. The first term has rows
-# only for tokens that were read. The second has a row for every token of the vocabulary, as each one is scored.
+# Nothing special is needed for this, as long as both layers add into the same array: `+=` does it. The first term has
+# rows only for tokens that were read. The second has a row for every token of the vocabulary, since each one is scored.
 #
 # In the package it is [`output_logits_backward` in linear.py](../minixfmr/layers/linear.py). The check is the
 # smallest model there is: look up, tanh, score.
@@ -1436,10 +1434,10 @@ where(layers.output_logits_backward)
 # %% [markdown]
 # ### All of it at once
 #
-# The original Transformer uses the table three times: source, target and scores. If one of the gradients were
-# missing, or anything else in the model wrong, then (1.1) would not hold. So move *all* parameters at once by
-# $h \delta$, with a random $\delta$, and compare the slope of the loss with $\sum dx \cdot \delta$ over all of them.
-# One number tests the whole backward pass of an encoder and a decoder with their loss.
+# The original Transformer uses the table three times: source, target and scores. If one of the gradients were missing,
+# or anything else in the model were wrong, (1.1) would not hold. So move *all* parameters at once by $h \delta$, with a
+# random $\delta$, and compare the slope of the loss with the inner product $dx \cdot \delta$ over all of them. A single
+# number tests the whole backward pass of an encoder and a decoder with their loss.
 
 # %%
 sizes = {"d_model": 8, "num_heads": 2, "d_ff": 16, "num_encoder_layers": 1, "num_decoder_layers": 1}
@@ -1461,8 +1459,8 @@ agree(slope=(np.array([losses[0] - losses[1]]) / (2 * h), np.array([predicted]))
 # %% [markdown]
 # ## 15 · AdamW and clipping
 #
-# The gradients are there; now the step. $g_t$ is the gradient of a parameter $p$ in step $t = 1, 2, \ldots$ All of it
-# is number by number.
+# The gradients are there; now the step. $g_t$ is the gradient of a parameter $p$ in step $t = 1, 2, \ldots$ Everything
+# here is elementwise.
 #
 # **Two running means**, of the gradient and of its square, both 0 at first:
 #
@@ -1474,8 +1472,8 @@ agree(slope=(np.array([losses[0] - losses[1]]) / (2 * h), np.array([predicted]))
 # $$(1 - \beta_1) \sum_{s=1}^{t} \beta_1^{t-s} = (1 - \beta_1) \frac{1 - \beta_1^t}{1 - \beta_1} = 1 - \beta_1^t
 # \tag{15.2}$$
 #
-# So $m_t$ is not a mean of the gradients at first: its weights do not sum to 1, and it is too small. Dividing by
-# (15.2) makes it one. That is the **bias correction**:
+# So at first $m_t$ is not a mean of the gradients: its weights do not sum to 1, and it is too small. Dividing by (15.2)
+# makes it a mean. That is the **bias correction**:
 #
 # $$\hat m = \frac{m_t}{1 - \beta_1^t} \qquad\qquad \hat v = \frac{v_t}{1 - \beta_2^t} \tag{15.3}$$
 
@@ -1490,22 +1488,22 @@ proves("the corrected mean of equal gradients is that gradient", [m.subs({g2: g1
 
 # %% [markdown]
 # **The step** divides the mean by the root of the mean square. A parameter whose gradients agree moves by about the
-# learning rate $\mathrm{lr}$ a step, however large or small they are; one whose gradients change sign moves less. In
-# formulas:
+# learning rate $\mathrm{lr}$ per step, however large or small they are; one whose gradients change sign moves less. As
+# a formula:
 #
 # $$p \leftarrow p - \mathrm{lr} \cdot \frac{\hat m}{\sqrt{\hat v} + \mathrm{eps}} \tag{15.4}$$
 #
-# **Decoupled decay** (the W) pulls each weight towards 0, by a share of its size:
+# **Decoupled weight decay** (the W in AdamW) pulls each weight towards 0, in proportion to its size:
 #
 # $$p \leftarrow p (1 - \mathrm{lr} \cdot \mathrm{weight\ decay}) \tag{15.5}$$
 #
-# The older way was to add $\mathrm{weight\ decay} \cdot p$ to the gradient. Then it would be divided by
-# $\sqrt{\hat v}$ with the rest: weights with large gradients would hardly decay. Decoupled, all decay at the same
-# rate. So they do here: 1,000 weights that start at 1 get only noise as gradients, half of them faint and half loud
-# noise.
+# The older way was to add $\mathrm{weight\ decay} \cdot p$ to the gradient. Then it is divided by $\sqrt{\hat v}$ along
+# with the rest, and weights with large gradients hardly decay. Decoupled, all weights decay at the same rate. Here
+# 1,000 weights that start at 1 get nothing but noise as gradients, faint noise for half of them and loud noise for the
+# other half.
 
 # %%
-noise = np.repeat([0.1, 10.0], 500)  # the deviation of each weight's gradient
+noise = np.repeat([0.1, 10.0], 500)  # the standard deviation of each weight's gradient
 left = {}
 for kind, decay in {"decoupled": 0.1, "in the gradient": 0.0}.items():
     p = minixfmr.Parameter(np.ones(1000))
@@ -1521,8 +1519,8 @@ assert abs(np.subtract(*left["decoupled"])) < 0.1 and faint < 0.1 and loud > 0.8
 # %% [markdown]
 # ### Why the means are corrected
 #
-# Here is the size of the steps (15.4) with the usual $\beta_1 = 0.9$ and $\beta_2 = 0.999$, for a gradient that is 3
-# in each step, and for one that is 3 and -3 in turns; and for the first one without the bias correction.
+# Here is the size of the steps (15.4) with the usual $\beta_1 = 0.9$ and $\beta_2 = 0.999$, for a gradient that is 3 in
+# every step, for one that alternates between 3 and -3, and for the first one without the bias correction.
 
 
 # %%
@@ -1552,15 +1550,15 @@ print(f"Not corrected: {raw[0]:.1f} in step 1, {raw.max():.1f} at most, {raw[999
 figure
 
 # %% [markdown]
-# Equal gradients give steps of exactly the learning rate, whatever their size. Those that change sign come to almost
+# Equal gradients give steps of exactly the learning rate, whatever their size. Alternating ones give steps of almost
 # nothing. Without the correction the steps are too large at first, not too small: $v$ starts further below its mean
-# than $m$ does, as $\beta_2$ is nearer to 1, and its root stands in the denominator. The excess fades only after some
-# multiples of $1 / (1 - \beta_2)$ steps.
+# than $m$ does, because $\beta_2$ is closer to 1, and its root is in the denominator. The excess fades only after
+# several times $1 / (1 - \beta_2)$ steps.
 #
 # ### In the package
 #
-# [`adamw_update` in optimizers.py](../minixfmr/training/optimizers.py) does (15.1) to (15.5) in place. The formulas
-# written plainly, against `minixfmr.AdamW` over five steps with random gradients:
+# [`adamw_update` in optimizers.py](../minixfmr/training/optimizers.py) does (15.1) to (15.5), line by line. Here the
+# formulas are compared with `minixfmr.AdamW` over five steps with random gradients:
 
 # %%
 lr, beta1, beta2, eps, decay = 0.01, 0.9, 0.95, 1e-8, 0.1
@@ -1580,14 +1578,14 @@ where(adamw_update)
 # %% [markdown]
 # ### Clipping
 #
-# One bad batch can have a gradient many times as large as usual. So all gradients of the model together are seen as
-# one long vector, and if it is longer than allowed, it is shortened:
+# A bad batch can have a gradient many times as large as usual. So all gradients of the model are treated as one long
+# vector, and if it is longer than allowed, it is shortened:
 #
 # $$\lVert g \rVert = \sqrt{\sum g^2} \qquad\qquad g \leftarrow g \cdot \min\Big(1, \frac{\mathrm{max}}{\lVert g
 # \rVert + 10^{-6}}\Big) \tag{15.6}$$
 #
-# All numbers get the same factor, so the direction stays. It is
-# [`clip_grad_norm` in optimizers.py](../minixfmr/training/optimizers.py).
+# All numbers get the same factor, so the direction does not change. This is [`clip_grad_norm` in
+# optimizers.py](../minixfmr/training/optimizers.py).
 
 # %%
 parameters = [minixfmr.Parameter(np.zeros(shape)) for shape in ((2, 3), (4,))]
@@ -1609,23 +1607,23 @@ where(minixfmr.clip_grad_norm)
 # | used twice | $y = f(x), z = g(x)$ | $dx = J_f^\top dy + J_g^\top dz$ |
 # | linear | $y = x W + b$ | $dx = dy W^\top$, $dW = x^\top dy$, $db = \sum dy$ |
 # | embedding | $y = E_{\mathrm{ids}}$ | $dE_v = \sum_t [\mathrm{ids}_t = v] dy_t$ |
-# | softmax | $p = e^x / Z$ | $dx = p (dp - \sum p dp)$ |
+# | softmax | $p = e^x / Z$ | $dx = p \odot (dp - \sum p \odot dp)$ |
 # | cross-entropy | $\ell = -\sum q \log p$ | $dz = w (p - q)$ |
-# | LayerNorm | $n = (x - \mu) r$ | $dx = r (dn - \mathrm{mean}(dn) - n \mathrm{mean}(dn \cdot n))$ |
-# | RMSNorm | $n = x r$ | $dx = r (dn - n \mathrm{mean}(dn \cdot n))$ |
-# | activation | $y = f(x)$ | $dx = dy f'(x)$ |
-# | dropout | $y = x \mathrm{keep} / (1 - p)$ | $dx = dy \mathrm{keep} / (1 - p)$ |
-# | attention | $y = W V$, $W = \mathrm{softmax}(S)$ | $dV = W^\top dy$, $dS = W (dy V^\top - y \cdot dy)$ |
+# | LayerNorm | $n = (x - \mu) r$ | $dx = r (dn - \mathrm{mean}(dn) - n \mathrm{mean}(dn \odot n))$ |
+# | RMSNorm | $n = x r$ | $dx = r (dn - n \mathrm{mean}(dn \odot n))$ |
+# | activation | $y = f(x)$ | $dx = dy \odot f'(x)$ |
+# | dropout | $y = x \odot \mathrm{keep} / (1 - p)$ | $dx = dy \odot \mathrm{keep} / (1 - p)$ |
+# | attention | $y = W V$, $W = \mathrm{softmax}(S)$ | $dV = W^\top dy$, $dS = W \odot (dy V^\top - y \cdot dy)$ |
 # | scores | $S = Q K^\top / \sqrt{d_h}$ | $dQ = dS K / \sqrt{d_h}$, $dK = dS^\top Q / \sqrt{d_h}$ |
-# | rotary | $y = R x$ | $dx = R^\top dy$, turned back |
+# | rotary | $y = R x$ | $dx = R^\top dy$, rotated back |
 # | residual | $y = x + f(x)$ | $dx = dy + J_f^\top dy$ |
 
 # %% [markdown]
 # ## The same, watched
 #
-# `minixfmr.trace` runs a module forward and backward and tells every step. On the left is the number of each call in
-# the order of time, with the shape that comes out; on the right the number of the backward that answers it, and the
-# formula of its docstring, which is what the chapters derived. A self-attention layer:
+# `minixfmr.trace` runs a module forward and backward and reports every step. On the left is the number of each call, in
+# the order in which they begin, with the shape of its output; on the right are the number of the backward that answers
+# it and the formula from its docstring, which is what the chapters derived. Here is a self-attention layer:
 
 # %%
 trace = minixfmr.trace(layers.MultiHeadAttention(8, 2), rng.normal(size=(1, 3, 8)).astype("float32"))
@@ -1638,29 +1636,29 @@ numbers = [step.backward.number for step in trace.steps]
 assert min(numbers) == numbers[0] > max(step.forward.number for step in trace.steps)
 
 # %% [markdown]
-# The backward begins with the layer as a whole, as the forward does, but inside it with the output map, which came
-# last: a backward pass is its forward read from the bottom to the top. `trace.save("trace.html")` writes a page with
-# the same for a whole model, with values, times, memory, and the source of both sides next to each other.
+# The backward begins with the layer as a whole, as the forward does, but inside the layer it starts with the output
+# map, which came last: a backward pass is its forward read from bottom to top. `trace.save("trace.html")` writes the
+# same as a page, also for a whole model, with values, times, memory, and the source of both sides next to each other.
 
 # %% [markdown]
 # ## Check
 #
-# 1. Set `ids` in chapter 3 to `np.array([2, 2, 2])`, and run its cell and the next one. Row 2 of $dE$ should be the
-#    sum of all three rows of $dy$, `[7. 70.]`, and `dE[ids] += dy` should keep only the last row, `[4. 40.]`.
+# 1. Set `ids` in chapter 3 to `np.array([2, 2, 2])`, and run its cell and the next one. Row 2 of $dE$ should be the sum
+#    of all three rows of $dy$, `[7. 70.]`, and `dE[ids] += dy` should give only the last row, `[4. 40.]`.
 # 2. Scale a vector to length 1: $y = x / \lVert x \rVert$ with $\lVert x \rVert = \sqrt{\sum x^2}$. Derive $dx$
-#    yourself, as in chapter 7, and compare it with `numeric` for a random `x` and `dy` of 5 numbers. It has two
-#    terms, and `agree` should accept it. When you have it, try `(dy - y * (y * dy).sum()) / np.linalg.norm(x)`.
+#    yourself, as in chapter 7, and compare it with `numeric` for a random `x` and `dy` of 5 numbers. It has two terms,
+#    and `agree` should accept it. Then compare with `(dy - y * (y * dy).sum()) / np.linalg.norm(x)`.
 # 3. In chapter 10, after `bias, mask = ...`, hide all keys from the first query: `mask[0] = False`. Run this cell and
-#    look at `y[0, 0, 0]` and `package[0][0, 0, 0]`, the output and the gradient of that query: zeros, with no NaN.
-#    Then run the next cell. The plain formulas give NaN there, since there is no softmax of nothing, and `agree`
-#    stops at `y`.
+#    look at `y[0, 0, 0]` and `package[0][0, 0, 0]`, the output and the gradient of that query: zeros, and no NaN. Then
+#    run the next cell. The plain formulas give NaN there, since there is no softmax of nothing, and `agree` stops at
+#    `y`.
 #
 # ## Break
 #
-# Take the gain out of the sums of LayerNorm: put `dy` where `dn` should be, and multiply by `weight` at the end. The
-# gain is only a factor for each feature, so it looks harmless. With a gain of 1, as in a new model, no check can see
-# it. With any other gain the gradient is wrong, because the means in (6.7) are means of $dn$, in which each feature
-# has its own weight.
+# Take the gain out of the means in LayerNorm: put `dy` where `dn` should be, and multiply by `weight` at the end. The
+# gain is just a factor for each feature, so this looks harmless. With a gain of 1, as in a new model, no check can see
+# it. With any other gain the gradient is wrong, because the means in (6.7) are means of $dn$, in which each feature has
+# its own weight.
 
 # %%
 x, dy = rng.normal(size=(4, 6)), rng.normal(size=(4, 6))

@@ -1,15 +1,18 @@
 """Run the tutorials and write them as notebooks, with what they print and draw.
 
     python tutorials/build.py            all of them: about half an hour
-    python tutorials/build.py 01 05      those whose names begin so
+    python tutorials/build.py 01 05      those whose names start with 01 or 05
+    python tutorials/build.py --words    runs nothing: brings text and comments up to date and keeps all outputs
 
-The scripts (jupytext's percent format) are what is edited; each notebook beside them is made from its script. With
-QUICK=1 in the environment a tutorial runs on less data, as the tests do; nothing is written then.
+The scripts (jupytext's percent format) are what you edit; the notebook beside each is made from it. With QUICK=1 in the
+environment a tutorial runs on less data, as the tests do, and nothing is written.
 """
 
 import argparse
+import ast
 import base64
 import io
+import itertools
 import os
 import sys
 import time
@@ -57,8 +60,30 @@ def run(notebook):
     return notebook
 
 
+def reword(notebook, written):
+    """Give a notebook without outputs those of the one written before. Raises ValueError if their code differs in more
+    than comments, since the outputs would no longer be true."""
+    notebook.metadata = written.metadata
+    pairs = list(itertools.zip_longest(code_cells(notebook), code_cells(written)))
+    changed = [str(number) for number, (new, old) in enumerate(pairs, 1) if program(new) != program(old)]
+    if changed:
+        raise ValueError(f"code cell {', '.join(changed)} computes something else now: run the tutorial")
+    for new, old in pairs:
+        new.outputs, new.execution_count = old.outputs, old.execution_count
+    return notebook
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def program(cell):
+    """The code of a cell without its comments."""
+    return None if cell is None else ast.dump(ast.parse(cell.source))
+
+
 def smaller(picture):
-    """A PNG in base64 with 128 colours at most, which is a third of its size and looks the same."""
+    """A PNG in base64, reduced to 128 colours: a third of the size, and it looks the same."""
     image = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB").quantize(128)
     file = io.BytesIO()
     image.save(file, "png", optimize=True)
@@ -67,12 +92,31 @@ def smaller(picture):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help="beginnings of their names, such as 01 (default: all)")
-    names = parser.parse_args().names
+    parser.add_argument("names", nargs="*", help="how their names start, such as 01 (default: all)")
+    parser.add_argument("--words", action="store_true", help="run nothing, update text and comments, keep the outputs")
+    options = parser.parse_args()
+    names = options.names
     scripts = [script for script in SCRIPTS if not names or script.name.startswith(tuple(names))]
     if not scripts:
-        print(f"build.py: error: none begins with {' or '.join(names)}: {[s.name for s in SCRIPTS]}", file=sys.stderr)
+        print(f"build.py: error: none starts with {' or '.join(names)}: {[s.name for s in SCRIPTS]}", file=sys.stderr)
         return 2
+    return write_words(scripts) if options.words else write_runs(scripts)
+
+
+def write_words(scripts):
+    """1 if a notebook could not be brought up to date without running it, else 0."""
+    failed = 0
+    for script in scripts:
+        path = script.with_suffix(".ipynb")
+        try:
+            nbformat.write(reword(read(script), nbformat.read(path, as_version=4)), path)
+        except ValueError as error:
+            print(f"{script.name}: {error}: python tutorials/build.py {script.name[:2]}", file=sys.stderr)
+            failed = 1
+    return failed
+
+
+def write_runs(scripts):
     for script in scripts:
         began = time.perf_counter()
         notebook = run(read(script))

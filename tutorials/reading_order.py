@@ -1,63 +1,95 @@
-"""The reading order of the source, as README's tables: which file, how long, what to look at, which tutorial with it.
+"""The reading order of the source: which file, how long, what to look at, and the tutorial that goes with it.
 
-python tutorials/reading_order.py      writes the tables anew between their marks in README.md
+python tutorials/reading_order.py
+
+rewrites the tables in README.md (the short path) and docs/reading_order.md (all of it), and the functions that README
+quotes from the source.
 """
 
+import ast
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- reading order: tutorials/reading_order.py -->", "<!-- end of the reading order -->"
 
+# the Transformer itself, in as few lines as will do
+SHORT = [
+    "layers/linear",
+    "layers/softmax",
+    "layers/attention",
+    "layers/multi_head",
+    "layers/normalization",
+    "layers/feedforward",
+    "models/residual",
+    "models/blocks",
+    "models/encoder_decoder",
+    "training/losses",
+]
+
 # part: {file: (what to look at, number of the tutorial that goes with it)}
 ORDER = {
-    "The ground": {
-        "gpu": ("CuPy, or one sentence on what is missing", 10),
-        "backend": ("`xp`, the array module, and the few operations that NumPy and CuPy do not spell alike", 10),
-        "module": ("Parameter and Module, and the contract of forward and backward", 2),
-    },
     "Layers": {
         "layers/linear": ("y = x W + b; why the gradients are sums over rows", 11),
+        "module": ("Parameter and Module: the contract of forward and backward", 2),
         "layers/embedding": ("a token that occurs twice collects two gradients", 11),
         "layers/positions": ("sinusoids and learned positions", 3),
-        "layers/normalization": ("LayerNorm and RMSNorm, and the terms that come back through mean and variance", 2),
+        "layers/softmax": ("scores become weights; why the backward subtracts a weighted mean", 1),
+        "layers/normalization": ("LayerNorm and RMSNorm: what comes back through the mean and the variance", 2),
         "layers/activations": ("ReLU, both GELUs, SiLU", 11),
-        "layers/dropout": ("random draws come from a generator that you pass, or there are none", 11),
-        "layers/attention": ("softmax(Q Kᵀ / √dh) V and its backward; heads; the key/value cache", 1),
+        "layers/dropout": ("randomness comes only from a generator that you pass", 11),
+        "layers/attention": ("softmax(Q Kᵀ / √dh) V and its backward", 1),
+        "layers/cache": ("keys and values kept while a model writes", 4),
+        "layers/multi_head": ("several attentions side by side", 1),
         "layers/feedforward": ("the first layer made of layers: its backward is its forward read upwards", 11),
     },
     "The three architectures": {
-        "models/config": ("every field of a model, with a remark; the descendants' come after the Transformer's", 6),
+        "models/fields": ("how a Config checks its fields", 6),
+        "models/config": ("the fields of the paper's Transformer, each with a remark", 6),
         "models/masks": ("the look-ahead mask, padding, windows, prefixes, and `&`", 1),
-        "models/parts": ("from a Config to the layers that it asks for", 6),
-        "models/inputs": ("ids to vectors", 3),
-        "models/blocks": ("pre-norm, post-norm, encoder and decoder blocks, stacks", 6),
-        "models/heads": ("what a stack's vectors are used for", 3),
+        "models/residual": ("x + f(x), with the norm after it (the paper) or before it", 6),
+        "models/inputs": ("from ids to vectors", 3),
+        "models/blocks": ("encoder and decoder blocks", 6),
+        "models/stack": ("blocks on top of each other", 6),
+        "models/model": ("what all three architectures have", 6),
+        "models/heads": ("from vectors to logits", 4),
+        "models/decoding": ("what a model remembers between two tokens", 4),
         "models/encoder_decoder": ("the whole Transformer", 5),
         "models/encoder_only": ("BERT's kind", 3),
         "models/decoder_only": ("GPT's kind", 4),
     },
     "Training": {
-        "training/losses": ("cross-entropy with label smoothing; where the mean is taken", 11),
-        "training/objectives": ("next token, masked tokens, spans, gaps, denoising: from ids to inputs and labels", 7),
+        "training/losses": ("cross-entropy with label smoothing, and where the mean is taken", 11),
+        "training/objectives": ("the next token, with or without a prefix: from ids to inputs and labels", 4),
+        "training/flat": ("one array for all parameters", 10),
         "training/optimizers": ("AdamW and clipping", 11),
         "training/schedules": ("Noam, inverse square root, cosine", 9),
         "training/data": ("padding, batches by length, teacher forcing", 5),
-        "training/workers": ("processes (or threads) that compute at once", 10),
-        "training/parallel": ("workers over parts of a batch; gradient accumulation", 10),
+        "training/parallel": ("a batch shared out among workers; gradient accumulation", 10),
         "training/loop": ("the training loop as an iterator", 9),
+        "checkpoint": ("checkpoints written atomically; resuming bit for bit", 9),
     },
-    "Using a model": {
-        "token_rules": ("what a generated sequence must or must not contain", 4),
-        "generation": ("greedy, sampling, beam search", 4),
-        "checkpoint": ("never half a file, and resuming bit for bit", 9),
+    "Generation": {
+        "generation/rules": ("what a generated sequence must or must not contain", 4),
+        "generation/settings": ("arguments of a call, or else the model's own", 4),
+        "generation/greedy": ("the loop: read, score, choose, append", 4),
+        "generation/sampling": ("temperature, top-k, top-p", 4),
+        "generation/beam_search": ("several hypotheses at once", 5),
+        "generation/generate": ("one function for all of it", 4),
     },
     "The descendants, and longer texts": {
-        "layers/long_attention": ("attention by blocks of keys, whose memory grows with T", 11),
-        "layers/rotary": ("positions as angles (LLaMA)", 11),
-        "layers/relative": ("positions as distances (T5, DeBERTa)", 11),
-        "layers/attention_variants": ("grouped heads and all of the above, over the plain attention", 8),
-        "layers/convolution": ("one published system has one", 8),
+        "layers/variants/long_attention": ("attention over blocks of keys: memory grows with T, not with T²", 11),
+        "layers/variants/rotary": ("positions as angles (LLaMA)", 11),
+        "layers/variants/relative": ("positions as distances (T5, DeBERTa)", 11),
+        "layers/variants/grouped_heads": ("grouped heads and all of the above, around the plain attention", 8),
+        "layers/variants/gated": ("the gated feed-forward layer (LLaMA, T5 v1.1)", 8),
+        "layers/variants/convolution": ("only DeBERTa has one", 8),
+        "models/variants/config": ("the fields that the descendants added", 8),
+        "models/variants/parts": ("from a Config to the layers it asks for", 8),
+        "models/variants/inputs": ("token types, and a norm on the embeddings", 8),
+        "models/variants/blocks": ("the block that has a convolution", 8),
+        "models/variants/heads": ("masked words, classes, tags", 3),
+        "training/variants/objectives": ("masked tokens, spans, gaps, denoising", 7),
     },
     "Published checkpoints": {
         "pretrained/folder": ("Hugging Face folders", 8),
@@ -71,49 +103,74 @@ ORDER = {
     "The gradient checker": {
         "gradcheck/report": ("rows, properties, explanations; the table", 2),
         "gradcheck/adapter": ("plain arrays as parameters", 2),
-        "gradcheck/blame": ("whose line raised it", 2),
+        "gradcheck/blame": ("finds the student's line behind an exception", 2),
         "gradcheck/subject": ("what is checked: functions, layers, students' classes", 2),
         "gradcheck/differences": ("finite differences, done carefully", 2),
-        "gradcheck/properties": ("what they cannot see", 2),
-        "gradcheck/constants": ("the factors by which gradients are wrong, with their names", 2),
-        "gradcheck/remedies": ("mistakes of any backward pass", 2),
-        "gradcheck/activation_remedies": ("mistakes of activations", 2),
-        "gradcheck/layer_remedies": ("mistakes of softmax, norms, losses, embeddings, dropout", 2),
-        "gradcheck/parts": ("which layer of a layer", 2),
-        "gradcheck/instrument": ("a student's backward with a hook around every expression", 2),
-        "gradcheck/repair": ("which expression", 2),
-        "gradcheck/explain": ("which remedy turns the gradient into the right one", 2),
-        "gradcheck/check": ("the check itself; a report", 2),
-        "gradcheck/homework": ("what a file has to check, and with what", 2),
+        "gradcheck/properties": ("what finite differences cannot see", 2),
+        "gradcheck/check": ("the check itself", 2),
+        "gradcheck/homework": ("what a file has to check, and with which inputs", 2),
         "gradcheck/__main__": ("`python -m minixfmr.gradcheck`", 2),
     },
+    "Why a gradient is wrong": {
+        "gradcheck/diagnosis/constants": ("the factors by which gradients are wrong, with their names", 2),
+        "gradcheck/diagnosis/remedies": ("mistakes in any backward pass", 2),
+        "gradcheck/diagnosis/activation_remedies": ("mistakes in activations", 2),
+        "gradcheck/diagnosis/layer_remedies": ("mistakes in softmax, norms, losses, embeddings, dropout", 2),
+        "gradcheck/diagnosis/parts": ("which layer of a layer is wrong", 2),
+        "gradcheck/diagnosis/instrument": ("a student's backward with a hook around every expression", 2),
+        "gradcheck/diagnosis/repair": ("which expression is wrong", 2),
+        "gradcheck/diagnosis/explain": ("which remedy makes the gradient right", 2),
+    },
     "The exercises": {
-        "exercises/checks": ("forward, then backward", 2),
-        "exercises/catalogue": ("right results and cases", 2),
-        "exercises/child": ("the process of one exercise", 2),
+        "exercises/checks": ("forward first, then backward", 2),
+        "exercises/catalogue": ("correct results and test cases", 2),
+        "exercises/child": ("the process in which one exercise runs", 2),
         "exercises/__main__": ("`python -m minixfmr.exercises`", 2),
     },
     "Looking inside": {
         "trace/steps": ("which backward answers which forward", 11),
         "trace/observers": ("what Python's profiling hook sees", 11),
-        "trace/page": ("the same as a page, with the source", 11),
-        "trace/tell": ("one pass, run several times and told as a table", 11),
+        "trace/page": ("the steps as a web page, with the source", 11),
+        "trace/tell": ("one pass, run several times and shown as a table", 11),
+    },
+    "The machine room": {
+        "backend/cuda": ("CuPy, or one sentence that says what is missing", 10),
+        "backend/switch": ("`xp`, the array module in use", 10),
+        "backend/cores": ("how many cores there are, and BLAS threads", 10),
+        "backend/memory": ("memory that is kept, shared, or runs out", 10),
+        "backend/workers": ("processes (or threads) that compute at the same time", 10),
+        "backend/sums": ("sums over rows and over the batch, spelled the fast way", 10),
+        "backend/blocks": ("`by_rows`: plain formulas over blocks that stay in the cache", 10),
+        "backend/products": ("matrix products", 10),
+        "backend/random": ("random numbers, the same on every backend", 10),
+        "backend/special": ("what an array module may lack", 10),
     },
 }
 
 
-def tables():
-    """The tables as Markdown."""
+def table(names, up=""):
+    """The rows of a table in Markdown; up: from the file it stands in to the root, such as "../"."""
+    told = {name: what for files in ORDER.values() for name, what in files.items()}
     tutorials = {script.name[:2]: script.stem for script in (ROOT / "tutorials").glob("[0-9][0-9]_*.py")}
+    rows = ["| file | lines | what to look at | tutorial |", "|---|---|---|---|"]
+    for name in names:
+        what, number = told[name]
+        file = f"[`{name}.py`]({up}minixfmr/{name}.py)"
+        tutorial = f"[{number:02}]({up}tutorials/{tutorials[f'{number:02}']}.ipynb)"
+        rows.append(f"| {file} | {lines(name)} | {what} | {tutorial} |")
+    return rows
+
+
+def short_path():
+    """The table of README."""
+    return "\n".join(table(SHORT)) + "\n"
+
+
+def full_order():
+    """The tables of docs/reading_order.md."""
     parts = []
-    for part, files in ORDER.items():
-        counted = [(name, *told, lines(name)) for name, told in files.items()]
-        parts += [f"**{part}**, {sum(row[-1] for row in counted):,} lines", ""]
-        parts += ["| file | lines | what to look at | tutorial |", "|---|---|---|---|"]
-        for name, told, tutorial, count in counted:
-            link = f"[{tutorial:02}](tutorials/{tutorials[f'{tutorial:02}']}.ipynb)"
-            parts.append(f"| `minixfmr/{name}.py` | {count} | {told} | {link} |")
-        parts.append("")
+    for part, names in ORDER.items():
+        parts += [f"## {part}", "", f"{sum(map(lines, names)):,} lines", "", *table(names, up="../"), ""]
     return "\n".join(parts)
 
 
@@ -121,12 +178,30 @@ def lines(name):
     return len((ROOT / "minixfmr" / f"{name}.py").read_text(encoding="utf-8").splitlines())
 
 
-def with_tables(readme):
-    """The text of README with the tables of today."""
-    pattern = re.compile(f"(?<={re.escape(BEGIN)}\n).*?(?={re.escape(END)})", re.S)
-    return pattern.sub(lambda _: f"\n{tables()}\n", readme)
+def quoted(path, names):
+    """Functions of a source file as a code block, with their decorators."""
+    source = path.read_text(encoding="utf-8")
+    rows = source.splitlines()
+    found = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
+    functions = []
+    for name in names:
+        node = found[name]
+        first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+        functions.append("\n".join(rows[first - 1 : node.end_lineno]))
+    return "```python\n" + "\n\n\n".join(functions) + "\n```\n"
 
+
+def up_to_date(path):
+    """The text of a file with its tables and quotations as they should be today."""
+    text = path.read_text(encoding="utf-8")
+    tables = re.compile(f"(?<={re.escape(BEGIN)}\n).*?(?={re.escape(END)})", re.S)
+    text = tables.sub(lambda _: f"\n{TABLES[path]()}\n", text)
+    quotes = re.compile(r"(<!-- source: (\S+): ([\w, ]+) -->\n).*?(?=<!-- end of the source -->)", re.S)
+    return quotes.sub(lambda m: m[1] + quoted(ROOT / m[2], m[3].split(", ")), text)
+
+
+TABLES = {ROOT / "README.md": short_path, ROOT / "docs" / "reading_order.md": full_order}
 
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    readme.write_text(with_tables(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in TABLES:
+        path.write_text(up_to_date(path), encoding="utf-8")

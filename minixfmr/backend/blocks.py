@@ -6,10 +6,12 @@ stay in the L2 cache. On a GPU, and for small arrays, the function is called onc
 
 import functools
 import math
+from typing import Any
 
 from .switch import on_gpu, xp
 
-BLOCK = 1 << 15  # numbers; about ten such arrays fit an L2 cache of 2 MiB
+BLOCK = 1 << 16  # numbers: a few such arrays fit the L2 cache, and from 256 KiB on NumPy reuses temporaries by itself
+WORTH = 1 << 18  # numbers, from which on it pays
 
 
 def row_blocks(x, size=BLOCK):
@@ -27,22 +29,24 @@ def by_rows(function):
     """
 
     @functools.wraps(function)
-    def in_blocks(*arguments):
-        x = next(_leaves(arguments))
-        if on_gpu() or x.size <= 2 * BLOCK or x.ndim < 2 or not x.flags.c_contiguous:
-            return function(*arguments)
-        lead, N = x.shape[:-1], math.prod(x.shape[:-1])
+    def in_blocks(x, *others, **options):
+        first = x[0] if isinstance(x, tuple) else x
+        if first.size <= WORTH or on_gpu() or first.ndim < 2 or not first.flags.c_contiguous:
+            return function(x, *others, **options)
+        arguments = (x, *others)
+        lead, N = first.shape[:-1], math.prod(first.shape[:-1])
         has_rows = [getattr(leaf, "shape", ())[:-1] == lead for leaf in _leaves(arguments)]
         whole = [leaf.reshape(N, -1) if rows else leaf for leaf, rows in zip(_leaves(arguments), has_rows, strict=True)]
-        results = None
+        results: Any = None
         for part in row_blocks(whole[0]):
             blocks = [leaf[part] if rows else leaf for leaf, rows in zip(whole, has_rows, strict=True)]
             given = dict(zip(map(id, blocks), _leaves(arguments), strict=True))
-            found = function(*_shaped_like(arguments, iter(blocks)))
+            found = function(*_shaped_like(arguments, iter(blocks)), **options)
             results = [None] * len(list(_leaves(found))) if results is None else results
             results = [_with(r, leaf, part, N, given) for r, leaf in zip(results, _leaves(found), strict=True)]
-        shaped = (r.reshape(*lead, -1) if getattr(r, "shape", ())[:1] == (N,) and r.ndim == 2 else r for r in results)
-        return _shaped_like(found, shaped)
+        in_rows = (getattr(r, "shape", ())[:-1] == (N,) != lead for r in results)
+        shaped = [r.reshape(*lead, -1) if rows else r for r, rows in zip(results, in_rows, strict=True)]
+        return _shaped_like(found, iter(shaped))
 
     return in_blocks
 
@@ -51,6 +55,8 @@ def _with(total, result, part, N, given):
     """What one result is so far, with that of one more block."""
     if id(result) in given:  # an argument, handed on as it is
         return given[id(result)]
+    if not hasattr(result, "ndim"):  # a constant
+        return result
     if result.ndim == 2:  # rows
         total = xp.empty((N, result.shape[1]), dtype=result.dtype) if total is None else total
         total[part] = result

@@ -7,14 +7,12 @@ from ..backend import Array, by_rows, erf, xp
 from ..module import Module
 
 
-@by_rows
 def relu(x):
     """y = max(0, x), elementwise."""
     y = xp.maximum(0, x)
     return y, (y,)  # y > 0 exactly where x > 0, and the next layer keeps y anyway
 
 
-@by_rows
 def relu_backward(dy, saved):
     """dx = dy ⊙ [x > 0]  (at x = 0 the derivative is taken as 0)."""
     (y,) = saved
@@ -27,7 +25,7 @@ def gelu(x):
 
     Φ = ½ (1 + erf(x / √2)),   y = x Φ
     """
-    Phi = (1 + erf(x / sqrt(2))) / 2
+    Phi = 0.5 * (1 + erf(x / sqrt(2)))
     return x * Phi, (x, Phi)
 
 
@@ -35,7 +33,7 @@ def gelu(x):
 def gelu_backward(dy, saved):
     """dx = dy ⊙ (Φ + x φ),   φ = Φ' = exp(-x²/2) / √(2π)."""
     x, Phi = saved
-    phi = xp.exp(-x * x / 2) / sqrt(2 * pi)
+    phi = xp.exp(-0.5 * x * x) / sqrt(2 * pi)
     return dy * (Phi + x * phi)
 
 
@@ -46,7 +44,7 @@ def gelu_tanh(x):
     t = tanh(√(2/π) (x + 0.044715 x³)),   y = ½ x (1 + t)
     """
     t = xp.tanh(sqrt(2 / pi) * (x + 0.044715 * x * x * x))
-    return x * (1 + t) / 2, (x, t)
+    return 0.5 * x * (1 + t), (x, t)
 
 
 @by_rows
@@ -54,13 +52,13 @@ def gelu_tanh_backward(dy, saved):
     """dx = dy ⊙ ½ (1 + t + x (1 - t²) √(2/π) (1 + 3 · 0.044715 x²))."""
     x, t = saved
     dt = (1 - t * t) * sqrt(2 / pi) * (1 + 3 * 0.044715 * x * x)
-    return dy * (1 + t + x * dt) / 2
+    return 0.5 * dy * (1 + t + x * dt)
 
 
 @by_rows
 def silu(x):
     """SiLU or swish (Elfwing et al. 2018):   s = 1 / (1 + exp(-x)),   y = x s."""
-    s = (1 + xp.tanh(x / 2)) / 2  # the same s, and exp cannot overflow
+    s = 0.5 * (1 + xp.tanh(0.5 * x))  # the same s, and exp cannot overflow
     return x * s, (x, s)
 
 
@@ -71,14 +69,12 @@ def silu_backward(dy, saved):
     return dy * s * (1 + x * (1 - s))
 
 
-@by_rows
 def tanh(x):
     """y = tanh(x)."""
     y = xp.tanh(x)
     return y, (y,)
 
 
-@by_rows
 def tanh_backward(dy, saved):
     """dx = dy ⊙ (1 - y²)."""
     (y,) = saved

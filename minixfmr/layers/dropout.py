@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..backend import Array, by_rows, random_keep
+from ..backend import Array, random_keep
 from ..module import Module
 
 
@@ -28,7 +28,6 @@ def dropout_backward(dy, saved):
     return kept(dy, keep, 1 / (1 - p))
 
 
-@by_rows
 def kept(x, keep, scale):
     """x ⊙ keep · scale"""
     return x * keep * scale

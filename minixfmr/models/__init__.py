@@ -1,5 +1,6 @@
 """The architectures."""
 
+# fmt: off
 from .blocks import DecoderBlock, EncoderBlock
 from .config import Config
 from .decoder_only import DecoderOnly
@@ -7,38 +8,18 @@ from .decoding import DecodingState, PromptState
 from .encoder_decoder import EncoderDecoder
 from .encoder_only import EncoderOnly
 from .fields import ConfigError
-from .heads import LanguageModelHead, MaskedLMHead, SequenceClassifier, TokenClassifier, pool
+from .heads import LanguageModelHead
 from .inputs import InputEmbedding
 from .masks import causal_mask, padding_mask, prefix_mask, sliding_window_mask
 from .model import Model
 from .residual import PostNorm, PreNorm
 from .stack import DecoderStack, Stack
-from .variant_blocks import ConvolutionBlock
+from .variants.blocks import ConvolutionBlock
+from .variants.heads import MaskedLMHead, SequenceClassifier, TokenClassifier, pool
 
 __all__ = [
-    "Config",
-    "ConfigError",
-    "ConvolutionBlock",
-    "DecoderBlock",
-    "DecoderOnly",
-    "DecoderStack",
-    "DecodingState",
-    "EncoderBlock",
-    "EncoderDecoder",
-    "EncoderOnly",
-    "InputEmbedding",
-    "LanguageModelHead",
-    "MaskedLMHead",
-    "Model",
-    "PostNorm",
-    "PreNorm",
-    "PromptState",
-    "SequenceClassifier",
-    "Stack",
-    "TokenClassifier",
-    "causal_mask",
-    "padding_mask",
-    "pool",
-    "prefix_mask",
-    "sliding_window_mask",
+    "Config", "ConfigError", "ConvolutionBlock", "DecoderBlock", "DecoderOnly", "DecoderStack", "DecodingState",
+    "EncoderBlock", "EncoderDecoder", "EncoderOnly", "InputEmbedding", "LanguageModelHead", "MaskedLMHead",
+    "Model", "PostNorm", "PreNorm", "PromptState", "SequenceClassifier", "Stack", "TokenClassifier",
+    "causal_mask", "padding_mask", "pool", "prefix_mask", "sliding_window_mask",
 ]

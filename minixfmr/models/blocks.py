@@ -5,7 +5,7 @@ from typing import Any
 from ..backend import Array, random_generator
 from ..module import Module
 from .config import Config
-from .parts import make_attention, make_feed_forward, make_residual
+from .variants.parts import make_attention, make_feed_forward, make_residual
 
 
 class EncoderBlock(Module):

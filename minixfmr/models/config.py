@@ -5,7 +5,7 @@ from typing import Self
 
 from ..layers import ACTIVATIONS
 from .fields import ConfigError, with_remarks
-from .variant_config import VariantConfig
+from .variants.config import VariantConfig
 
 POSITIONS = (
     "sinusoidal",  # the paper's: sine and cosine in turn

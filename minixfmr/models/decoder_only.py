@@ -6,11 +6,13 @@ from ..backend import Array, random_generator, to_device, to_numpy
 from .config import Config
 from .decoding import PromptState
 from .fields import ConfigError
-from .heads import LanguageModelHead, PooledClassifier, TokenClassifier, Vectors, make_head
-from .inputs import InputEmbedding, check_inputs
+from .heads import LanguageModelHead, Vectors, make_head
+from .inputs import check_inputs
 from .masks import causal_mask, padding_mask
 from .model import Model
 from .stack import Stack
+from .variants.heads import PooledClassifier, TokenClassifier
+from .variants.inputs import make_input_embedding
 
 HEADS = {
     "causal_lm": LanguageModelHead,
@@ -33,7 +35,7 @@ class DecoderOnly(Model):
         """config: a Config; num_decoder_layers blocks. seed: of the initial weights, the same on every backend."""
         rng = random_generator(seed)
         self.config = config
-        self.embedding = InputEmbedding(config, config.vocab_size, rng=rng)
+        self.embedding = make_input_embedding(config, config.vocab_size, rng=rng)
         self.decoder = Stack(config, config.num_decoder_layers, rng, bidirectional=False)
         self.head = make_head("DecoderOnly", HEADS, config, self.embedding.tokens.weight, rng)
 

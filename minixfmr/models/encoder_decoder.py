@@ -6,11 +6,13 @@ from ..backend import Array, random_generator, to_numpy
 from .config import Config
 from .decoding import DecodingState
 from .fields import ConfigError
-from .heads import EndClassifier, LanguageModelHead, Vectors, make_head
-from .inputs import InputEmbedding, check_inputs
+from .heads import LanguageModelHead, Vectors, make_head
+from .inputs import check_inputs
 from .masks import causal_mask, padding_mask
 from .model import Model
 from .stack import DecoderStack, Stack
+from .variants.heads import EndClassifier
+from .variants.inputs import make_input_embedding
 
 HEADS = {"seq2seq_lm": LanguageModelHead, "sequence_classification": EndClassifier, "none": Vectors}
 
@@ -26,9 +28,9 @@ class EncoderDecoder(Model):
         """config: a Config. seed: of the initial weights, the same on every backend."""
         rng = random_generator(seed)
         self.config = config
-        self.source = InputEmbedding(config, config.vocab_size, rng=rng)
+        self.source = make_input_embedding(config, config.vocab_size, rng=rng)
         shared = self.source.tokens if config.share_encoder_decoder_embeddings else None
-        self.target = InputEmbedding(config, config.target_vocab_size, shared, rng=rng)
+        self.target = make_input_embedding(config, config.target_vocab_size, shared, rng=rng)
         self.encoder = Stack(config, config.num_encoder_layers, rng)
         self.decoder = DecoderStack(config, rng)
         self.head = make_head("EncoderDecoder", HEADS, config, self.target.tokens.weight, rng)

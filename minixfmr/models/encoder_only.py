@@ -4,11 +4,13 @@ from typing import Any
 
 from ..backend import Array, random_generator, xp
 from .config import Config
-from .heads import MaskedLMHead, SequenceClassifier, TokenClassifier, Vectors, make_head, pool
-from .inputs import InputEmbedding, check_inputs
+from .heads import Vectors, make_head
+from .inputs import check_inputs
 from .masks import padding_mask
 from .model import Model
 from .stack import Stack
+from .variants.heads import MaskedLMHead, SequenceClassifier, TokenClassifier, pool
+from .variants.inputs import VariantEmbedding
 
 HEADS = {
     "masked_lm": MaskedLMHead,
@@ -28,7 +30,7 @@ class EncoderOnly(Model):
         """config: a Config; num_encoder_layers blocks. seed: of the initial weights, the same on every backend."""
         rng = random_generator(seed)
         self.config = config
-        self.embedding = InputEmbedding(config, config.vocab_size, rng=rng)
+        self.embedding = VariantEmbedding(config, config.vocab_size, rng=rng)
         self.encoder = Stack(config, config.num_encoder_layers, rng)
         self.head = make_head("EncoderOnly", HEADS, config, self.embedding.tokens.weight, rng)
 

@@ -1,17 +1,16 @@
 """Heads: what a stack's vectors are used for.
 
-Each is made by Head(config, table, rng), table being the token table, and called as forward(x, ids, attention_mask): the
-vectors, the ids that were read, and which of them are real.
+Each is made by Head(config, table, rng), where table is the token table, and called as forward(x, ids, attention_mask):
+the vectors, the ids that were read, and which of them are real.
 """
 
 from typing import Any
 
 from ..backend import Array, random_generator, to_device, xp
-from ..layers import Activation, Linear, OutputProjection
+from ..layers import OutputProjection
 from ..module import Buffer, Module, Parameter
 from .config import Config
 from .fields import ConfigError
-from .parts import make_norm
 
 
 class Vectors(Module):
@@ -46,127 +45,6 @@ class LanguageModelHead(Module):
     def backward(self, dlogits: Array, saved: tuple) -> Array:
         dx = self.output.backward(dlogits, saved)
         return dx if self.scale == 1 else dx * self.scale
-
-
-class MaskedLMHead(Module):
-    """Which token stood here?   z = norm(activation(x W + b)) Eᵀ + c, with E the token table (Devlin et al. 2019)."""
-
-    def __init__(self, config: Config, table: Parameter, rng: Any = 0) -> None:
-        self.dense = Linear(config.d_model, config.d_model, rng=rng, dtype=config.dtype)
-        self.activation = Activation(config.head_activation)
-        self.norm = make_norm(config)
-        self.bias = Parameter(xp.zeros(len(table.data), dtype=config.dtype))
-        self.output = OutputProjection(table, self.bias)
-
-    def forward(self, x: Array, ids: Any = None, attention_mask: Any = None) -> tuple[Array, tuple]:
-        """x: (B, T, d) → logits (B, T, V)"""
-        h, saved_dense = self.dense.forward(x)
-        a, saved_activation = self.activation.forward(h)
-        n, saved_norm = self.norm.forward(a)
-        logits, saved_output = self.output.forward(n)
-        return logits, (saved_dense, saved_activation, saved_norm, saved_output)
-
-    def backward(self, dlogits: Array, saved: tuple) -> Array:
-        saved_dense, saved_activation, saved_norm, saved_output = saved
-        dn = self.output.backward(dlogits, saved_output)
-        da = self.norm.backward(dn, saved_norm)
-        dh = self.activation.backward(da, saved_activation)
-        return self.dense.backward(dh, saved_dense)
-
-
-def pool(x, attention_mask=None, pooling="first"):
-    """One vector per sequence: that of its first token, of its last real one, or the mean over all real ones.
-
-        s = Σₜ x[t] · weight[t]
-
-    x: (B, T, d)    attention_mask: (B, T) or None    →    s: (B, d)
-    """
-    B, T, _ = x.shape
-    real = xp.ones((B, T), dtype=bool) if attention_mask is None else to_device(attention_mask) != 0
-    if pooling == "mean":
-        weights = real / xp.maximum(real.sum(axis=1, keepdims=True), 1)  # (B, T)
-    else:
-        t = xp.arange(T)
-        chosen = 0 if pooling == "first" else (t * real).max(axis=1, keepdims=True)  # (B, 1)
-        weights = (t == chosen) * xp.ones((B, 1))  # (B, T)
-    weights = weights.astype(x.dtype)[:, :, None]
-    return (x * weights).sum(axis=1), weights
-
-
-def pool_backward(ds, weights):
-    """dx = ds · weight:  (B, d) → (B, T, d)."""
-    return ds[:, None, :] * weights
-
-
-class SequenceClassifier(Module):
-    """What kind of sequence is this?   z = activation(pool(x) W + b) W₂ + c, the head of encoders."""
-
-    def __init__(self, config: Config, table: Parameter, rng: Any = 0) -> None:
-        rng = random_generator(rng)
-        self.pooling = config.pooling
-        self.dense = Linear(config.d_model, config.d_model, rng=rng, dtype=config.dtype)
-        self.activation = Activation(config.head_activation)
-        self.output = Linear(config.d_model, config.num_labels, rng=rng, dtype=config.dtype)
-
-    def forward(self, x: Array, ids: Any = None, attention_mask: Any = None) -> tuple[Array, tuple]:
-        """x: (B, T, d) → logits (B, num_labels)"""
-        s, saved_pool = pool(x, attention_mask, self.pooling)  # (B, d)
-        h, saved_dense = self.dense.forward(s)
-        a, saved_activation = self.activation.forward(h)
-        logits, saved_output = self.output.forward(a)
-        return logits, (saved_pool, saved_dense, saved_activation, saved_output)
-
-    def backward(self, dlogits: Array, saved: tuple) -> Array:
-        saved_pool, saved_dense, saved_activation, saved_output = saved
-        da = self.output.backward(dlogits, saved_output)
-        dh = self.activation.backward(da, saved_activation)
-        ds = self.dense.backward(dh, saved_dense)  # (B, d)
-        return pool_backward(ds, saved_pool)  # (B, T, d)
-
-
-class EndClassifier(SequenceClassifier):
-    """The same at the end token of the source, for an encoder-decoder whose decoder reads the source once more, shifted
-    right (Lewis et al. 2020, fig. 3a)."""
-
-    def __init__(self, config: Config, table: Parameter, rng: Any = 0) -> None:
-        super().__init__(config, table, rng)
-        self.end = config.eos_token_id
-
-    def forward(self, x: Array, ids: Any = None, attention_mask: Any = None) -> tuple[Array, tuple]:
-        """x: (B, T, d)    ids: (B, T) → logits (B, num_labels)"""
-        return super().forward(x, ids, ids == self.end)
-
-
-class PooledClassifier(Module):
-    """What kind of sequence is this?   z = pool(x) W, the head of decoder-only models."""
-
-    def __init__(self, config: Config, table: Parameter, rng: Any = 0) -> None:
-        self.pooling = config.pooling
-        self.output = Linear(config.d_model, config.num_labels, bias=False, rng=rng, dtype=config.dtype)
-
-    def forward(self, x: Array, ids: Any = None, attention_mask: Any = None) -> tuple[Array, tuple]:
-        """x: (B, T, d) → logits (B, num_labels)"""
-        s, saved_pool = pool(x, attention_mask, self.pooling)  # (B, d)
-        logits, saved_output = self.output.forward(s)
-        return logits, (saved_pool, saved_output)
-
-    def backward(self, dlogits: Array, saved: tuple) -> Array:
-        saved_pool, saved_output = saved
-        return pool_backward(self.output.backward(dlogits, saved_output), saved_pool)  # (B, T, d)
-
-
-class TokenClassifier(Module):
-    """What kind of token is each?   z = x W + b."""
-
-    def __init__(self, config: Config, table: Parameter, rng: Any = 0) -> None:
-        self.output = Linear(config.d_model, config.num_labels, rng=rng, dtype=config.dtype)
-
-    def forward(self, x: Array, ids: Any = None, attention_mask: Any = None) -> tuple[Array, tuple]:
-        """x: (B, T, d) → logits (B, T, num_labels)"""
-        return self.output.forward(x)
-
-    def backward(self, dlogits: Array, saved: tuple) -> Array:
-        return self.output.backward(dlogits, saved)
 
 
 def make_head(owner: str, kinds: dict[str, Any], config: Config, table: Parameter, rng: Any) -> Any:

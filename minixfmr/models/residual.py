@@ -19,7 +19,7 @@ class Residual(Module):
     Derived in tutorials/11_every_gradient_derived, chapter 13.
     """
 
-    def __init__(self, layer: Module, norm: Module, dropout: float) -> None:
+    def __init__(self, layer: Any, norm: Module, dropout: float) -> None:
         self.layer = layer
         self.norm = norm
         self.dropout = Dropout(dropout)

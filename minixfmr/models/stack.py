@@ -8,14 +8,14 @@ from ..module import Module
 from .blocks import DecoderBlock, EncoderBlock
 from .config import Config
 from .masks import sliding_window_mask
-from .parts import make_norm, make_relative_positions
-from .variant_blocks import ConvolutionBlock
+from .variants.blocks import ConvolutionBlock
+from .variants.parts import make_norm, make_relative_positions
 
 
 class BaseStack(Module):
     """What both kinds of stack have: blocks, and the final norm that pre-norm blocks need."""
 
-    def __init__(self, kinds: list[type[Module]], config: Config, rng: Any, bidirectional: bool) -> None:
+    def __init__(self, kinds: list[Any], config: Config, rng: Any, bidirectional: bool) -> None:
         """kinds: the class of each block. bidirectional: whether relative positions are of both signs"""
         rng = random_generator(rng)
         self.relative_positions = make_relative_positions(config, rng, bidirectional)
@@ -29,7 +29,7 @@ class BaseStack(Module):
         if not any(self.windows):
             return [mask] * len(self.blocks)
         bands = {w: sliding_window_mask(Tq, Tk, w) for w in self.windows if w is not None and w < Tk}
-        narrowed = {w: band if mask is None else mask & band for w, band in bands.items()}
+        narrowed: dict = {w: band if mask is None else mask & band for w, band in bands.items()}
         return [narrowed.get(w, mask) for w in self.windows]
 
     def final_norm(self, x: Array) -> tuple[Array, Any]:
@@ -45,7 +45,7 @@ class Stack(BaseStack):
     """EncoderBlocks: those of an encoder or, under a look-ahead mask, of a decoder-only model."""
 
     def __init__(self, config: Config, num_blocks: int, rng: Any = 0, bidirectional: bool = True) -> None:
-        kinds: list[type[Module]] = [EncoderBlock] * num_blocks
+        kinds: list[Any] = [EncoderBlock] * num_blocks
         if config.convolution:
             kinds[:1] = [ConvolutionBlock]
         super().__init__(kinds, config, rng, bidirectional)

@@ -1,3 +1,5 @@
-"""One forward and backward pass, told step by step."""
+"""One forward and backward pass, shown step by step."""
 
 from .tell import Trace, trace
+
+__all__ = ["Trace", "trace"]

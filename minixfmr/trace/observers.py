@@ -1,4 +1,4 @@
-"""Observers: what Python calls at the beginning and at the end of every function while they are its profiler."""
+"""Observers: set as Python's profiler, they are called at the start and at the end of every function."""
 
 import inspect
 import time
@@ -9,7 +9,7 @@ from .steps import Call
 
 
 class Values:
-    """Notes the steps, their shapes and the range of what comes out."""
+    """Records the steps, their shapes and the range of their outputs."""
 
     def __init__(self, names):
         self.names, self.calls, self.open = names, [], []
@@ -34,11 +34,10 @@ class Values:
         return Call(function, owner, path, inside, len(self.calls) + 1, caller, (caller.co_filename, line))
 
     def begin(self, call, frame):
-        names, more, _, values = inspect.getargvalues(frame)
-        given = {name: values[name] for name in names if name != "self"}
-        if not call.is_forward:  # backward(dy, saved): whatever the second is called
+        given, more = _given(frame, call.function)
+        if not call.is_forward:  # backward(dy, saved), whatever the second argument is called
             call.saved = given.pop("saved") if "saved" in given else given.popitem()[1]
-        arrays = (*given.values(), *(values[more] if more else ()))
+        arrays = (*given.values(), *more)
         call.shapes_in = [tuple(array.shape) for array in arrays if hasattr(array, "shape")]
 
     def end(self, call, result):
@@ -52,7 +51,7 @@ class Values:
 
 
 class Clock(Values):
-    """The seconds of each step."""
+    """Measures the seconds of each step."""
 
     def begin(self, call, frame):
         call.seconds -= time.perf_counter()
@@ -65,7 +64,7 @@ class Clock(Values):
 
 
 class Scales(Values):
-    """The memory of each step: NumPy tells tracemalloc what it takes."""
+    """Measures the memory of each step: NumPy reports its allocations to tracemalloc."""
 
     def begin(self, call, frame):
         call.peak = self._weigh()
@@ -79,7 +78,7 @@ class Scales(Values):
         call.kept += now
 
     def _weigh(self):
-        """The bytes held now. The most since the last time counts for all steps that are open."""
+        """The bytes held now. The peak since the last call counts for every step that is still running."""
         now, peak = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
         for _, call in self.open:
@@ -87,13 +86,40 @@ class Scales(Values):
         return now
 
 
+def _given(frame, function):
+    """({name: argument}, the further positional arguments) with which a function was called, without self."""
+    names, more, _, values = inspect.getargvalues(frame)
+    given, more = {name: values[name] for name in names if name != "self"}, values[more] if more else ()
+    if frame.f_code is not function.__code__:  # a decorator's, which hands all of its arguments on
+        return dict(inspect.signature(function).bind(*given.values(), *more).arguments), ()
+    return given, more
+
+
 def _step_function(frame):
-    """The function that a frame runs, if it is a step: a method forward or backward, or one of a pair f, f_backward."""
+    """The function that a frame runs, if it is a step: a method forward or backward, or one of a pair f, f_backward.
+    A decorated function is a step where its decorator begins, which may run it several times."""
     code, known = frame.f_code, frame.f_globals
     if code.co_name in ("forward", "backward"):
         kinds = type(frame.f_locals.get("self")).__mro__
-        candidates = [vars(kind).get(code.co_name) for kind in kinds]  # one may override another and call it
+        candidates = [vars(kind).get(code.co_name) for kind in kinds]  # one class may override another's and call it
+    elif inner := _decorated(frame):
+        return inner if _is_of_a_pair(inner.__name__, inner.__globals__) else None
     else:
-        base = code.co_name.removesuffix("_backward")
-        candidates = [known.get(code.co_name)] if {base, f"{base}_backward"} <= known.keys() else []
+        candidates = [known.get(code.co_name)] if _is_of_a_pair(code.co_name, known) else []
     return next((function for function in candidates if getattr(function, "__code__", None) is code), None)
+
+
+def _is_of_a_pair(name, known):
+    base = name.removesuffix("_backward")
+    return {base, f"{base}_backward"} <= known.keys()
+
+
+def _decorated(frame):
+    """The function behind a decorator that the frame runs, or None if it runs none."""
+    for name in frame.f_code.co_freevars:
+        inner = frame.f_locals.get(name)
+        if inspect.isfunction(inner):
+            outer = inner.__globals__.get(inner.__name__)
+            if getattr(outer, "__wrapped__", None) is inner and outer.__code__ is frame.f_code:
+                return inner
+    return None

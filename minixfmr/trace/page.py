@@ -1,4 +1,4 @@
-"""The page of a trace: one HTML file without anything to fetch."""
+"""The page of a trace: one self-contained HTML file."""
 
 import html
 import inspect
@@ -36,27 +36,27 @@ STYLE = """
 
 
 def page(trace, whole=False):
-    """The steps as HTML: forward down the left side, and beside each step the backward that answers it.
+    """The steps as HTML: the forward down the left side, and beside each step the backward that answers it.
 
-    whole: a document of its own, with the source of every function below.
+    whole: as a document of its own, with the source of every function below the steps.
     """
     longest = max([call.own_seconds for step in trace.steps for call in _calls(step)], default=0) or 1
-    anchors: dict = {}  # the functions of a step → the name of their place on the page
+    anchors: dict = {}  # the functions of a step → their anchor on the page
     for step in trace.steps:
         anchors.setdefault(_functions(step), f"source-{len(anchors)}")
     rows = [_step(step, longest, anchors[_functions(step)] if whole else None) for step in trace.steps]
     parts = [
         f"<h1>{html.escape(trace.title)}</h1>",
-        "<p>Down the left side runs the forward. Beside each step stands the backward that answers it: read the right "
-        "side from the bottom up, as the numbers say. Milliseconds are with the steps inside; a bar shows those "
-        "without. KiB: memory that the step holds at its end, and the most it held meanwhile.</p>",
+        "<p>The forward runs down the left side. Beside each step is the backward that answers it: read the right side "
+        "from the bottom up, following the numbers. Times include nested steps; the bar is the step's own time. KiB: "
+        "the memory that the step holds when it ends, and the most it held while it ran.</p>",
         '<div class="pair head"><div>forward ↓</div><div>backward ↑</div></div>',
         *rows,
     ]
     if whole:
         parts.append(
-            "<h2>The source</h2><p>Lines of one colour and number answer each other: what the forward calls "
-            "there, the backward calls here. In functions, x and dx have one colour.</p>"
+            "<h2>The source</h2><p>Lines of the same colour and number answer each other: what the forward calls on "
+            "one side, the backward calls on the other. In functions, x and dx have the same colour.</p>"
         )
         answers = _answers(trace)
         seen = {_functions(step): step for step in reversed(trace.steps)}
@@ -129,7 +129,7 @@ def _half(call, longest, anchor):
 
 
 def _answers(trace):
-    """{(file, line): numbers} of the lines that call a step, and of those that call its backward: one number a pair."""
+    """{(file, line): numbers} of the lines that call a step or its backward, with one number per pair."""
     numbers: dict = {}
     answers: dict = {}
     for step in trace.steps:
@@ -141,7 +141,7 @@ def _answers(trace):
 
 
 def _helpers(trace):
-    """{function of a step: the methods beside it through which it calls other steps}"""
+    """{function of a step: the helper methods through which it calls other steps}"""
     helpers: dict = {}
     for step in trace.steps:
         for call in _calls(step):
@@ -152,7 +152,7 @@ def _helpers(trace):
 
 def _sources(step, anchor, answers, helpers):
     functions = _functions(step)
-    symbols = []  # of a method none: there the calls tell more
+    symbols = []  # none for a method, where the calls say more
     if not step.forward.is_method:
         words = [set(re.findall(r"\w+", "".join(_lines(function.__code__)[0]))) for function in functions]
         symbols = sorted(word for word in words[0] if f"d{word}" in words[-1] and not keyword.iskeyword(word))
@@ -181,8 +181,8 @@ def _listing(code, symbols, answers):
 
 
 def _lines(code):
-    """(the lines of a function, the number of the first), or one line in their place where they are stored nowhere."""
+    """(the lines of a function, the number of the first), or one line in their place if its source is not available."""
     try:
         return inspect.getsourcelines(code)
     except OSError:
-        return ["# typed in, and not kept in a file"], code.co_firstlineno
+        return ["# source not available"], code.co_firstlineno

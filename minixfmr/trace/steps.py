@@ -1,4 +1,4 @@
-"""What a pass is told in: calls of forwards and backwards, and steps, which are pairs of them."""
+"""What a trace is made of: calls of a forward or a backward, and steps, which pair them."""
 
 import inspect
 import itertools
@@ -14,22 +14,22 @@ from ..module import Parameter
 class Call:
     """One call of a forward or a backward."""
 
-    function: Any  # that was called
-    owner: Any  # the module whose method it is, or whose method called it; or the loss
-    path: str  # of the owner, such as "decoder.blocks.0"
-    inside: Any  # the Call that it is a part of, None for the outermost
-    number: int  # in the order in which the calls begin, from 1
-    caller: Any  # the code that called it, not always that of the step that it is inside of
-    called: tuple[str, int]  # file and line
+    function: Any  # the function called
+    owner: Any  # the module whose method it is or whose method called it, or the loss
+    path: str  # the owner's name in the model, such as "decoder.blocks.0"
+    inside: Any  # the Call that contains it, None for the outermost
+    number: int  # from 1, in the order in which the calls begin
+    caller: Any  # the code that called it, which may be a helper of the step that contains it
+    called: tuple[str, int]  # file and line of the call
     shapes_in: list = field(default_factory=list)
     shapes_out: list = field(default_factory=list)
-    low: float | None = None  # the range of the values that came out
+    low: float | None = None  # the range of the output's values
     high: float | None = None
-    seconds: float = 0.0  # with the steps inside
-    own_seconds: float = 0.0  # without them
-    kept: int | None = None  # bytes held when it returned, its variables too, beyond those when it began
-    peak: int | None = None  # the most held meanwhile, beyond the same
-    saved: Any = None  # what ties a backward to its forward
+    seconds: float = 0.0  # including nested steps
+    own_seconds: float = 0.0  # without nested steps
+    kept: int | None = None  # bytes held when it returned, its local variables included, beyond those at its start
+    peak: int | None = None  # the most held in between, beyond those at its start
+    saved: Any = None  # what links a backward to its forward
 
     @property
     def is_method(self):
@@ -45,7 +45,7 @@ class Call:
 
     @property
     def name(self):
-        """The kind of step: "Linear", or for a function and its backward "linear"."""
+        """The kind of step: "Linear" for a module, "linear" for a function and its backward."""
         return type(self.owner).__name__ if self.is_method else self.function.__name__.removesuffix("_backward")
 
     @property
@@ -55,27 +55,27 @@ class Call:
 
     @property
     def formula(self):
-        """The formula of its docstring, for a module's forward that of the class; "" where there is none."""
+        """The formula in its docstring (for a module's forward, in that of the class); "" if there is none."""
         return _formula(type(self.owner) if self.is_method and self.is_forward else self.function)
 
 
 @dataclass
 class Step:
-    """A forward, and the backward that answers it: None where nothing was to be differentiated."""
+    """A forward and the backward that answers it, None if none was called."""
 
     forward: Call
     backward: Call | None
 
     @property
     def parameters(self):
-        """{name: shape} of the module's own, without those of the modules inside it."""
+        """{name: shape} of the module's own parameters, without those of modules inside it."""
         own = vars(self.forward.owner).items() if self.forward.is_method else ()
         return {name: value.shape for name, value in own if isinstance(value, Parameter)}
 
 
 def steps_of(calls):
-    """Each forward with the backward that was given what it saved; where several saved the same, or nothing, the
-    backward that came last answers the first."""
+    """Pair each forward with the backward that received what it saved. If several saved the same object, or nothing,
+    the last backward answers the first forward."""
     saved = {_key(call) for call in calls if call.is_forward}
     answers: dict = {}
     for call in calls:
@@ -88,7 +88,7 @@ def steps_of(calls):
             found = answers.get(_key(call))
             steps.append(Step(call, found.pop() if found else None))
     for call in calls:
-        call.saved = None  # not needed any more, and perhaps large
+        call.saved = None  # no longer needed, and perhaps large
     return steps
 
 
@@ -97,7 +97,7 @@ def _key(call):
 
 
 def _formula(described):
-    """The first formula in a docstring: an indented block, or else lines of the form a = b, without what follows."""
+    """The first formula in a docstring: an indented block, or else lines of the form a = b, without the prose after."""
     lines = (inspect.getdoc(described) or "").splitlines()
     block = _block(lines, _is_indented)
     if not block:
@@ -109,7 +109,7 @@ def _formula(described):
 
 
 def _block(lines, belongs):
-    """The first lines in a row that belong, if they hold an equation."""
+    """The first run of lines that belong, if it contains an equation."""
     block = list(itertools.takewhile(belongs, itertools.dropwhile(lambda line: not belongs(line), lines)))
     return block if any(" = " in line for line in block) else []
 

@@ -1,7 +1,7 @@
-"""One forward and backward pass, told step by step: formulas, shapes, values, time, memory, lines of the source.
+"""One forward and backward pass, shown step by step: formulas, shapes, values, time, memory, lines of the source.
 
 A step is a module's forward, or a pure function that has its backward beside it. They are observed from outside, by
-Python's profiling hook, so no layer knows of it, and a student's own modules are told as well as these.
+Python's profiling hook, so no layer knows about it, and it works for a student's own modules too.
 """
 
 import sys
@@ -18,8 +18,8 @@ from .steps import steps_of
 
 
 class Trace:
-    """The steps of a pass, in the order of the forward: a list of Step in `steps`. Printed, it is a table; `save(path)`
-    writes the page that stands in a notebook; loss is None where no labels were given."""
+    """The steps of a pass, in the order of the forward, as a list of Step in `steps`. print shows them as a table, a
+    notebook as a page, and `save(path)` writes that page with the source. loss is None if no labels were given."""
 
     def __init__(self, title, steps, loss=None):
         self.title, self.steps, self.loss = title, steps, loss
@@ -51,14 +51,14 @@ class Trace:
 
 
 def trace(model: Module, *inputs: Any, labels: Any = None, repeats: int = 3, seed: int = 0, **options: Any) -> Trace:
-    """Run model.forward(*inputs, **options) and its backward, and tell what happened.
+    """Run model.forward(*inputs, **options) and its backward, and report every step.
 
-    labels: of a CrossEntropy, whose forward and backward are then told too; without them the gradient that starts
-    the backward is random, from seed. repeats: passes that are timed; the fastest of each step counts. The gradients
-    of the parameters are as before afterwards. Times are of the host, which on a GPU only starts the work, and memory
-    is told on NumPy only.
-    Raises TypeError if model is no Module or its forward does not return one array and what it saved, ValueError if
-    repeats is below 1.
+    labels: for a CrossEntropy, whose forward and backward are then steps too; without labels the backward starts from
+    a random gradient, drawn from seed. repeats: how many passes are timed; the fastest of each step counts. The
+    gradients of the parameters are left as they were. Times are those of the host, which on a GPU only launches the
+    work; memory is measured on NumPy only.
+    Raises TypeError if model is not a Module or its forward does not return one array and what it saved, ValueError
+    if repeats is below 1.
     """
     if not isinstance(model, Module):
         raise TypeError(f"trace takes a Module and the inputs of its forward, got a {type(model).__name__}")

@@ -1,6 +1,11 @@
 """From lists of token ids to padded batches, in an order that a seed decides."""
 
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
 from ..backend import random_generator, to_numpy
+from ..models import Config
 from .objectives import shift_right
 
 
@@ -13,7 +18,7 @@ def pad(sequences, pad_id):
 def token_batches(lengths, max_tokens, rng=None):
     """Group sequences of similar length, so that little padding is computed.
 
-    lengths: one a sequence    max_tokens: batch size times the longest length in it stays within this (a longer
+    lengths: one per sequence    max_tokens: batch size times the longest length in it stays within this (a longer
     sequence gets a batch of its own)    rng: shuffles equal lengths and the batches; None keeps all in order
     → a list of lists of indices, each sequence once
     """
@@ -37,7 +42,14 @@ class TranslationData:
     Teacher forcing: the decoder reads [start] + target and is to predict target + [eos], all positions at once.
     """
 
-    def __init__(self, sources, targets, config, max_tokens, seed=None):
+    def __init__(
+        self,
+        sources: Sequence[Sequence[int]],
+        targets: Sequence[Sequence[int]],
+        config: Config,
+        max_tokens: int,
+        seed: int | None = None,
+    ) -> None:
         """max_tokens: see token_batches. seed: of the order; None keeps the same order in every epoch."""
         if len(sources) != len(targets):
             raise ValueError(f"{len(sources)} sources but {len(targets)} targets: they go in pairs")
@@ -53,12 +65,17 @@ class TranslationData:
         self.max_tokens, self.seed = max_tokens, seed
         self._lengths = [max(len(s), len(t)) + 1 for s, t in zip(sources, targets, strict=True)]
 
-    def order(self, epoch):
+    def fingerprint(self) -> str:
+        """A hash of all that decides its batches: of two data, equal if they are alike."""
+        content = repr((self.sources, self.targets, self.max_tokens, self.seed)).encode()
+        return hashlib.sha256(content).hexdigest()[:16]
+
+    def order(self, epoch: int) -> list[list[int]]:
         """The batches of an epoch, as lists of pair numbers: a function of the seed and the epoch alone."""
         rng = None if self.seed is None else random_generator([self.seed, epoch])
         return token_batches(self._lengths, self.max_tokens, rng)
 
-    def batch(self, indices):
+    def batch(self, indices: list[int]) -> dict[str, Any]:
         """Those pairs as the keyword arguments of EncoderDecoder.forward, and "labels"; padding counts for nothing."""
         c = self.config
         source = [[*self.sources[i], c.eos_token_id] for i in indices]

@@ -3,22 +3,26 @@
 import math
 from typing import Any
 
-from ..backend import by_rows, check_array, number, row_mean, to_device, xp
-from ..layers import log_softmax
+from ..backend import by_rows, check_array, number, row_max, row_mean, row_sum, to_device, xp
 
 
 @by_rows
 def cross_entropy(logits, labels, weight, smoothing=0.0):
     """Negative log-likelihood of the labels, with label smoothing (Szegedy et al. 2016, section 7).
 
-        log p = log_softmax(z),   ℓ = -(1 - ε) log p[label] - ε mean(log p),   loss = Σ weight ⊙ ℓ
+        e = exp(z),   Z = Σ e,   p = e / Z,   log p = z - log Z
+        ℓ = -(1 - ε) log p[label] - ε mean(log p),   loss = Σ weight ⊙ ℓ
 
-    logits z: (N, V)    labels: (N, 1) integers    weight: (N, 1)    smoothing ε    →    loss: a number
+    logits: (N, V), of which z lies below by the maximum of each row, which changes no p
+    labels: (N, 1) integers    weight: (N, 1)    smoothing ε    →    loss: a number
     """
-    log_p = log_softmax(logits)  # (N, V)
-    likelihood = xp.take_along_axis(log_p, labels, -1)  # (N, 1)
-    loss = -(1 - smoothing) * likelihood - smoothing * row_mean(log_p)
-    return (weight * loss).sum(), (log_p, labels, weight, smoothing)  # log p: for p
+    z = logits - row_max(logits)  # (N, V)
+    e = xp.exp(z)
+    Z = row_sum(e)  # (N, 1)
+    likelihood = xp.take_along_axis(z, labels, -1) - xp.log(Z)  # (N, 1)  log p[label]
+    mean = row_mean(z) - xp.log(Z)  # (N, 1)  mean(log p)
+    loss = weight * (-(1 - smoothing) * likelihood - smoothing * mean)
+    return loss.sum(), (e, Z, labels, weight, smoothing)  # e, Z: for p
 
 
 @by_rows
@@ -30,8 +34,8 @@ def cross_entropy_backward(saved):
     [label] is 1 at the label and 0 elsewhere. → (N, V)
     Derived in tutorials/11_every_gradient_derived, chapter 5.
     """
-    log_p, labels, weight, smoothing = saved
-    dz = weight * (xp.exp(log_p) - smoothing / log_p.shape[-1])
+    e, Z, labels, weight, smoothing = saved
+    dz = weight * (e / Z - smoothing / e.shape[-1])  # (N, V)  p = e / Z
     dz[xp.arange(len(dz))[:, None], labels] -= (1 - smoothing) * weight
     return dz
 

@@ -5,11 +5,22 @@ import functools
 import weakref
 from typing import Any
 
-from ..backend import cores, is_shared, keep_freed_memory, on_all_cores, on_gpu, one_blas_thread, random_generator
+from ..backend import (
+    close_all,
+    cores,
+    is_shared,
+    keep_freed_memory,
+    new_worker,
+    on_all_cores,
+    on_gpu,
+    one_blas_thread,
+    random_generator,
+)
 from ..module import Module
 from .flat import flatten, replicate
 from .losses import CrossEntropy
-from .workers import new_worker
+
+BATCH_AXES = {"mask": 4}  # how many axes an entry must have to begin with the batch's, where that is more than one
 
 
 class ParallelGradients:
@@ -37,8 +48,9 @@ class ParallelGradients:
         self.model, self.criterion, self.workers = model, criterion, number_of_workers(workers)
         self.parameters = model.parameters()
         self._arrays: list = []  # of the parameters, when the helpers began
-        self._helpers: list = []  # all workers but the first, which is this process: (worker, its Parameters)
-        weakref.finalize(self, _close, self._helpers)
+        self._helpers: list = []  # all workers but the first, which is this process
+        self._replicas: list = []  # the Parameters of each, with gradients of its own
+        weakref.finalize(self, close_all, self._helpers)
 
     def __call__(self, batches, seed=None):
         """Add the gradients of the mean loss over all labels of the batches; return that loss and the label count.
@@ -46,6 +58,8 @@ class ParallelGradients:
         batches: a list of dictionaries, the keyword arguments of the model's forward plus "labels". Several give the
         same as one large batch, in less memory (gradient accumulation): each label weighs the same, wherever it is.
         seed: of dropout, a sequence of ints; None leaves dropout out.
+        Every entry begins with the axis of the batch, or has one row for all of it; "mask" broadcasts to (B, H, Tq, Tk)
+        from the right, and so begins with that axis only if it has all four. Raises ValueError for any other length.
         """
         count = sum(self.criterion.count(batch["labels"]) for batch in batches)
         size = sum(p.data.size for p in self.parameters) * sum(batch["labels"].size for batch in batches)
@@ -56,16 +70,16 @@ class ParallelGradients:
                 return add_gradients(self.model, self.criterion, parts[0], 0, seed, count), count
         self._start_helpers()
         try:
-            for w, (worker, _) in enumerate(self._helpers, start=1):
-                worker.start(parts[w], w, seed, count)
+            for w, helper in enumerate(self._helpers, start=1):
+                helper.start(parts[w], w, seed, count)
             with one_blas_thread():
                 losses = [add_gradients(self.model, self.criterion, parts[0], 0, seed, count)]
-            losses += [worker.result() for worker, _ in self._helpers]
+            losses += [helper.result() for helper in self._helpers]
         except BaseException:  # what the others still compute must not be taken for the next answer
-            _close(self._helpers)
+            close_all(self._helpers)
             self._arrays = []
             raise
-        for _, parameters in self._helpers:
+        for parameters in self._replicas:
             pairs = list(zip(self.parameters, parameters, strict=True))
             on_all_cores(_add_gradient, pairs, sum(p.data.size for p in parameters) > 1 << 21)
         return sum(losses), count
@@ -74,15 +88,16 @@ class ParallelGradients:
         """Begin, or begin anew where an array has been replaced since, by an optimizer made later."""
         if self._arrays and all(p.data is array for p, array in zip(self.parameters, self._arrays, strict=True)):
             return
-        _close(self._helpers)
+        close_all(self._helpers)
         apart = [p for p in self.parameters if not is_shared(p.data)]
         if apart:
             flatten(apart)
-        self._arrays = [p.data for p in self.parameters]
+        self._arrays, self._replicas = [p.data for p in self.parameters], []
         for _ in range(self.workers - 1):
             replica, gradients = replicate(self.model)
             compute = functools.partial(_helper_gradients, replica, gradients, self.criterion)
-            self._helpers.append((new_worker(compute), replica.parameters()))
+            self._helpers.append(new_worker(compute))
+            self._replicas.append(replica.parameters())
 
 
 def number_of_workers(workers: Any) -> int:
@@ -95,9 +110,18 @@ def number_of_workers(workers: Any) -> int:
 
 
 def _rows(batch, worker, workers):
-    """A worker's rows of a batch. What has one row for all of them, as a mask may have, goes to every worker."""
+    """A worker's rows of a batch. What has one row for all of them goes to every worker, as what has no rows does."""
     B = len(batch["labels"])
-    return {name: array if len(array) == 1 < B else array[worker::workers] for name, array in batch.items()}
+    rows = {}
+    for name, array in batch.items():
+        axes = getattr(array, "ndim", 0)
+        whole = axes < BATCH_AXES.get(name, 1) or len(array) == 1 < B
+        if not whole and len(array) != B:
+            raise ValueError(
+                f"{name} has shape {tuple(array.shape)}: it must have {B} rows, as labels has, or 1 for all"
+            )
+        rows[name] = array if whole else array[worker::workers]
+    return rows
 
 
 def add_gradients(model, criterion, batches, worker, seed, count):
@@ -126,8 +150,3 @@ def _add_gradient(pair):
 def _helper_gradients(replica, gradients, criterion, batches, worker, seed, count):
     gradients.fill(0)
     return add_gradients(replica, criterion, batches, worker, seed, count)
-
-
-def _close(helpers):
-    while helpers:
-        helpers.pop()[0].close()

@@ -5,7 +5,7 @@ and keeps, for each query, the largest score so far and the sum so far (Milakov 
 FlashAttention, Dao et al. 2022). The backward computes the scores again, block by block.
 """
 
-from ...backend import row_dot, row_sum, xp
+from ...backend import hidden, pairwise_dot, row_dot, row_max, row_sum, xp
 
 BLOCK = 256  # queries and keys at a time
 
@@ -18,88 +18,78 @@ def long_attention(query, key, value, mask=None, scale=None):
         mⱼ = max(mⱼ₋₁, max Sⱼ),   c = exp(mⱼ₋₁ - mⱼ),   Eⱼ = exp(Sⱼ - mⱼ)
         Zⱼ = c Zⱼ₋₁ + Σ Eⱼ,   Yⱼ = c Yⱼ₋₁ + Eⱼ Vⱼ,   in the end y = Y / Z
 
-    c corrects what was summed up under a smaller maximum. At last L = m + log Z is kept, a number a query: with it the
-    weights come back as W = exp(S - L).
+    c corrects what was summed up under a smaller maximum. At last L = m + log Z is kept, one number per query: with it
+    the weights come back as W = exp(S - L).
 
     query: (B, H, Tq, dh)    key, value: (B, H, Tk, dh)    mask: as in attention    →    y: (B, H, Tq, dh)
     """
     scale = query.shape[-1] ** -0.5 if scale is None else scale
-    y, L = xp.empty_like(query), xp.empty((*query.shape[:3], 1), dtype=query.dtype)
-    for rows in _blocks(query.shape[2]):
-        q = query[:, :, rows] * scale  # (B, H, bq, dh)
-        m = xp.full((*q.shape[:3], 1), xp.finfo(q.dtype).min)
+    Q = query * scale
+    y, L = xp.empty_like(Q), xp.empty((*Q.shape[:3], 1), dtype=Q.dtype)
+    for rows in _blocks(Q.shape[2]):
+        q = Q[:, :, rows]  # (B, H, bq, dh)
+        m = xp.full((*q.shape[:3], 1), xp.finfo(q.dtype).min / 2, dtype=q.dtype)  # above every hidden score
         Z, Y = xp.zeros_like(m), xp.zeros_like(q)
-        for columns in _blocks(key.shape[2]):
-            visible = _part(mask, rows, columns)
-            if visible is not None and not visible.any():
-                continue  # under a look-ahead mask, half of the blocks
-            s = q @ key[:, :, columns].swapaxes(-1, -2)  # (B, H, bq, bk)
-            if visible is not None:
-                s += (visible.astype(s.dtype) - 1) * xp.finfo(s.dtype).max
-            new = xp.maximum(m, s.max(axis=-1, keepdims=True))  # (B, H, bq, 1)
-            c = xp.exp(m - new)
-            s -= new
-            xp.exp(s, out=s)  # E
-            if visible is not None:
-                s *= visible  # a query that has seen nothing yet has m = the hidden scores, and E = 1
-            Z = c * Z + row_sum(s)
-            Y *= c
-            Y += s @ value[:, :, columns]
-            m = new
-        seen = Z > 0  # (B, H, bq, 1)
-        Z += ~seen
+        for columns, visible in _visible(mask, rows, key.shape[2]):
+            S = _scores(q, key[:, :, columns], visible)  # (B, H, bq, bk)
+            m, before = xp.maximum(m, row_max(S)), m  # (B, H, bq, 1)
+            c = xp.exp(before - m)
+            E = xp.exp(S - m)
+            Z = c * Z + row_sum(E)
+            Y = c * Y + E @ value[:, :, columns]
+        Z = xp.maximum(Z, 1)  # the largest score adds 1, so only a query that saw nothing has less, and Y = 0
         y[:, :, rows] = Y / Z
-        L[:, :, rows] = xp.where(seen, m + xp.log(Z), xp.finfo(L.dtype).max)  # nothing seen: W = exp(S - L) = 0
-    return y, (query, key, value, mask, scale, y, L)
+        L[:, :, rows] = m + xp.log(Z)
+    return y, (Q, key, value, mask, scale, y, L)
 
 
 def long_attention_backward(dy, saved):
     """dL/dquery, dL/dkey, dL/dvalue for long_attention: the formulas of attention_backward, block by block.
 
-    W = exp(S - L),   dV = Wᵀ dy,   dS = W · (dy Vᵀ - y · dy),   dQ = dS K / √dh,   dK = dSᵀ Q / √dh
+        W = exp(S - L),   dV = Wᵀ dy,   dW = dy Vᵀ,   dS = W ⊙ (dW - Σ dW ⊙ W),   dQ = dS K / √dh,   dK = dSᵀ Q / √dh
+
+    Σ dW ⊙ W, over all keys, is dy · y: so it is known before the first block.
 
     Derived in tutorials/11_every_gradient_derived, chapter 10.
     """
-    query, key, value, mask, scale, y, L = saved
-    inner = row_dot(y, dy)  # (B, H, Tq, 1)
-    dquery, dkey, dvalue = xp.zeros_like(query), xp.zeros_like(key), xp.zeros_like(value)
-    for rows in _blocks(query.shape[2]):
-        q, d = query[:, :, rows] * scale, dy[:, :, rows]  # (B, H, bq, dh)
-        for columns in _blocks(key.shape[2]):
-            visible = _part(mask, rows, columns)
-            if visible is not None and not visible.any():
-                continue
-            k = key[:, :, columns]  # (B, H, bk, dh)
-            w = q @ k.swapaxes(-1, -2)  # (B, H, bq, bk)
-            w -= L[:, :, rows]
-            if visible is not None:
-                xp.minimum(w, 0, out=w)  # a hidden score may exceed L
-            xp.exp(w, out=w)
-            if visible is not None:
-                w *= visible
-            dvalue[:, :, columns] += w.swapaxes(-1, -2) @ d
-            ds = d @ value[:, :, columns].swapaxes(-1, -2)  # (B, H, bq, bk)
-            ds -= inner[:, :, rows]
-            ds *= w
-            dquery[:, :, rows] += ds @ k
-            dkey[:, :, columns] += ds.swapaxes(-1, -2) @ q  # q has the scale already
-    dquery *= scale
-    return dquery, dkey, dvalue
+    Q, key, value, mask, scale, y, L = saved
+    inner = row_dot(dy, y)  # (B, H, Tq, 1)
+    dquery, dkey, dvalue = xp.zeros_like(Q), xp.zeros_like(key), xp.zeros_like(value)
+    for rows in _blocks(Q.shape[2]):
+        q, d = Q[:, :, rows], dy[:, :, rows]  # (B, H, bq, dh)
+        for columns, visible in _visible(mask, rows, key.shape[2]):
+            k, v = key[:, :, columns], value[:, :, columns]  # (B, H, bk, dh)
+            W = xp.exp(_scores(q, k, visible) - L[:, :, rows])  # (B, H, bq, bk)
+            dvalue[:, :, columns] += W.swapaxes(-1, -2) @ d
+            dS = W * (pairwise_dot(d, v) - inner[:, :, rows])
+            dquery[:, :, rows] += dS @ k
+            dkey[:, :, columns] += dS.swapaxes(-1, -2) @ q  # q has the scale already
+    return dquery * scale, dkey, dvalue
 
 
 def long_attention_weights(saved):
     """The softmax weights (B, H, Tq, Tk), all at once: for looking at, not for training."""
-    query, key, _, mask, scale, _, L = saved
-    w = xp.minimum((query * scale) @ key.swapaxes(-1, -2) - L, 0)  # (B, H, Tq, Tk)
-    return xp.exp(w) * (1 if mask is None else mask)
+    Q, key, _, mask, _, _, L = saved
+    return xp.exp(_scores(Q, key, mask) - L)
+
+
+def _scores(q, k, visible):
+    S = pairwise_dot(q, k)
+    return S if visible is None else S + hidden(visible, S)
 
 
 def _blocks(T):
     return [slice(start, min(start + BLOCK, T)) for start in range(0, T, BLOCK)]
 
 
-def _part(mask, rows, columns):
-    """The part of a mask for a block; an axis of length 1 serves all."""
-    if mask is None:
-        return None
-    return mask[..., rows if mask.shape[-2] > 1 else slice(None), columns if mask.shape[-1] > 1 else slice(None)]
+def _visible(mask, rows, Tk):
+    """(columns, their part of the mask) of each block of keys that these queries see: under a look-ahead mask half."""
+    for columns in _blocks(Tk):
+        part = mask
+        if mask is not None:  # an axis of length 1 serves all
+            part = mask[
+                ..., rows if mask.shape[-2] > 1 else slice(None), columns if mask.shape[-1] > 1 else slice(None)
+            ]
+            if not part.any():
+                continue
+        yield columns, part

@@ -1,7 +1,7 @@
 """From a Config to the layers that it asks for."""
 
-from ..backend import to_device
-from ..layers import (
+from ...backend import to_device
+from ...layers import (
     DisentangledBias,
     FeedForward,
     GatedFeedForward,
@@ -13,8 +13,8 @@ from ..layers import (
     Rotary,
     VariantAttention,
 )
-from ..module import Module, Parameter
-from .residual import PostNorm, PreNorm
+from ...module import Module, Parameter
+from ..residual import PostNorm, PreNorm
 
 
 def make_norm(config):

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from ..backend import Array, random_generator
-from ..layers import Activation, Convolution
-from .blocks import EncoderBlock
-from .config import Config
+from ...backend import Array, random_generator
+from ...layers import Activation, Convolution
+from ..blocks import EncoderBlock
+from ..config import Config
 from .parts import make_norm
 
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from ..layers import ACTIVATIONS
-from .fields import Fields
+from ...layers import ACTIVATIONS
+from ..fields import Fields
 
 RELATIVE_POSITIONS = ("none", "rotary", "buckets", "disentangled")
 HEADS = ("auto", "none", "masked_lm", "causal_lm", "seq2seq_lm", "sequence_classification", "token_classification")

@@ -1,0 +1,1 @@
+"""What the Transformer's descendants changed. minixfmr.models hands on the names."""

@@ -1,0 +1,1 @@
+"""What the Transformer's descendants train on. minixfmr.training hands on the names."""
