@@ -28,6 +28,11 @@ SHORT = [
 ]
 
 # part: {file: (what to look at, number of the tutorial that goes with it)}
+EXERCISES = (  # those after softmax
+    *("cross_entropy", "linear", "embedding", "layer_norm", "gelu", "dropout", "attention", "multi_head_attention"),
+    *("cross_attention", "feed_forward", "encoder_block", "decoder_block", "adamw", "greedy_decoding"),
+)
+
 ORDER = {
     "Layers": {
         "layers/linear": ("y = x W + b; why the gradients are sums over rows", 11),
@@ -141,9 +146,30 @@ ORDER = {
         "gradcheck/diagnosis/explain": ("which remedy makes the gradient right", 2),
     },
     "The exercises": {
-        "exercises/checks": ("forward first, then backward", 2),
-        "exercises/catalogue": ("correct results and test cases", 2),
-        "exercises/child": ("the process in which one exercise runs", 2),
+        "exercises/child/channel": ("arrays and text over a socket, checked piece by piece", 2),
+        "exercises/child/confine": ("what a student's process gives up before it starts", 2),
+        "exercises/child/watch": ("does a backward difference the forward?", 2),
+        "exercises/child/student": ("the process in which one exercise runs", 2),
+        "exercises/child/server": ("the process that forks these", 2),
+        "exercises/readable": ("what a student's code may read", 2),
+        "exercises/process": ("starting, asking and ending such processes", 2),
+        "exercises/compare": ("an answer beside the right one", 2),
+        "exercises/session": ("a sentence for whatever comes back but an answer", 2),
+        "exercises/reasons": ("the mistake whose numbers are the student's", 2),
+        "exercises/exercise": ("what an exercise is made of", 2),
+        "exercises/catalogue/materials": ("what the cases are made of", 2),
+        "exercises/catalogue/plain": ("attention with switches, for mistakes in it", 2),
+        "exercises/catalogue/softmax": ("one exercise: cases, right result, usual mistakes", 2),
+        **{f"exercises/catalogue/{name}": ("the same for this one", 2) for name in EXERCISES},
+        "exercises/marking": ("a folder, exercise by exercise", 2),
+        "exercises/plan": ("two weeks, day by day", 2),
+        "exercises/folders": ("new folders, and where in a folder the exercises lie", 2),
+        "exercises/formats": ("results for people, Gradescope and spreadsheets", 2),
+        "exercises/places": ("where each exercise has its place in a model", 5),
+        "exercises/numbers": ("a language pair that needs no download", 5),
+        "exercises/reward": ("a training with the student's functions", 5),
+        "exercises/rehearsal": ("each function alone, then all together", 5),
+        "exercises/train": ("`--train`", 5),
         "exercises/__main__": ("`python -m minixfmr.exercises`", 2),
     },
     "Looking inside": {
