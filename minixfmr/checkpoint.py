@@ -7,6 +7,8 @@ disk leaves the old file whole.
 import contextlib
 import json
 import os
+import secrets
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +26,26 @@ class CheckpointError(ValueError):
 
 
 def write_file(path: str | Path, data: bytes) -> None:
-    """Replace the file by these bytes, or fail with CheckpointError and leave it as it was."""
+    """Replace the file by these bytes, or fail with CheckpointError and leave it as it was.
+
+    Any number of processes may write one path: it always holds what one of them wrote, whole.
+    """
     path = Path(path)
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")  # nobody else's
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        kept = "the file that was there is unchanged" if path.exists() else "nothing was written"
+        if not isinstance(error, OSError):  # such as Ctrl-C
+            raise
+        kept = "what was there is unchanged" if path.is_dir() else "nothing was written"
+        kept = "the file that was there is unchanged" if path.is_file() else kept
         raise CheckpointError(f"cannot write {path}: {error.strerror or error}; {kept}") from error
 
 
@@ -73,6 +81,19 @@ def load(path: str | Path) -> Any:
     return model
 
 
+def save_weights(model: Any, path: str | Path) -> None:
+    """Write a model's weights alone into the one file path. Raises CheckpointError."""
+    write_file(path, safetensors.numpy.save(model.state_dict()))
+
+
+def load_weights(model: Any, path: str | Path) -> None:
+    """Put weights that save_weights wrote into the model. Raises CheckpointError, and then changes nothing."""
+    try:
+        model.load_state_dict(_read(path)[0])
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}" if not isinstance(error, CheckpointError) else str(error)) from error
+
+
 def save_training(trainer: Trainer, path: str | Path, notes: Any = None) -> None:
     """Write all that resuming needs into the one file path. notes: any JSON values of the caller's."""
     state = trainer.state_dict()
@@ -82,19 +103,26 @@ def save_training(trainer: Trainer, path: str | Path, notes: Any = None) -> None
     write_file(path, safetensors.numpy.save(tensors, {"training": json.dumps(rest)}))
 
 
-def load_training(trainer: Trainer, path: str | Path) -> Any:
-    """Put the trainer where save_training left it, and return the notes. Raises CheckpointError."""
+def load_training(trainer: Trainer, path: str | Path, accept: Collection[str] = ()) -> Any:
+    """Put the trainer where save_training left it, and return the notes.
+
+    accept: names of settings that may differ, see Trainer.load_state_dict
+    Raises CheckpointError, and then changes nothing.
+    """
     tensors, metadata = _read(path)
     if "training" not in metadata:
         raise CheckpointError(f"{path} holds no training state: it was not written by save_training")
-    rest = json.loads(metadata["training"])
-    model = {n.removeprefix("model."): array for n, array in tensors.items() if n.startswith("model.")}
-    optimizer = {name: tensors.get(f"optimizer.{name}") for name in ("m", "v")} | {"t": rest["t"]}
     try:
-        trainer.load_state_dict(rest | {"model": model, "optimizer": optimizer})
-    except ValueError as error:
+        rest = json.loads(metadata["training"])
+        model = {n.removeprefix("model."): array for n, array in tensors.items() if n.startswith("model.")}
+        optimizer = {name: tensors[f"optimizer.{name}"] for name in ("m", "v")} | {"t": rest["t"]}
+        notes = rest["notes"]
+        trainer.load_state_dict(rest | {"model": model, "optimizer": optimizer}, accept)
+    except KeyError as error:
+        raise CheckpointError(f"cannot resume from {path}: {error} is missing") from error
+    except (TypeError, ValueError) as error:
         raise CheckpointError(f"cannot resume from {path}: {error}") from error
-    return rest["notes"]
+    return notes
 
 
 def _read(path):

@@ -25,7 +25,13 @@ NUMPY_ONLY = {  # and why
     "test_backend": "chooses backends itself",
     "test_benchmarks": "chooses backends itself",
     "test_derivations": "reads files",
+    "test_dpnp": "chooses backends itself",
     "test_exercises": "students write NumPy",
+    "test_exercises_attacks": "students write NumPy",
+    "test_exercises_reasons": "students write NumPy",
+    "test_exercises_docs": "students write NumPy",
+    "test_exercises_fuzz": "students write NumPy",
+    "test_exercises_train": "students write NumPy",
     "test_mistakes": "students write NumPy",
     "test_cupy": "chooses backends itself",
     "test_cupy_double": "is about the double itself",
@@ -37,6 +43,9 @@ NUMPY_ONLY = {  # and why
     "test_pretrained": "compares with transformers on a CPU",
     "test_shakespeare": "starts processes of its own",
     "test_translate": "starts processes of its own",
+    "test_translate_data": "reads files",
+    "test_translate_kills": "starts processes of its own",
+    "test_translate_runs": "starts processes of its own",
     "test_workers": "forks processes, which is unsafe on a GPU",
 }
 
@@ -79,6 +88,16 @@ def backend(request):
             install_double(patch)
         with minixfmr.backend("numpy" if name == "numpy" else "cupy"):
             yield name
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder to work in, with a file of 120 pairs."""
+    from translating import write_pairs
+
+    monkeypatch.chdir(tmp_path)
+    write_pairs()
+    return tmp_path
 
 
 def install_double(patch):

@@ -60,6 +60,7 @@ WRONG_POWER = "wrong power"
 WRONG_NUMBER = "wrong number"
 MASK_INVERTED = "mask inverted"
 STATE_OVERWRITTEN = "state overwritten"  # of a layer that is used twice
+WRONG_SUBSCRIPTS = "wrong subscripts"  # of einsum: another name of several
 # real mistakes with no explanation of their own: it is right to say that nothing fits
 OTHER = "other"
 

@@ -1,5 +1,6 @@
 """More planted mistakes, written by someone who had not seen what the checker knows: a test of what it does with
-mistakes that nobody had in mind. The note says in plain words what is wrong."""
+mistakes that nobody had in mind. The note says in plain words what is wrong; where it has more than one name, `also`
+holds the others."""
 
 from mistakes import (
     AT_OUTPUT,
@@ -28,6 +29,7 @@ from mistakes import (
     TRANSPOSED,
     WRONG_AXIS,
     WRONG_NUMBER,
+    WRONG_SUBSCRIPTS,
     WRONG_VARIABLE,
     m,
     several,
@@ -157,6 +159,7 @@ MORE_MISTAKES = [
         "through_var = n * np.mean(",
         "through_var = np.mean(",
         OTHER,
+        also=(FACTOR_MISSING,),
         note="The variance term lacks its factor n: mean(dn * n) is subtracted instead of n * mean(dn * n).",
     ),
     several(
@@ -299,7 +302,7 @@ MORE_MISTAKES = [
         '"bti,btj->ij", x, dq)',
         '"bti,bsj->ij", x, dq)',
         OTHER,
-        also=(TOO_MANY_AXES,),
+        also=(TOO_MANY_AXES, WRONG_SUBSCRIPTS),
         note="In dw_q the einsum sums x and dq over time separately (t and s), instead of pairing the same positions.",
     ),
     m(

@@ -45,7 +45,7 @@ def trainer_on(kind=minixfmr.EncoderDecoder, **changes):
     model = kind(config)
     sequences = numpy.random.default_rng(1).integers(3, 13, (12, 5)).tolist()
     data = minixfmr.TranslationData(sequences, sequences, config, max_tokens=24, seed=0)
-    return minixfmr.Trainer(model, minixfmr.AdamW(model.parameters()), training.constant(1e-2), data, seed=3)
+    return minixfmr.Trainer(model, minixfmr.AdamW(model.parameters()), training.constant(1e-2), data, workers=1, seed=3)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])

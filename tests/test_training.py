@@ -131,7 +131,7 @@ class TestOptimizer:
         optimizer = minixfmr.AdamW([parameter], lr=0.1)
         for step in (1, 2):
             optimizer.step()
-            adamw_update(p, g, m, v, step, 0.1, 0.9, 0.999, 1e-8, 1e-2)
+            adamw_update(p, g, (m, v), step, 0.1, (0.9, 0.999), 1e-8, 1e-2)
         np.testing.assert_array_equal(parameter.data, p)
 
     def test_replaced_arrays_are_noticed(self):
@@ -173,9 +173,10 @@ class TestSchedules:
             assert max(values) == pytest.approx(0.1)
             assert np.all(np.diff(values[:10]) > 0)
             assert np.all(np.diff(values[9:]) < 0)
-        assert lr(100) == pytest.approx(0.01)
-        assert lr(1000) == pytest.approx(0.01)
-        assert lr(55) == pytest.approx(0.055)
+        assert lr(100) > 0.01  # the last step still learns
+        assert lr(101) == lr(1000) == pytest.approx(0.01)
+        assert (lr(55) + lr(56)) / 2 == pytest.approx(0.055)
+        assert training.cosine(0.1, 0, 1)(1) > 0  # even where it is the only one
         assert training.constant(0.3)(7) == 0.3
 
 
@@ -317,7 +318,7 @@ def test_resuming_with_other_settings_is_refused():
     for other, named in [
         (new_trainer(small_config(dtype="float32", norm_order="pre")), "model config"),
         (new_trainer(seed=4), "seed is 4 but was 3"),
-        (new_trainer(schedule=training.constant(1e-3)), "schedule"),
+        (new_trainer(schedule=training.constant(1e-3)), "learning rates"),
         (new_trainer(workers=3), "workers is 3 but was"),
     ]:
         before = other.model.state_dict()

@@ -9,7 +9,6 @@
 # %%
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -518,10 +517,10 @@ assert report.ok and "key.bias" in worst[0].name
 #
 # ## Exercises
 #
-# [tutorials/exercises](exercises/README.md) holds fifteen small files, from softmax to greedy decoding. Each explains
-# one operation and leaves the functions to you. Copy the folder, fill in a file, and have it marked:
+# Fifteen small files, from softmax to greedy decoding: each explains one operation and leaves its functions to you.
+# Have them written, fill in a file, and have it marked:
 #
-#     cp -r tutorials/exercises my_folder
+#     python -m minixfmr.exercises --new my_folder
 #     python -m minixfmr.exercises my_folder
 #
 # Let us play a student who has done two of them. The softmax is right. In the linear layer, the gradient of the bias is
@@ -535,25 +534,22 @@ def softmax_forward(x):
     y = e / e.sum(-1, keepdims=True)
     return y, (y,)
 
-def softmax_backward(dout, cache):
-    (y,) = cache
-    return y * (dout - (dout * y).sum(-1, keepdims=True))
+def softmax_backward(dy, saved):
+    (y,) = saved
+    return y * (dy - (dy * y).sum(-1, keepdims=True))
 """
 LINEAR = """import numpy as np
 
 def linear_forward(x, weight, bias):
     return x @ weight + bias, (x, weight)
 
-def linear_backward(dout, cache):
-    x, weight = cache
-    dweight = x.reshape(-1, x.shape[-1]).T @ dout.reshape(-1, dout.shape[-1])
-    return dout @ weight.T, dweight, dout.sum(0)
+def linear_backward(dy, saved):
+    x, weight = saved
+    dweight = x.reshape(-1, x.shape[-1]).T @ dy.reshape(-1, dy.shape[-1])
+    return dy @ weight.T, dweight, dy.sum(0)
 """
 scratch = tempfile.TemporaryDirectory()  # stands for a folder of your own
 folder = Path(scratch.name) / "my_folder"
-shutil.copytree("exercises", folder)
-(folder / "softmax.py").write_text(SOFTMAX)
-(folder / "linear.py").write_text(LINEAR)
 
 
 def command(*arguments):
@@ -563,19 +559,25 @@ def command(*arguments):
     return done
 
 
+_ = command("minixfmr.exercises", "--new", "my_folder")
+(folder / "softmax.py").write_text(SOFTMAX)
+(folder / "linear.py").write_text(LINEAR)
 only = ["--only", "softmax", "linear", "attention"] if QUICK else []
 marked = command("minixfmr.exercises", "my_folder", *only)
 assert re.search(r"softmax +right", marked.stdout)
 
 # %% [markdown]
-# There are three kinds of lines: *right*, *wrong* with a reason, and *not started*. The forward of the linear layer has
-# earned its points; those for the backward are added once it is right. With `--only` and `--verbose` a single exercise
-# shows its table:
+# Three kinds of lines: *right*, *wrong* with a reason, and *not started*. The forward of the linear layer has earned
+# its points; the backward comes on top once it is right. Below stands a map: what is right (●), half right (◐) and
+# still to do (○), and what comes next. With `--only` and `--verbose` one exercise shows its table:
 
 # %%
 _ = command("minixfmr.exercises", "my_folder", "--only", "linear", "--verbose")
 
 # %% [markdown]
+# When all fifteen are right, `--train` puts your functions in the places of the package's, and they train a Transformer
+# that translates numbers. The folder's README says more, also for teachers.
+#
 # For files that are not among the exercises there is `python -m minixfmr.gradcheck file.py`. It looks for functions
 # called `name_forward` and `name_backward` and for classes with the methods `forward` and `backward`. It makes up
 # inputs for them, or takes those returned by a function `gradcheck_inputs(name, rng)` in the file. Here is a file with

@@ -1,20 +1,21 @@
 """Sentence pairs to translate, and their subword vocabulary."""
 
-import gzip
 import hashlib
 import random
 from dataclasses import dataclass
-from pathlib import Path
 
 from num2words import num2words
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from translation import DataError
+from translation.files import normalise
+from translation.pairs import read_pairs, read_parallel
+
+__all__ = ["END", "PAD", "SPECIAL", "START", "UNKNOWN", "Corpus", "DataError", "in_words", "load_tokenizer"]
+__all__ += ["number_corpus", "read_pairs", "read_parallel", "split", "train_tokenizer"]
 
 PAD, START, END, UNKNOWN = range(4)
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
-
-
-class DataError(ValueError):
-    """The data cannot be used; the message names the file and line, and what to do."""
+NUMBERS = range(1000, 1_000_000)  # beside those below, which are all trained on
 
 
 @dataclass
@@ -33,7 +34,10 @@ class Corpus:
 def number_corpus(source_lang, target_lang, train_size, valid_size=500, test_size=2000, seed=0):
     """Numbers in words. Training has every number below 1,000 and `train_size` random ones from 1,000 to 999,999;
     validation and test are other random ones of that range, so no test number was ever seen."""
-    drawn = random.Random(seed).sample(range(1000, 1_000_000), train_size + valid_size + test_size)
+    most = len(NUMBERS) - valid_size - test_size
+    if train_size > most:
+        raise DataError(f"there are only {most:,} numbers to train on (--numbers), got {train_size:,}")
+    drawn = random.Random(seed).sample(NUMBERS, train_size + valid_size + test_size)
     train = [*range(1000), *drawn[:train_size]]
     valid = drawn[train_size : train_size + valid_size]
     test = drawn[train_size + valid_size :]
@@ -51,78 +55,58 @@ def in_words(number, lang, british=False):
         words = num2words(number, lang=lang)
     except NotImplementedError:
         raise DataError(f"num2words knows no language {lang!r}: try en, de, fr, es, it, ru ...") from None
-    return words if british or lang != "en" else words.replace(" and ", " ").replace(",", "")
+    except Exception as error:  # it lists languages whose numbers it cannot write
+        raise DataError(f"num2words cannot write {number} in {lang!r} ({error!r}): try en, de, fr, es ...") from error
+    return normalise(words if british or lang != "en" else words.replace(" and ", " ").replace(",", ""))
 
 
-def read_pairs(path):
-    """The pairs of a file with a source, a tab and a target on each line; further columns are ignored."""
-    pairs = []
-    for number, line in _lines(path):
-        columns = line.split("\t")
-        if len(columns) < 2 or not columns[0].strip() or not columns[1].strip():
-            raise DataError(f"{path}, line {number}: expected source TAB target, got {line[:60]!r}")
-        pairs.append((columns[0].strip(), columns[1].strip()))
-    return pairs
-
-
-def read_parallel(source, target):
-    """The pairs of two files, plain or .gz, where equal line numbers belong together."""
-    sources, targets = ([line.strip() for _, line in _lines(path)] for path in (source, target))
-    if len(sources) != len(targets):
-        raise DataError(
-            f"{source} has {len(sources)} lines, {target} has {len(targets)}: line n of one must translate line n of "
-            "the other"
-        )
-    pairs = [pair for pair in zip(sources, targets, strict=True) if all(pair)]  # an empty line has no translation
-    if not pairs:
-        raise DataError(f"{source} and {target} hold no pair of lines that are both filled")
-    return pairs
-
-
-def split(pairs, seed=0):
-    """Hold out a twentieth of the pairs, at most 1,000, for validation and as many for test. Pairs with the same source
-    stay together, so that no test sentence was seen in training."""
+def split(pairs, seed=0, valid=None, test=None):
+    """A Corpus of the pairs, of which a twentieth, at most 1,000, is held out for validation and as many for test,
+    unless other pairs are given for them. Pairs with the same source stay together, so that no test sentence was seen
+    in training."""
+    if valid and test:
+        return Corpus(pairs, valid, test)
     groups: dict[str, list] = {}
     for pair in pairs:
         groups.setdefault(pair[0], []).append(pair)
     held_out = min(1000, len(groups) // 20)
     if held_out < 1:
-        raise DataError(f"{len(groups)} different source sentences are too few to train on: give at least 20")
+        raise DataError(
+            f"{len(groups)} different source sentences are too few to hold some out: give at least 20, or files of "
+            "their own to validate and to test (--valid-pairs, --test-pairs)"
+        )
     keys = sorted(groups)
     random.Random(seed).shuffle(keys)
-    parts = keys[2 * held_out :], keys[:held_out], keys[held_out : 2 * held_out]
-    return Corpus(*([pair for key in part for pair in groups[key]] for part in parts))
-
-
-def _lines(path):
-    """(number, line) of a UTF-8 text file, plain or .gz. Raises DataError unless it can be read and is not empty."""
-    if not Path(path).is_file():
-        raise DataError(f"there is no file {path}")
-    try:
-        with (gzip.open if str(path).endswith(".gz") else open)(path, "rt", encoding="utf-8-sig") as file:
-            lines = [(number, line.rstrip("\n")) for number, line in enumerate(file, 1)]
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8 ({error.reason} near byte {error.start}): convert it, for example with iconv -t UTF-8"
-        ) from error
-    except (OSError, EOFError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
-    while lines and not lines[-1][1].strip():
-        lines.pop()
-    if not lines:
-        raise DataError(f"{path} is empty")
-    return lines
+    for_valid, for_test, rest = keys[:held_out], keys[held_out : 2 * held_out], keys[2 * held_out :]
+    train = rest + (for_valid if valid else []) + (for_test if test else [])
+    drawn = [[pair for key in part for pair in groups[key]] for part in (train, for_valid, for_test)]
+    return Corpus(drawn[0], valid or drawn[1], test or drawn[2])
 
 
 def train_tokenizer(pairs, vocab_size):
     """Subwords of both sides in one vocabulary, byte-pair encoding (Sennrich et al. 2016), learned from these pairs."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " ")])
-    space = "▁"  # marks the start of a word, so that decoding puts every space back
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
+    )
+    written = {character for pair in pairs for sentence in pair for character in sentence}
+    # marks the start of a word, so that decoding puts every space back; the text must not have it
+    space = next(mark for mark in "▁␣⎵\ue000" if mark not in written)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Metaspace(space), pre_tokenizers.Punctuation("isolated")]
     )
     tokenizer.decoder = decoders.Metaspace(space)
     trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=SPECIAL, show_progress=False)
     tokenizer.train_from_iterator((sentence for pair in pairs for sentence in pair), trainer)
+    tokenizer.encode_special_tokens = True  # "<s>" in a text is three characters like any other
+    return tokenizer
+
+
+def load_tokenizer(path):
+    """The vocabulary of a run. Raises DataError."""
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing more specific
+        raise DataError(f"cannot read the vocabulary {path}: {error}") from error
+    tokenizer.encode_special_tokens = True
     return tokenizer

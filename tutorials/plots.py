@@ -5,10 +5,14 @@ figure.savefig(path).
 """
 
 import math
+import re
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import font_manager, ft2font
 
+LONGEST = 60  # tokens of a sentence in a picture: more could not be read, nor opened
 BLUE, RED, GREEN, ORANGE = "#0072b2", "#d55e00", "#009e73", "#e69f00"  # of the palette of Okabe & Ito (2008)
 COLOURS = [BLUE, RED, GREEN, ORANGE, "#cc79a7", "#56b4e9", "#999999"]
 plt.rcParams.update(
@@ -31,6 +35,39 @@ def figure(rows=1, columns=1, size=(6.4, 3.6), **options):
     drawn, axes = plt.subplots(rows, columns, figsize=size, **options)
     plt.close(drawn)  # a notebook shows what a cell returns, not what is open
     return drawn, axes
+
+
+def with_glyphs(draw):
+    """(the figure that draw() makes, the characters that no installed font has). Fonts beside the usual one are used
+    where they have what it lacks."""
+    with plt.rc_context():
+        figure = draw()
+        missing = _missing(figure)
+        if missing:
+            plt.rcParams["font.family"] = [*plt.rcParams["font.family"], *_fonts_with(missing)]
+            figure = draw()
+            missing = _missing(figure)
+    return figure, missing
+
+
+def _missing(figure):
+    """The characters that matplotlib warns of when it draws."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        figure.canvas.draw()
+    codes = [re.match(r"Glyph (\d+) .*missing", str(warning.message)) for warning in caught]
+    return "".join(sorted({chr(int(code[1])) for code in codes if code}))
+
+
+def _fonts_with(characters):
+    """The names of as few installed fonts as have them all, or as many as can be had."""
+    wanted, chosen = set(map(ord, characters)), []
+    for font in font_manager.fontManager.ttflist:
+        found = wanted & ft2font.FT2Font(font.fname).get_charmap().keys()
+        if found:
+            chosen.append(font.name)
+            wanted -= found
+    return chosen
 
 
 def heat_maps(
@@ -88,16 +125,22 @@ def attention_maps(examples):
     """Cross-attention as heat maps, one a translation, side by side.
 
     examples: (source tokens, target tokens, weights (target, source)). Down the side stands what the model wrote, along
-    the bottom what it read: a row shows where it looked while it wrote that token.
+    the bottom what it read: a row shows where it looked while it wrote that token. Of a longer sentence the first
+    LONGEST tokens are shown, and their number is said.
     """
+    lengths = [(len(source), len(target)) for source, target, _ in examples]
+    examples = [(s[:LONGEST], t[:LONGEST], np.asarray(w)[:LONGEST, :LONGEST]) for s, t, w in examples]
     widths = [len(source) for source, _, _ in examples]
     height = 0.33 * max(len(target) for _, target, _ in examples) + 1.6
     size = (0.36 * sum(widths) + 1.6 * len(examples), height)
     drawn, axes = figure(1, len(examples), size, width_ratios=widths, squeeze=False)
-    for axis, (source, target, weights) in zip(axes[0], examples, strict=True):
+    for axis, (source, target, weights), (read, written) in zip(axes[0], examples, lengths, strict=True):
         image = axis.imshow(weights, vmin=0, vmax=1)
         _label(axis, target, source)
-        axis.set(xlabel="reads (source)", ylabel="writes (target)")
+        axis.set(
+            xlabel="reads (source)" + f", {LONGEST} of {read} tokens" * (read > LONGEST),
+            ylabel="writes (target)" + f", {LONGEST} of {written} tokens" * (written > LONGEST),
+        )
     drawn.colorbar(image, ax=axes[0], shrink=0.6, label="attention weight")
     return drawn
 
@@ -205,8 +248,9 @@ def bars(values, *, xlabel="", digits=".3g"):
 def _label(axis, rows, columns, size=None):
     wide = any(len(str(column)) > 3 for column in columns)
     slanted = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"} if wide else {}
-    axis.set_xticks(range(len(columns)), columns, size=size, **slanted)
-    axis.set_yticks(range(len(rows)), rows, size=size)
+    # parse_math: a $ is a $
+    axis.set_xticks(range(len(columns)), columns, size=size, parse_math=False, **slanted)
+    axis.set_yticks(range(len(rows)), rows, size=size, parse_math=False)
     axis.tick_params(length=0)
     for side in axis.spines.values():
         side.set_visible(False)

@@ -29,10 +29,10 @@ def by_rows(function):
     """
 
     @functools.wraps(function)
-    def in_blocks(x, *others):
+    def in_blocks(x, *others, **options):
         first = x[0] if isinstance(x, tuple) else x
         if first.size <= WORTH or on_gpu() or first.ndim < 2 or not first.flags.c_contiguous:
-            return function(x, *others)
+            return function(x, *others, **options)
         arguments = (x, *others)
         lead, N = first.shape[:-1], math.prod(first.shape[:-1])
         has_rows = [getattr(leaf, "shape", ())[:-1] == lead for leaf in _leaves(arguments)]
@@ -41,7 +41,7 @@ def by_rows(function):
         for part in row_blocks(whole[0]):
             blocks = [leaf[part] if rows else leaf for leaf, rows in zip(whole, has_rows, strict=True)]
             given = dict(zip(map(id, blocks), _leaves(arguments), strict=True))
-            found = function(*_shaped_like(arguments, iter(blocks)))
+            found = function(*_shaped_like(arguments, iter(blocks)), **options)
             results = [None] * len(list(_leaves(found))) if results is None else results
             results = [_with(r, leaf, part, N, given) for r, leaf in zip(results, _leaves(found), strict=True)]
         in_rows = (getattr(r, "shape", ())[:-1] == (N,) != lead for r in results)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy
 
 from .products import lies_by_columns
-from .switch import backend_name, on_gpu, to_device, xp
+from .switch import has_cuda, on_gpu, to_device, xp
 
 
 class _Generator(numpy.random.Generator):
@@ -32,7 +32,7 @@ def random_keep(rng, x, p):
     """(a boolean array of the shape and layout of x, False with probability p; that p, rounded to 1/65536, since 16
     random bits per element suffice)"""
     threshold = round(p * 65536)
-    if backend_name() == "cupy":
+    if has_cuda():
         return _on_gpu(rng).random(x.shape, dtype="float32") >= threshold / 65536, threshold / 65536
     bits = rng.bit_generator.random_raw(-(-x.size // 4)).view(numpy.uint16)[: x.size]
     keep = bits >= numpy.uint16(threshold)

@@ -5,7 +5,7 @@ import math
 
 import numpy
 
-from .switch import backend_name, to_device, to_numpy, xp
+from .switch import has_cuda, to_device, to_numpy, xp
 
 # erf(x) = tanh(x · P(x²)) with P fitted by least squares on |x| ≤ 4.2, weighted by the error it causes;
 # beyond that erf is ±1 in float32. Largest error 1.4e-7, about the rounding of float32, at the price of a tanh.
@@ -15,7 +15,7 @@ _erf_exact = numpy.frompyfunc(math.erf, 1, 1)
 
 def erf(x):
     """The error function, 2/√π ∫₀ˣ exp(-t²) dt, to the precision of x's dtype."""
-    if backend_name() == "cupy":
+    if has_cuda():
         return importlib.import_module("cupyx.scipy.special").erf(x)
     if x.dtype == xp.float32:
         square = xp.minimum(x * x, 4.2**2)

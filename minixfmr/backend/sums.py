@@ -51,7 +51,7 @@ def row_max(x):
 
 
 def row_dot(a, b):
-    """Sum of a · b over the last axis, which stays with length 1:  (..., n), (..., n) → (..., 1)."""
+    """The inner product a · b over the last axis, which stays with length 1:  (..., n), (..., n) → (..., 1)."""
     return (a * b).sum(axis=-1, keepdims=True) if on_gpu() else numpy.vecdot(a, b)[..., None]
 
 
@@ -62,6 +62,18 @@ def nonzero_rows(rows):
         return None
     used = rows.any(axis=-1)
     return used.nonzero()[0] if 2 * used.sum() < len(used) else None
+
+
+def row_mean_dot(a, b):
+    """Mean of a ⊙ b over the last axis, which stays with length 1:  (..., n), (..., n) → (..., 1)."""
+    return (a * b).mean(axis=-1, keepdims=True) if on_gpu() else row_dot(a, b) / a.shape[-1]
+
+
+def largest(x, k):
+    """Where the k largest numbers of each row are, in any order:  (N, n) → indices (N, k)."""
+    if hasattr(xp, "argpartition"):
+        return xp.argpartition(-x, k - 1, axis=-1)[:, :k]
+    return xp.argsort(-x, axis=-1)[:, :k]
 
 
 def add_at(table, ids, rows):

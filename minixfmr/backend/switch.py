@@ -4,15 +4,15 @@
 
 Another module can take NumPy's place if it has these names, with NumPy's meaning (a test keeps the list true):
 
-    arange argpartition argsort asarray ceil clip concatenate cos cumsum empty exp finfo float32 full full_like inf log
+    arange argsort asarray ceil clip concatenate cos cumsum empty empty_like exp finfo float32 full full_like inf log
     matmul maximum minimum ndarray ones pad repeat sign sin sort sqrt stack take_along_axis tanh tri where zeros
     zeros_like
 
 and its arrays these, beside operators, indexing and, if they are not in host memory, get() or asnumpy:
 
-    T all any argmax astype copy cumsum dtype fill max mean min ndim reshape shape size sum swapaxes transpose
+    T all any argmax astype base copy cumsum dtype fill max mean min ndim reshape shape size sum swapaxes transpose
 
-`add.at` and random generators are used where the module has them; elsewhere the host does that part.
+`add.at`, `argpartition` and random generators are used where the module has them; elsewhere others do that part.
 """
 
 import contextlib
@@ -75,6 +75,11 @@ def on_gpu() -> bool:
     The one flag by which this package tells NumPy on a CPU, where passes over memory dominate, from all others.
     """
     return _module is not numpy
+
+
+def has_cuda() -> bool:
+    """Whether the module is CuPy, for the few things that it has and other modules lack."""
+    return hasattr(_module, "cuda")
 
 
 @contextlib.contextmanager

@@ -7,13 +7,22 @@ the systems beside Linux do not bear a fork, and get threads.
 
 import contextlib
 import multiprocessing
+import os
+import pickle
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.util import Finalize
 from typing import ClassVar
 
 from .cores import one_blas_thread
 from .switch import on_gpu
+
+PATIENCE = 1.0  # seconds between two looks at a worker that has not answered yet
+
+
+class WorkerError(RuntimeError):
+    """A worker cannot answer, for it was killed or stopped from outside."""
 
 
 class ThreadWorker:
@@ -44,6 +53,8 @@ class ForkedWorker:
         self._process = context.Process(target=self._serve, args=(compute, theirs), daemon=True)
         self._process.start()
         theirs.close()
+        # before multiprocessing waits, at the end of this process, for a worker that waits for its pipe to close
+        self._at_exit = Finalize(self, _end, (self._pipe, self._process), exitpriority=10)
 
     def start(self, *arguments):
         with contextlib.suppress(OSError):  # a dead process is reported by result
@@ -51,22 +62,33 @@ class ForkedWorker:
 
     def result(self):
         try:
+            while not self._pipe.poll(PATIENCE):
+                self._check()
             value = self._pipe.recv()
         except (EOFError, OSError) as error:
-            raise RuntimeError("a worker process was killed; is there enough memory for so many?") from error
+            raise WorkerError("a worker process was killed; is there enough memory for so many?") from error
         if isinstance(value, BaseException):
             raise value
         return value
 
+    def _check(self):
+        """Raise WorkerError if the process is stopped: it would never answer."""
+        pid = self._process.pid or 0
+        options = os.WSTOPPED | os.WNOHANG | os.WNOWAIT  # tell, and leave it as it is
+        with contextlib.suppress(ChildProcessError):
+            if os.waitid(os.P_PID, pid, options):
+                raise WorkerError(f"the worker process {pid} was stopped by a signal")
+
     def close(self):
-        self._pipes.remove(self._pipe)
-        self._pipe.close()
-        self._process.join()
+        if self._pipe in self._pipes:
+            self._pipes.remove(self._pipe)
+        self._at_exit()
 
     def _serve(self, compute, pipe):
         for other in self._pipes:  # copies of them would keep the pipes open when their process is gone
             other.close()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the first process decides what to do
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # they go to all; the first process decides what to do
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
         with one_blas_thread():
             while True:
                 try:
@@ -74,10 +96,27 @@ class ForkedWorker:
                     try:
                         value = compute(*arguments)
                     except Exception as error:
-                        value = error
+                        value = _sendable(error)
                     pipe.send(value)
                 except (EOFError, OSError):  # nobody is there any more
                     return
+
+
+def _sendable(error):
+    """The error, or one of the same words if it does not survive the way through a pipe."""
+    try:
+        return pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def _end(pipe, process):
+    """Close the pipe, at which the process ends by itself, or is made to if it cannot."""
+    pipe.close()
+    process.join(PATIENCE)
+    if process.is_alive():
+        process.kill()
+        process.join()
 
 
 def new_worker(compute):

@@ -1,147 +1,207 @@
-"""Check a folder of exercises and give points.
+"""Write exercises, mark a folder of them, mark a class.
 
-    python -m minixfmr.exercises my_folder                     # one line an exercise: not started, wrong or right
+    python -m minixfmr.exercises --new my_folder               # templates, a README, a plan for two weeks
+    python -m minixfmr.exercises my_folder                     # one line an exercise, and a map
     python -m minixfmr.exercises my_folder --only softmax --verbose
-    python -m minixfmr.exercises my_folder --json              # points alone, for an autograder
+    python -m minixfmr.exercises my_folder --json              # for an autograder; --gradescope for its results.json
+    python -m minixfmr.exercises --all class_folder            # a table of a class, and what it gets wrong most
+    python -m minixfmr.exercises my_folder --train             # your functions train a Transformer
 
-Each exercise runs in a process of its own with limits of time and memory, so that an endless loop or a crash costs
-only that one. Nothing is written into the folder.
 Exit status: 0 if nothing that was started is wrong, 1 if something is, 2 if the command itself makes no sense.
 """
 
 import argparse
 import json
-import os
 import signal
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from .catalogue import EXERCISES
+from .catalogue import CatalogueError, exercises
+from .folders import FolderError, locate, others, students, write_new
+from .formats import (
+    as_json,
+    class_csv,
+    class_table,
+    gradescope,
+    line,
+    progress_map,
+    student_name,
+    tally,
+    totals,
+)
+from .marking import Marker
+from .process import Limits, UserError
 
-PACKAGES = str(Path(__file__).resolve().parents[2])  # where the child finds minixfmr, installed or not
+GRADESCOPE = Path("/autograder/results")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    options = _options(arguments)
-    folder = Path(options.folder).resolve()
-    names = [name for name in EXERCISES if not options.only or name in options.only]
-    results = {}
-    for name in names:
-        results[name] = result = check(name, folder, options.timeout, options.memory)
-        blame = [f"{used}.py" for used in result["uses"] if results.get(used, {}).get("state") == "wrong"]
-        if result["state"] == "wrong" and blame:
-            result["message"] += f" (it uses {' and '.join(blame)}, not right itself)"
-        if not options.json:
-            _print_line(name, result, options.verbose)
-    points, possible = (sum(r[key] for r in results.values()) for key in ("points", "possible"))
-    if options.json:
-        keys = ("state", "points", "possible", "message")
-        exercises = {name: {key: r[key] for key in keys} for name, r in results.items()}
-        print(json.dumps({"points": points, "possible": possible, "exercises": exercises}, indent=2))
-    else:
-        print(f"{'':38}{points:3}/{possible}")
-    return int(any(r["state"] == "wrong" for r in results.values()))
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        _check_options(options)
+        known = exercises(options.exercises and _folder(options.exercises))
+        chosen = _chosen(known, options.only)
+        if options.new:
+            return _new(Path(options.new), chosen)
+        if options.all:
+            return _all(_folder(options.all), chosen, options)
+        if options.train:
+            from .train import train
+
+            folder, remark = locate(_folder(options.folder), known)
+            print(remark + "\n" if remark else "", end="")
+            return train(folder, options.memory)
+        return _one(_folder(options.folder), chosen, options)
+    except (FolderError, CatalogueError, UserError) as error:
+        print(error, file=sys.stderr)
+        return 2
 
 
-def check(name: str, folder: Path, timeout: float = 60, memory: int = 2048) -> dict:
-    """Check one exercise in a process of its own. → state, points, possible, message, report, uses"""
-    possible = sum(EXERCISES[name].points)
-    result = {"state": "wrong", "points": 0, "possible": possible, "message": "", "report": "", "uses": []}
-    if not (folder / f"{name}.py").is_file():
-        return result | {"state": "not started", "message": "file missing"}
-    with tempfile.TemporaryDirectory() as scratch:  # the student's code runs here, not in the folder
-        answer = Path(scratch) / "answer.json"
-        job = {"name": name, "folder": str(folder), "answer": str(answer), "memory": memory}
-        status = _run(json.dumps(job), scratch, timeout)
-        if status is None:
-            return result | {"message": f"was still running after {timeout:g} seconds: an endless loop?"}
-        try:
-            return result | json.loads(answer.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return result | {"message": _how_it_ended(status)}
+def _check_options(options):
+    """Raise FolderError for options of which one would be ignored."""
+    modes = [name for name in ("new", "all", "train") if getattr(options, name)]
+    if len(modes) > 1 or (options.folder and modes and modes != ["train"]):
+        together = " and ".join([*(f"--{name}" for name in modes), *(["FOLDER"] if options.folder else [])])
+        raise FolderError(f"{together} do not go together: give one of them")
+    if not modes and not options.folder:
+        raise FolderError("give a folder with exercises, or --new FOLDER to start with, or --all FOLDER for a class")
+    if options.train and not options.folder:
+        raise FolderError("--train takes the folder with your exercises too")
+    if options.csv and not options.all:
+        raise FolderError("--csv goes with --all: it is the table of a class")
+    for name in ("gradescope", "verbose"):
+        if getattr(options, name) and modes:
+            raise FolderError(f"--{name} marks one folder, and does not go with --{modes[0]}")
+    if options.json and modes and not options.all:
+        raise FolderError(f"--json tells results, and does not go with --{modes[0]}")
 
 
-def _run(job, scratch, timeout):
-    """Run the child on the job. → its exit status, or None if time ran out"""
-    environment = {name: value for name, value in os.environ.items() if name != "MINIXFMR_BACKEND"}
-    paths = [PACKAGES, *filter(None, [environment.get("PYTHONPATH")])]
-    environment |= {
-        "PYTHONPATH": os.pathsep.join(paths),
-        "OPENBLAS_NUM_THREADS": "1",  # each of its threads would take its share of the memory limit
-        "OMP_NUM_THREADS": "1",
-    }
-    # -B: no __pycache__ in the folder. -P: the working folder is not searched for modules.
-    child = subprocess.Popen(
-        [sys.executable, "-B", "-P", "-m", "minixfmr.exercises.child"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=scratch,
-        env=environment,
-        start_new_session=True,  # a process group of its own, to be ended as a whole
+def _new(folder, chosen):
+    names = write_new(folder, chosen)
+    points = sum(sum(exercise.points) for exercise in chosen.values())
+    print(
+        f"{folder}: {len(names)} files, {points} points. PLAN.md says what to do when; start with any of them and run"
     )
+    print(f"    python -m minixfmr.exercises {folder}")
+    return 0
+
+
+def _one(folder, chosen, options):
+    folder, remark = locate(folder, chosen)
+    quiet = options.json or options.gradescope is not None
+    if remark:
+        print(remark, file=sys.stderr if quiet else sys.stdout)
+    results = []
+    with _marker(options) as marker:
+        for result in marker.folder(folder, chosen.values()):
+            results.append(result)
+            if not quiet:
+                _print(result, options)
+    if options.json:
+        print(json.dumps(as_json(results, marker.missing, options.hint), indent=2))
+    elif not quiet:
+        points, possible = totals(results)
+        print(f"{'':38}{points:3}/{possible}")
+        print("\n" + progress_map(results, chosen))
+    if options.gradescope is not None:
+        _write(options.gradescope, json.dumps(gradescope(results, marker.missing, options.hint), indent=2))
+    _say_missing(marker)
+    return int(any(r.state == "wrong" for r in results))
+
+
+def _print(result, options):
+    print(line(result, options.hint), flush=True)
+    if options.verbose and result.report and options.hint == 3:
+        print("\n" + result.report + "\n")
+
+
+def _all(folder, chosen, options):
+    if any((folder / f"{name}.py").is_file() for name in chosen):
+        raise FolderError(f"{folder} holds exercises itself: --all takes the folder with a folder for each student")
+    marked: dict[str, list] = {}
+    notes: dict[str, str] = {}
+    quiet = options.json
+    with _marker(options) as marker:
+        for path in students(folder):
+            student = student_name(path.name, marked)
+            place, notes[student] = locate(path, chosen)
+            marked[student] = list(marker.folder(place, chosen.values()))
+            if not quiet:
+                points, possible = totals(marked[student])
+                remark = f"  ({notes[student]})" if notes[student] else ""
+                print(f"{student:24} {points:3}/{possible}{remark}", flush=True)
+    if beside := others(folder):
+        names = ", ".join(student_name(name, ()) for name in beside[:10]) + (" ..." if len(beside) > 10 else "")
+        print(f"not marked, as they are no folders: {names}", file=sys.stderr)
+    if not marked:
+        raise FolderError(f"{folder} has no folders in it: --all takes the folder with a folder for each student")
+    if quiet:
+        print(json.dumps({s: as_json(r, marker.missing, options.hint) for s, r in marked.items()}, indent=2))
+    else:
+        print("\n" + class_table(marked) + "\n\n" + tally(marked))
+    if options.csv:
+        _write(options.csv, class_csv(marked, notes))
+    _say_missing(marker)
+    return int(any(r.state == "wrong" for results in marked.values() for r in results))
+
+
+def _marker(options):
+    return Marker(Limits(options.timeout, options.memory, options.user), explain=not options.quick)
+
+
+def _say_missing(marker):
+    for sentence in marker.missing:
+        print(f"not limited on this system: {sentence}", file=sys.stderr)
+
+
+def _write(path, text):
     try:
-        child.communicate(job.encode(), timeout)
-        return child.returncode
-    except subprocess.TimeoutExpired:
-        return None
-    finally:
-        _end(child)
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise FolderError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def _end(child):
-    """End the child and whatever it started."""
-    try:
-        if hasattr(os, "killpg"):
-            os.killpg(child.pid, signal.SIGKILL)
-        else:
-            child.kill()
-    except (ProcessLookupError, PermissionError):  # nothing is left of the group
-        pass
-    child.wait()
+def _folder(name):
+    path = Path(name)
+    if not path.exists():
+        raise FolderError(f"{name} does not exist: give the folder with the exercises")
+    if not path.is_dir():
+        raise FolderError(f"{name} is not a folder: give the folder with the exercises")
+    return path.resolve()
 
 
-def _how_it_ended(status):
-    if status < 0:
-        try:
-            name = signal.Signals(-status).name
-        except ValueError:
-            name = f"signal {-status}"
-        return f"the process crashed ({name})"
-    return f"the process ended itself with status {status} before it was checked"
+def _chosen(known, only):
+    for name in only or []:
+        if name not in known:
+            raise FolderError(f"there is no exercise {name!r}: choose from {', '.join(known)}")
+    return {name: exercise for name, exercise in known.items() if not only or name in only}
 
 
-def _print_line(name, result, verbose):
-    line = f"{name:24}{result['state']:14}{result['points']:3}/{result['possible']:<3}  {result['message']}"
-    print(line.rstrip(), flush=True)
-    if verbose and result["report"]:
-        print("\n" + result["report"] + "\n")
-
-
-def _options(arguments):
+def _parser():
     parser = argparse.ArgumentParser(
         prog="python -m minixfmr.exercises",
-        description="Check a folder of exercises: a copy of tutorials/exercises that a student filled in.",
+        description="Write exercises, mark a folder that a student filled in, mark a class.",
         epilog="Exit status: 0 if nothing that was started is wrong, 1 if something is, 2 for a wrong command.",
     )
-    parser.add_argument("folder", help="the student's folder")
-    parser.add_argument("--json", action="store_true", help="print points as JSON, and nothing else")
-    parser.add_argument("--timeout", type=_positive, default=60, metavar="SECONDS", help="for each exercise (60)")
+    parser.add_argument("folder", nargs="?", help="the student's folder")
+    parser.add_argument("--new", metavar="FOLDER", help="write templates and a plan there")
+    parser.add_argument("--all", metavar="FOLDER", help="mark each folder in it: a class")
+    parser.add_argument("--train", action="store_true", help="let the functions of the folder train a Transformer")
+    parser.add_argument("--exercises", metavar="FOLDER", help="exercises of your own, a file each, beside ours")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these exercises alone")
+    parser.add_argument("--json", action="store_true", help="print results as JSON, and nothing else")
+    default = str(GRADESCOPE / "results.json") if GRADESCOPE.is_dir() else "results.json"
+    parser.add_argument("--gradescope", nargs="?", const=default, metavar="FILE", help=f"write its JSON ({default})")
+    parser.add_argument("--csv", metavar="FILE", help="with --all: the table as CSV too")
+    parser.add_argument("--hint", type=int, choices=(1, 2, 3), default=3, help="1: which array, 2: which line, 3: what")
+    parser.add_argument("--quick", action="store_true", help="name the usual mistakes only, search no further")
+    parser.add_argument("--timeout", type=_positive, default=10, metavar="SECONDS", help="for each exercise (10)")
     parser.add_argument("--memory", type=_positive, default=2048, metavar="MB", help="for each exercise (2048)")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="check these exercises alone")
+    parser.add_argument("--as", dest="user", default="", metavar="USER", help="run students' code as this user")
     parser.add_argument("--verbose", action="store_true", help="print the table of gradients too")
-    options = parser.parse_args(arguments)
-    if not Path(options.folder).exists():
-        parser.exit(2, f"{options.folder} does not exist: give the folder with the exercises\n")
-    if not Path(options.folder).is_dir():
-        parser.exit(2, f"{options.folder} is not a folder: give the folder with the exercises\n")
-    for name in options.only or []:
-        if name not in EXERCISES:
-            parser.exit(2, f"there is no exercise {name!r}: choose from {', '.join(EXERCISES)}\n")
-    return options
+    return parser
 
 
 def _positive(text):
@@ -151,7 +211,17 @@ def _positive(text):
     return value
 
 
+def _ended(number, frame):
+    sys.exit(128 + number)  # through the contexts, which end the children
+
+
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without these letters is no reason to stop
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _ended)
     try:
         sys.exit(main())
     except KeyboardInterrupt:

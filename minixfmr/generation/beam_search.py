@@ -2,7 +2,7 @@
 
 import numpy
 
-from ..backend import to_device, to_numpy, xp
+from ..backend import largest, to_device, to_numpy, xp
 from ..layers import log_softmax
 from .greedy import read
 from .rules import apply_rules
@@ -80,10 +80,10 @@ class Hypotheses:
 
 def best(x, k):
     """The k largest of each row, largest first: a list of (index, value) per row."""
-    largest = xp.argpartition(-x, k - 1, axis=-1)[:, :k]
-    values = xp.take_along_axis(x, largest, -1)
+    found = largest(x, k)
+    values = xp.take_along_axis(x, found, -1)
     order = xp.argsort(-values, axis=-1, kind="stable")
-    indices, values = (to_numpy(xp.take_along_axis(a, order, -1)).tolist() for a in (largest, values))
+    indices, values = (to_numpy(xp.take_along_axis(a, order, -1)).tolist() for a in (found, values))
     return [list(zip(*row, strict=True)) for row in zip(indices, values, strict=True)]
 
 

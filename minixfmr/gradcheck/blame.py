@@ -29,7 +29,7 @@ def blame(function: Callable | str) -> Iterator[None]:
         yield
     except GradcheckError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if isinstance(error, SyntaxError) and error.filename:
             where = f"{file_of(error.filename)}:{error.lineno}: {(error.text or '').strip()}"
             raise GradcheckError(f"{name}: {error.msg} ({where})") from None
@@ -38,7 +38,8 @@ def blame(function: Callable | str) -> Iterator[None]:
         frame = theirs[-1] if theirs else frames[-1]
         code = linecache.getline(frame.filename, frame.lineno or 0).strip()
         where = f" ({file_of(frame.filename)}:{frame.lineno}{': ' + code if code else ''})"
-        told = GradcheckError(f"{name} raised {type(error).__name__}: {error}{where}")
+        what = f"ended the program, exit({error})" if isinstance(error, SystemExit) else ""
+        told = GradcheckError(f"{name} {what or f'raised {type(error).__name__}: {error}'}{where}")
         told.original = error
         raise told from None
 

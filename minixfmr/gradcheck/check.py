@@ -3,30 +3,35 @@
 import contextlib
 import copy
 import io
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy
 
 from ..backend import random_generator, to_numpy
 from .adapter import parameters_of
-from .differences import Differences, Numeric, entries_to_check
+from .coverage import Watch, float32_line
 from .diagnosis.explain import explain_rows
+from .finding import prepare, unseen
+from .profile import Profile, profile_of
 from .properties import properties
-from .report import GradcheckError, Report, Row
+from .report import GradcheckError, Report
 from .subject import LayerSubject, Subject, kind_of
+from .verdict import Comparison, moved_inputs
+
+TOLERANCE = 1e-7  # of the relative error
 
 
 def gradcheck(
     module: Any,
     *inputs: Any,
-    tolerance: float = 1e-7,
+    tolerance: float = TOLERANCE,
     max_entries: int = 64,
     max_seconds: float = 30.0,
     seed: int = 0,
     explain: bool = True,
     parameters: dict[str, str] | None = None,
+    profile: Profile | dict | str | None = None,
     **options: Any,
 ) -> Report:
     """Check backward against finite differences, for every parameter and every float input of a layer.
@@ -48,22 +53,23 @@ def gradcheck(
     → Report: .ok, .max_relative_error, .rows, .properties, .explanations, .to_dict(); print(report) is a table
     Raises GradcheckError (a ValueError) where the code cannot be run as it is, with the line to blame.
     """
-    subject = LayerSubject(module, parameters_of(module, parameters), inputs, options, seed)
-    rng = random_generator(seed)
-    with _put_back(subject):
-        subject.move_parameters(rng)
-        return _check(subject, rng, tolerance, max_entries, max_seconds, explain)
+    course = profile_of(profile)
+    subject = LayerSubject(module, {}, inputs, options, seed, course)
+    settings = _settings(course, tolerance, max_entries, max_seconds, seed, explain)
+    declared = parameters is not None or hasattr(module, "named_parameters")
+    return _check(subject, settings, parameters_of(module, parameters) if declared else None)
 
 
 def gradcheck_function(
     forward: Callable,
     backward: Callable,
     *arrays: Any,
-    tolerance: float = 1e-7,
+    tolerance: float = TOLERANCE,
     max_entries: int = 64,
     max_seconds: float = 30.0,
     seed: int = 0,
     explain: bool = True,
+    profile: Profile | dict | str | None = None,
     **options: Any,
 ) -> Report:
     """Check a pair of functions: y, cache = forward(*arrays, **options) and dx, dw, ... = backward(dy, cache).
@@ -71,9 +77,9 @@ def gradcheck_function(
     backward returns a gradient for each float argument, in their order (a single one may come bare; integers have
     none, or None). An argument may be a dictionary of arrays: its gradient is one with the same keys. A loss may have
     backward(cache). The rest is as in gradcheck."""
-    subject = Subject(forward, backward, arrays, options, seed)
-    with _put_back(subject):
-        return _check(subject, random_generator(seed), tolerance, max_entries, max_seconds, explain)
+    course = profile_of(profile)
+    subject = Subject(forward, backward, arrays, options, seed, course)
+    return _check(subject, _settings(course, tolerance, max_entries, max_seconds, seed, explain))
 
 
 def assert_gradients(module_or_forward: Any, *arguments: Any, **options: Any) -> Report:
@@ -85,70 +91,174 @@ def assert_gradients(module_or_forward: Any, *arguments: Any, **options: Any) ->
     return report
 
 
+def _settings(course, tolerance, max_entries, max_seconds, seed, explain):
+    tolerance = course.tolerance if "tolerance" in course.given and tolerance == TOLERANCE else tolerance
+    return {
+        "tolerance": tolerance,
+        "max_entries": max_entries,
+        "max_seconds": max_seconds,
+        "seed": seed,
+        "explain": explain,
+    }
+
+
 @contextlib.contextmanager
-def _put_back(subject):
-    """Leave parameters, their gradients and NumPy's global generator as they were found, bit for bit."""
-    state = numpy.random.get_state()
-    kept = {name: (p.data, p.grad) for name, p in getattr(subject, "parameters", {}).items()}
+def _put_back(subject: Subject) -> Iterator[None]:
+    """Leave all that is reachable as it was found, bit for bit."""
     try:
         yield
     finally:
-        numpy.random.set_state(state)
-        for namespace, name, generator in subject.generators:
-            namespace[name] = generator
-        for name, (data, grad) in kept.items():
-            subject.parameters[name].data, subject.parameters[name].grad = data, grad
+        subject.put_back()
 
 
-def _check(subject, rng, tolerance, max_entries, max_seconds, explain):
-    if not subject.values:
-        given = ", ".join(f"{n} is {kind_of(a)}" for n, a in zip(subject.names, subject.arguments, strict=True))
-        raise GradcheckError(f"nothing to check: {given or 'no arguments'}; none of them is a float array")
+def check_subject(subject: Subject, **changed: Any) -> Report:
+    """The report on a subject. changed: tolerance, max_entries, max_seconds, seed or explain, if not as usual"""
+    usual = {"tolerance": TOLERANCE, "max_entries": 64, "max_seconds": 30.0, "seed": subject.seed, "explain": True}
+    declared = hasattr(subject.layer, "named_parameters")
+    return _check(subject, usual | changed, parameters_of(subject.layer) if declared else None)
+
+
+def _check(subject, settings, parameters=None):
+    """The report. settings: tolerance, max_entries, max_seconds, seed, explain"""
+    rng = random_generator(settings["seed"])
+    with _put_back(subject):
+        if parameters is not None:
+            subject.add_parameters(parameters)
+        with contextlib.redirect_stdout(io.StringIO()):
+            prepare(subject, rng, explicit=bool(parameters))
+        if not subject.values:
+            raise _nothing(subject)
+        return _compared(subject, rng, **settings)
+
+
+def _compared(subject, rng, tolerance, max_entries, max_seconds, seed, explain):
     y, saved = subject.forward()
     dy = subject.starting_gradient(y, rng)
-    gradients = subject.backward(copy.deepcopy(dy), saved)
+    subject.zero_grad()
+    with Watch(subject.backward_code) as watch:
+        gradients = subject.backward(copy.deepcopy(dy), saved)
     analytic = {name: None if gradients[name] is None else to_numpy(gradients[name]).copy() for name in subject.values}
     report = Report(tolerance)
     with contextlib.redirect_stdout(io.StringIO()):  # what the code under check prints was seen in its first calls
+        _set_data_aside(subject, analytic)
+        _apply_factor(subject, analytic)
+        if not subject.values:
+            raise _nothing(subject)
         report.properties = properties(subject, dy, analytic)
-        numeric = _numeric(subject, dy, analytic, max_entries, max_seconds, rng)
-        if to_numpy(y).dtype != numpy.float64:  # said in the properties; differences in float32 see no more than this
-            tolerance = max(tolerance, 1e-2)
-        report.rows = [
-            _row(name, value.shape, analytic[name], numeric[name], tolerance) for name, value in subject.values.items()
-        ]
+        low = to_numpy(y).dtype != numpy.float64
+        tolerance = max(tolerance, 1e-2) if low else tolerance  # differences in float32 see no more than this
+        comparison = Comparison(subject, dy, analytic, rng, max_entries)
+        report.rows = comparison.run(tolerance, max_seconds)
+        subject.notes += comparison.notes
+        subject.unchecked += comparison.unchecked + watch.never_ran() + _nothing_compared(report)
+        _name_unseen(subject)
+        _look_again(subject, rng, report, comparison, tolerance)
+        if low or not report.ok:
+            _name_float32(subject, report)
         if explain and not all(row.ok for row in report.rows):
+            numeric = {name: comparison.numeric[name] for name in subject.values}
             explain_rows(report, subject, dy, analytic, numeric, tolerance, gradcheck)
+    report.notes, report.unchecked = subject.notes, subject.unchecked
     return report
 
 
-def _numeric(subject, dy, analytic, max_entries, max_seconds, rng):
-    """{name: Numeric} of all values."""
-    differences = Differences(lambda: subject.forward()[0], dy)
-    end = time.monotonic() + max_seconds
-    numeric: dict[str, Numeric] = {}
-    for i, (name, value) in enumerate(subject.values.items()):
-        a = analytic[name]
-        known = a if a is not None and a.shape == tuple(value.shape) else None
-        entries = entries_to_check(known, value.size, max_entries, rng)
-        share = (end - time.monotonic()) / (len(subject.values) - i)
-        numeric[name] = differences.numeric(value, iter(entries), share)
-    # relative to the entry, but to no less than 1 % of the array's largest, nor 10⁻⁵ of the largest of all arrays
-    largest = max((abs(n.slopes).max(initial=0) for n in numeric.values()), default=0)
-    for n in numeric.values():
-        n.floor = max(0.01 * abs(n.slopes).max(initial=0), 1e-5 * largest, 1e-12)
-    return numeric
+def _nothing(subject):
+    given = ", ".join(f"{n} is {kind_of(a)}" for n, a in zip(subject.names, subject.arguments, strict=True))
+    return GradcheckError(f"nothing to check: {given or 'no arguments'}; none of them is a float array")
 
 
-def _row(name, shape, analytic, numeric, tolerance):
-    shape = tuple(shape)
-    if analytic is None or analytic.shape != shape:
-        slope = float(numeric.slopes[0]) if len(numeric.slopes) else numpy.nan
-        return Row(name, shape, numpy.inf, (), numpy.nan, slope, False, len(numeric.slopes), numeric.kinks)
-    errors = numeric.errors(analytic)
-    if not errors.size:
-        return Row(name, shape, 0.0, (), numpy.nan, numpy.nan, True, 0, numeric.kinks)
-    i = int(errors.argmax())
-    where = tuple(int(axis[i]) for axis in numeric.indices)
-    error, a, n = float(errors[i]), float(analytic[where]), float(numeric.slopes[i])
-    return Row(name, shape, error, where, a, n, error <= tolerance, errors.size, numeric.kinks)
+def _set_data_aside(subject, analytic):
+    """Inputs without a gradient: targets and the like are data, others are named where they move the output."""
+    y = to_numpy(subject.forward()[0])
+    for name in [n for n in subject.inputs if analytic.get(n) is None]:
+        value = subject.values[name]
+        kept = value.copy()
+        value[...] = kept * (1 + 1e-3) + 1e-6
+        try:
+            moves = not numpy.array_equal(to_numpy(subject.forward()[0]), y, equal_nan=True)
+        except GradcheckError:
+            moves = True
+        finally:
+            value[...] = kept
+        if moves and not subject.profile.looks_like_data(name.split("[")[0]):
+            subject.unchecked.append(
+                f"{name} moves the output and backward gives no gradient of it: return one, or say in the course's "
+                f'profile that it is data (data = ["{name}"])'
+            )
+        elif moves:
+            subject.notes.append(f"{name} is taken as data, without a gradient")
+        subject.others[name] = subject.values.pop(name)
+        analytic.pop(name)
+        subject.inputs.remove(name)
+
+
+def _apply_factor(subject, analytic):
+    """A course's own scale of the gradients of parameters, undone before they are compared."""
+    factor, first = subject.profile.factor, next((subject.values[n] for n in subject.inputs), None)
+    if not factor or first is None or first.ndim < 2:
+        return
+    count = first.shape[-1] if factor == "examples in columns" else first.shape[0]
+    names = [n for n in subject.values if n not in subject.inputs] or [n for n in subject.inputs][1:]
+    for name in names:
+        if analytic[name] is not None:
+            analytic[name] = analytic[name] * count
+    if names:
+        subject.notes.append(f"the course divides the gradients of {', '.join(names)} by {count}, its {factor}")
+
+
+def _nothing_compared(report):
+    found = []
+    for row in report.rows:
+        if row.ok and not row.checked and row.verdict != "ok":
+            why = "the output is NaN or infinite" if row.broken else "each is at a kink"
+            found.append(f"{row.name}: no entry could be compared ({why}); give other inputs")
+    return found
+
+
+def _name_unseen(subject):
+    arrays, numbers = unseen(subject)
+    for label in arrays:
+        subject.unchecked.append(
+            f"{label} moves the output, and no gradient of it was found: call it d{label.split('.')[-1]}, or name it "
+            f'with parameters={{"{label}": ...}}, or say in the profile that it is data (data = ["{label}"])'
+        )
+    if numbers:
+        subject.notes.append(f"taken as settings, without a gradient: {', '.join(numbers)}")
+
+
+def _look_again(subject, rng, report, comparison, tolerance):
+    """At a minimum every gradient is rounding, and a wrong one too: compare those arrays at another point as well."""
+    faint = [row.name for row in report.rows if row.ok and row.checked and comparison.numeric[row.name].faint]
+    if not faint or not subject.inputs:
+        return
+    kept = {name: subject.values[name].copy() for name in subject.inputs}
+    try:
+        moved_inputs(subject, rng)
+        y, saved = subject.forward()
+        if not numpy.isfinite(to_numpy(y)).all():
+            return
+        dy = subject.starting_gradient(y, rng)
+        subject.zero_grad()
+        found = subject.backward(copy.deepcopy(dy), saved)
+        analytic = {n: None if found.get(n) is None else to_numpy(found[n]).copy() for n in subject.values}
+        _apply_factor(subject, analytic)
+        second = Comparison(subject, dy, analytic, rng, 16)
+        rows = {row.name: row for row in second.run(tolerance, 5.0) if row.name in faint}
+    except GradcheckError:
+        return
+    finally:
+        for name, value in kept.items():
+            subject.values[name][...] = value
+    for i, row in enumerate(report.rows):
+        if row.name in rows and not rows[row.name].ok:
+            report.rows[i] = rows[row.name]
+            subject.notes.append(f"{row.name}: lost in rounding at the inputs given; wrong at others nearby")
+
+
+def _name_float32(subject, report):
+    line = float32_line(subject)
+    for p in report.properties:
+        if line and p.name == "dtypes are kept" and not p.ok:
+            p.remark += f"; the first is at {line}"
+    if line and all(p.ok for p in report.properties if p.name == "dtypes are kept"):
+        subject.notes.append(f"float32 inside, at {line}: differences see no more than its rounding")

@@ -3,19 +3,21 @@
     dL/dx = lim (L(x + h) - L(x - h)) / 2h
 
 The error of that, of order h², is removed by combining h and h/2 (Richardson extrapolation). All in float64: in
-float32 rounding drowns the difference.
+float32 rounding drowns the difference. Each slope comes with a bar: what rounding alone may have added to it.
 """
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy
 
-from ..backend import to_numpy
+from ..backend import to_device, to_numpy
 
-STEPS = (2e-3, 2e-4, 2e-5, 2e-6)  # h; truncation is of order h⁴, rounding of order 1e-16 / h
+STEPS = tuple(2e-3 * 10.0**-k for k in range(7))  # h relative to the value; truncation is of order h⁴, rounding 1e-16/h
+ULPS = 4  # an input moves by so many units of its last place to see how much of L is rounding
+NAN, KINK = "NaN", "kink"  # why an entry has no slope
 
 
 @dataclass
@@ -26,14 +28,24 @@ class Numeric:
     slopes: numpy.ndarray  # (n,) dL/dvalue at them
     kinks: int  # entries left out, because L has a kink there
     floor: float = 0.0  # errors are relative to the entry, or to this where the entry is smaller
+    bars: numpy.ndarray = field(default_factory=lambda: numpy.zeros(0))  # (n,) what rounding may add to a slope
+    broken: int = 0  # entries left out, because L is NaN or infinite there or right beside it
 
     def errors(self, gradient: numpy.ndarray) -> numpy.ndarray:
-        """(n,) relative errors of a gradient of the value's shape."""
+        """(n,) relative errors of a gradient of the value's shape, beyond rounding."""
         a = numpy.asarray(gradient)[self.indices]
         size = numpy.maximum(numpy.maximum(numpy.abs(a), numpy.abs(self.slopes)), self.floor)
-        with numpy.errstate(invalid="ignore"):
-            errors = numpy.abs(a - self.slopes) / size
-        return numpy.where(numpy.isfinite(errors), errors, numpy.inf)
+        bars = self.bars if len(self.bars) == len(self.slopes) else numpy.zeros(len(self.slopes))
+        bars = numpy.where(bars > 1e-8 * size, bars, 0)  # smaller ones only blur what is shown
+        with numpy.errstate(invalid="ignore", divide="ignore"):
+            beyond = numpy.maximum(numpy.abs(a - self.slopes) - bars, 0)
+            errors = numpy.where(beyond == 0, 0, beyond / size)
+        return numpy.where(numpy.isfinite(errors) & numpy.isfinite(a), errors, numpy.inf)
+
+    @property
+    def faint(self) -> bool:
+        """Is all of it lost in rounding, so that no gradient of this size can be told from zero?"""
+        return bool(len(self.bars)) and bool((self.bars > 0.01 * numpy.abs(self.slopes)).all())
 
 
 class Differences:
@@ -43,48 +55,132 @@ class Differences:
         self.output, self.dy = output, dy
         self.y = output()
         precision = numpy.finfo(self.y.dtype).eps / numpy.finfo(numpy.float64).eps
-        self.rounding = 1e-15 * precision * float(to_numpy(abs(dy * self.y).sum()))
+        self.rounding = 1e-15 * precision * float(numpy.nan_to_num(to_numpy(abs(dy * self.y))).sum())
 
     def numeric(self, value: Any, entries: Iterator[int], seconds: float, least: int = 4) -> Numeric:
         """The slopes at these flat entries, as many of them as the time allows, but at least `least`."""
         end = time.monotonic() + seconds
-        found = []
+        scale = self._scale(value)
+        self._listen(value)
+        found, lost = [], {KINK: 0, NAN: 0}
         for n, entry in enumerate(entries):
             if n >= least and time.monotonic() > end:
                 break
             index = numpy.unravel_index(entry, value.shape)
-            found.append((index, self._slope(value, index)))
-        slopes = numpy.array([slope for _, slope in found])
-        smooth = ~numpy.isnan(slopes)
-        kept = [index for (index, _), keep in zip(found, smooth, strict=True) if keep]
-        indices = tuple(numpy.array(kept, dtype=int).reshape(len(kept), value.ndim).T)
-        return Numeric(indices, slopes[smooth], int((~smooth).sum()))
+            slope = self._entry(value, index, max(abs(float(value[index])), scale))
+            if isinstance(slope, str):
+                lost[slope] += 1
+            else:
+                found.append((index, *slope))
+        indices = tuple(numpy.array([index for index, _, _ in found], dtype=int).reshape(len(found), value.ndim).T)
+        slopes, bars = (numpy.array([f[k] for f in found], dtype=float) for k in (1, 2))
+        return Numeric(indices, slopes, lost[KINK], bars=bars, broken=lost[NAN])
 
-    def _slope(self, value, index):
-        """dL/dvalue[index] by central differences at h and h/2, extrapolated to h → 0; NaN at a kink of L.
+    def along(self, value: Any, direction: numpy.ndarray) -> tuple[float, float] | None:
+        """(slope, bar) of L when the whole array moves along a direction; None at a kink."""
+        kept, step = value.copy(), to_device(direction)
+
+        def move(t):
+            value[...] = kept + t * step
+
+        try:
+            slope = self._slope(move, self._scale(value) / max(1.0, float(numpy.abs(direction).max(initial=0))))
+        finally:
+            value[...] = kept
+        return None if isinstance(slope, str) else slope
+
+    def _scale(self, value):
+        size = to_numpy(value)
+        return float(numpy.sqrt((size * size).mean())) if size.size and size.any() else 1.0
+
+    def _listen(self, value):
+        """How much of L is rounding: move all entries by a few units of their last places."""
+        kept, rng = value.copy(), numpy.random.default_rng(0)
+        try:
+            for _ in range(2):
+                signs = to_device(rng.choice((-ULPS, ULPS), value.shape).astype(float))
+                value[...] = kept * (1 + signs * numpy.finfo(numpy.float64).eps)
+                noise = abs(self._change())
+                if numpy.isfinite(noise):
+                    self.rounding = max(self.rounding, noise)
+        finally:
+            value[...] = kept
+
+    def _change(self):
+        """L - L at the point itself, without the entries of y that are NaN or infinite there."""
+        with numpy.errstate(all="ignore"):
+            return float(to_numpy(((self.output() - self.y) * self.dy).sum()))
+
+    def _entry(self, value, index, scale):
+        kept = value[index].copy()
+
+        def move(t):
+            value[index] = kept + t
+
+        try:
+            return self._slope(move, scale)
+        finally:
+            value[index] = kept
+
+    def _slope(self, move: Callable[[float], None], scale: float) -> tuple[float, float] | str:
+        """(slope, bar) by central differences at h and h/2, extrapolated to h → 0; KINK or NAN where there is none.
 
         On a smooth L the slopes to the right and to the left differ by a multiple of h. Where a kink lies within h
         they do not, so h shrinks until it is smaller than the distance to the kink; exactly at a kink that never
-        happens.
+        happens. Where L ends within h, as log does at 0, h shrinks as well.
         """
-        kept = value[index].copy()
+        if not numpy.isfinite(self._moved(move, 0.0)):
+            return NAN
+        bends: list[tuple[float, float]] = []  # (h, how far the slopes to both sides differ)
+        linear: list[tuple[float, float]] = []
+        for h in (scale * step for step in STEPS):
+            noise = 4 * self.rounding / h
+            with numpy.errstate(all="ignore"):
+                (coarse, bend), (fine, half) = self._sides(move, h), self._sides(move, h / 2)
+            if not numpy.isfinite([coarse, bend, fine, half]).all():
+                continue
+            straight = abs(coarse - fine) <= 1e-4 * abs(fine) + noise
+            smooth = abs(bend - 2 * half) <= 1e-7 * abs(fine) + 4 * noise
+            if straight and smooth and not _is_kink(bends, noise):
+                return (4 * fine - coarse) / 3, noise + 1e-3 * abs(coarse - fine)
+            if abs(half) <= 0.6 * abs(bend) + noise:  # two curvatures, one slope: the error is of order h
+                linear.append((2 * fine - coarse, noise))
+                if len(linear) > 1 and abs(linear[-1][0] - linear[-2][0]) <= 1e-7 * abs(fine) + 2 * noise:
+                    if not _is_kink(bends, noise):
+                        return linear[-1][0], 2 * noise + 0.1 * abs(linear[-1][0] - linear[-2][0])
+            else:
+                linear.clear()
+            bends.append((h, abs(half)))
+        return KINK if bends else self._at_the_end(move, scale)
 
-        def slopes(h):
-            value[index] = kept + h
-            right = float(to_numpy(((self.output() - self.y) * self.dy).sum())) / h
-            value[index] = kept - h
-            left = float(to_numpy(((self.y - self.output()) * self.dy).sum())) / h
-            return (right + left) / 2, right - left
+    def _sides(self, move, h):
+        """(central slope, right slope - left slope)"""
+        right, left = self._moved(move, h) / h, -self._moved(move, -h) / h
+        return (right + left) / 2, right - left
 
-        try:
-            for h in STEPS:
-                (coarse, bend), (fine, half_bend) = slopes(h), slopes(h / 2)
-                straight = not abs(coarse - fine) > 1e-4 * abs(fine) + self.rounding / h
-                if straight and not abs(bend - 2 * half_bend) > 1e-7 * abs(fine) + 4 * self.rounding / h:
-                    return (4 * fine - coarse) / 3
-        finally:
-            value[index] = kept
-        return numpy.nan
+    def _moved(self, move, t):
+        move(t)
+        return self._change()
+
+    def _at_the_end(self, move, scale):
+        """The slope from the side where L is defined."""
+        for h in (scale * step for step in STEPS[2:]):
+            for side in (h, -h):
+                one, two, four = (self._moved(move, side / k) / (side / k) for k in (1, 2, 4))
+                if numpy.isfinite([one, two, four]).all():
+                    coarse, fine = 2 * two - one, 2 * four - two
+                    noise = 16 * self.rounding / h
+                    if abs(coarse - fine) <= 1e-5 * abs(fine) + noise:
+                        return fine, noise + abs(coarse - fine)
+        return NAN
+
+
+def _is_kink(bends, noise):
+    """The slopes to both sides differed by as much at every step so far, and rounding now hides it."""
+    if len(bends) < 2:
+        return False
+    (_, first), (_, last) = bends[-2:]
+    return last > 0.3 * first and noise > 0.1 * last
 
 
 def entries_to_check(gradient: numpy.ndarray | None, size: int, most: int, rng: numpy.random.Generator) -> list[int]:

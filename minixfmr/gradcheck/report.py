@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy
 
+RIGHT, WRONG, NOT_CHECKED = "right", "WRONG", "NOT CHECKED"  # the three verdicts
 WIDTH = 100  # columns of the printed table
 
 
 class GradcheckError(ValueError):
     """What was given cannot be checked; the message says in one sentence what, where and how to mend it."""
 
-    original: Exception | None = None  # what the code under check raised
+    original: BaseException | None = None  # what the code under check raised
 
 
 @dataclass
@@ -28,10 +29,13 @@ class Row:
     ok: bool
     checked: int = 0  # entries compared
     kinks: int = 0  # entries left out: L has a kink there (ReLU at 0), so no derivative to compare with
+    broken: int = 0  # entries left out: L is NaN or infinite there or right beside it
 
     @property
     def verdict(self) -> str:
-        return "WRONG" if not self.ok else "ok" if self.checked else "kink"
+        if not self.ok:
+            return "WRONG"
+        return "ok" if self.checked or not numpy.prod(self.shape) else "NaN" if self.broken else "kink"
 
 
 @dataclass
@@ -65,10 +69,21 @@ class Report:
     properties: list[Property] = field(default_factory=list)
     explanations: list[Explanation] = field(default_factory=list)
     maps: dict[str, str] = field(default_factory=dict)  # {name: picture of the wrong entries}, where nothing explains
+    first_step: str = ""  # the first intermediate gradient of backward that is wrong
+    pencil: dict[str, Any] = field(default_factory=dict)  # the smallest inputs at which a gradient is still wrong
+    notes: list[str] = field(default_factory=list)  # what was assumed, a line each
+    unchecked: list[str] = field(default_factory=list)  # what was not compared, each with what to do about it
+
+    @property
+    def verdict(self) -> str:
+        """One of RIGHT, WRONG and NOT_CHECKED: right is what was found, compared and agrees, all of it."""
+        if not all(row.ok for row in self.rows) or not all(p.ok for p in self.properties):
+            return WRONG
+        return NOT_CHECKED if self.unchecked else RIGHT
 
     @property
     def ok(self) -> bool:
-        return all(row.ok for row in self.rows) and all(p.ok for p in self.properties)
+        return self.verdict == RIGHT
 
     @property
     def max_relative_error(self) -> float:
@@ -82,12 +97,17 @@ class Report:
                 row[key] = row[key] if numpy.isfinite(row[key]) else None
         return {
             "ok": self.ok,
+            "verdict": self.verdict,
             "tolerance": self.tolerance,
             "max_relative_error": self.max_relative_error if numpy.isfinite(self.max_relative_error) else None,
             "rows": rows,
             "properties": [asdict(p) for p in self.properties],
             "explanations": [asdict(e) for e in self.explanations],
             "maps": dict(self.maps),
+            "first_step": self.first_step,
+            "pencil": dict(self.pencil),
+            "assumed": list(self.notes),
+            "not_checked": list(self.unchecked),
         }
 
     def __str__(self) -> str:
@@ -105,12 +125,21 @@ class Report:
         for name, picture in self.maps.items():
             lines += _wrapped("  why ", f"d{name}: no mistake known to the checker turns it into the numeric gradient.")
             lines += textwrap.indent(picture, " " * 6).splitlines()
+        lines += _wrapped(" step ", self.first_step) if self.first_step else []
+        lines += _by_hand(self.pencil) if self.pencil else []
+        lines += [line for note in self.notes for line in _wrapped("note  ", note)]
+        lines += [line for what in self.unchecked for line in _wrapped("NOT CHECKED  ", what)]
+        return "\n".join([*lines, self._summary()])
+
+    def _summary(self):
         wrong = sum(not r.ok for r in self.rows) + sum(not p.ok for p in self.properties)
-        kinks = sum(r.kinks for r in self.rows)
-        verdict = f"{wrong} wrong" if wrong else "all gradients agree"
+        agree = "all that was compared agrees" if self.unchecked else "all gradients agree"
+        verdict = f"{wrong} wrong" if wrong else agree
+        kinks, broken = (sum(getattr(r, what) for r in self.rows) for what in ("kinks", "broken"))
         left_out = f"; {kinks} entries left out, at a kink" if kinks else ""
+        left_out += f"; {broken} entries where the output is NaN or infinite" if broken else ""
         worst = f"largest relative error {self.max_relative_error:.1e}, allowed {self.tolerance:.0e}"
-        return "\n".join([*lines, f"{verdict}: {worst}{left_out}"])
+        return f"{verdict}: {worst}{left_out}"
 
 
 def wrong_entries(wrong: numpy.ndarray) -> str:
@@ -129,6 +158,23 @@ def wrong_entries(wrong: numpy.ndarray) -> str:
         lines.append(f"row {label:>9} {''.join('#' if cell else '.' for cell in cells)}")
     share = f"{int(wrong.sum())} of {wrong.size} entries wrong ('#')"
     return "\n".join([f"{share}, rows over all axes but the last, columns over the last", *lines])
+
+
+def _by_hand(case):
+    """The lines of a pencil case."""
+    named = {**case["inputs"], "dy": case["dy"], f"{case['gradient']} is": case["yours"], "must be": case["right"]}
+    told = [f"{name}{'' if name.endswith(('is', 'be')) else ' ='} {_nested(value)}" for name, value in named.items()]
+    return [
+        *_wrapped("small ", "the smallest case that was found to fail, to redo by hand:"),
+        *(line for text in told for line in _wrapped("      ", text)),
+    ]
+
+
+def _nested(value):
+    """Nested lists, whole numbers without a point."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_nested, value))}]"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _short(text, width):

@@ -2,57 +2,171 @@
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy
 
 from ..backend import to_device, to_numpy
-from .adapter import layers_of
 from .blame import blame, name_of, place_of
+from .calling import RATE, Convention, conventions
+from .harvest import Returned, left_on
+from .kinds import Context, arrays_in, is_float, is_mask, kind_of, prepared
+from .pairing import Pair, Stepped
+from .places import Place, State, is_number, roots_of
+from .profile import Profile, profile_of
+from .randomness import generators_of, seeded
 from .report import GradcheckError
 
-LOWEST = -1e3  # an additive mask holds 0 where attention may go, and this or less where it may not
+__all__ = ["LayerSubject", "Subject", "arrays_in", "is_float", "is_mask", "kind_of"]
 
 
 class Subject:
     """A pair of functions and the arguments to check it with.
 
     values: {name: float64 array} that finite differences move in place; forward reads the same arrays
-    others: {name: array} of integers and masks, which have no gradient
+    others: {name: array} of integers, masks and data, which have no gradient
+    parameters: {name: with data and grad} of arrays beside the arguments whose gradients backward leaves somewhere
+    notes: what was assumed    unchecked: what was not compared, each with what to do
     """
 
-    def __init__(self, forward: Callable, backward: Callable, arguments: tuple, options: dict, seed: int = 0):
+    layer: Any = None
+
+    def __init__(
+        self, forward: Callable, backward: Callable, arguments: tuple, options: dict, seed: int = 0, profile: Any = None
+    ):
         for role, function in (("forward", forward), ("backward", backward)):
             if not callable(function):
                 raise GradcheckError(f"{role} is {function!r}: pass a function")
         self.forward_code, self.backward_code, self.options, self.seed = forward, backward, options, seed
+        self.profile: Profile = profile_of(profile)
         self.names = _argument_names(forward, arguments)
-        self.arguments = [_prepared(a, name) for name, a in zip(self.names, arguments, strict=True)]
-        self.generators = _generators(getattr(inspect.unwrap(forward), "__globals__", {}))
+        if self.names[:1] != ["ctx"] and _wants_context(forward, arguments):
+            arguments = (Context(), *arguments)
+            self.names = _argument_names(forward, arguments)
+        self.arguments = [prepared(a, name) for name, a in zip(self.names, arguments, strict=True)]
+        self.notes: list[str] = []
+        self.unchecked: list[str] = []
+        self.parameters: dict[str, Any] = {}
+        self.parameter_names: dict[str, str] = {}
+        self.returned: dict = {}
+        self.convention: Convention | None = None
         self.values: dict[str, Any] = {}
         self.others: dict[str, Any] = {}
         for name, argument in [*zip(self.names, self.arguments, strict=True), *options.items()]:
-            entries = argument.items() if isinstance(argument, dict) else [(None, argument)]
-            for key, array in entries:
-                if hasattr(array, "dtype") and hasattr(array, "shape"):
-                    differentiable = is_float(array) and not is_mask(name, array) and name not in options
-                    where = self.values if differentiable else self.others
-                    where[name if key is None else f"{name}[{key!r}]"] = array
+            for label, array in arrays_in(argument, name):
+                data = name in options or self.profile.is_data(name) or self.profile.is_data(label)
+                differentiable = is_float(array) and not is_mask(name, array) and not data
+                (self.values if differentiable else self.others)[label] = array
+        self.inputs = list(self.values)
+        self.pinned: int | None = None
+        self.roots = self.all_roots()
+        self.original = self.state = State(self.roots, self.layer)
+        self.generators = generators_of(self.roots)
 
-    def forward(self, turn: int = 0) -> tuple[Any, Any]:
-        """y and what forward saved for backward; calls of one turn get copies, and draw the same random numbers."""
-        numpy.random.seed((self.seed + turn) % 2**32)  # what homework uses; gradcheck puts the state back
-        for namespace, name, generator in self.generators:
-            namespace[name] = copy.deepcopy(generator)
-        self.passed, options = copy.deepcopy((self.arguments, self.options))
-        return self._output_and_saved(self._call(self.forward_code, self.passed, options))
+    def all_roots(self) -> list[Place]:
+        """The places that forward and backward can see of their own, as they are now."""
+        return roots_of([self.forward_code, self.backward_code], self.layer)
+
+    def add_parameters(self, parameters: dict[str, Any]) -> None:
+        self.parameters = parameters
+        inputs = set(self.inputs)
+        self.parameter_names = {name: f"parameter {name}" if name in inputs else name for name in parameters}
+
+    def move_parameters(self, rng: numpy.random.Generator) -> None:
+        """Float64 copies of the parameters, off their initial values: a gain of 1 or a bias of 0 hides mistakes."""
+        for name, p in self.parameters.items():
+            data = to_numpy(p.data).astype(numpy.float64)
+            p.data = to_device(data + _shift(data, rng)) if data.ndim or not isinstance(p, Pair) else float(
+                data + _shift(data, rng)
+            )
+            if not isinstance(p, Pair):
+                p.grad = to_device(numpy.zeros(data.shape))
+            self.values[self.parameter_names[name]] = p.data
+        self.state = State(self.roots, self.layer)
+
+    def put_back(self) -> None:
+        """Everything as it was found, bit for bit."""
+        self.original.rewind()
+
+    # --- calls ---
+
+    def forward(self, turn: int = 0, pinned: tuple[Place, float] | None = None) -> tuple[Any, Any]:
+        """y and what forward saved for backward; calls of one turn get copies, and draw the same random numbers.
+
+        Several outputs that each have an upstream gradient are one vector here."""
+        result = self.run_forward(turn, pinned)
+        if self.convention is None:
+            self.convention = self._first_convention(result)
+        return self._output(result), result[self.convention.saved] if self.convention.saved is not None else None
+
+    def run_forward(self, turn: int = 0, pinned: tuple[Place, float] | None = None) -> Any:
+        """What forward returns, from the state as it was at first, with the values as they are now.
+
+        pinned: a place that holds another number in this call."""
+        self.state.rewind({self.pinned, *(id(value) for value in self.values.values())})
+        for name, p in self.parameters.items():
+            if isinstance(p, Pair) and is_number(p.value.get()):
+                p.data = float(self.values[self.parameter_names[name]])
+        if pinned:
+            pinned[0].set(pinned[1])
+        with seeded(self.seed + turn, self.generators):
+            self.passed, options = copy.deepcopy((self.arguments, self.options))
+            self.held = [pair for n, a in zip(self.names, self.passed, strict=True) for pair in arrays_in(a, n)]
+            self.result = self._call(self.forward_code, self.passed, options)
+        if self.result is None and self.layer is not None:
+            self.result = left_on(self.layer, self.passed)
+        return self.result
 
     def backward(self, dy: Any, saved: Any, turn: int = 1) -> dict[str, Any]:
         """{name: gradient} for all values; a missing one is None."""
-        # other numbers than forward's: who needs those must have saved them
-        numpy.random.seed((self.seed + turn) % 2**32)
-        return self._named(self._call(self.backward_code, self._backward_arguments(dy, saved), {}))
+        before = {name: to_numpy(v).copy() for name, v in self.values.items() if name not in self.inputs}
+        for name, p in self.parameters.items():
+            if isinstance(p, Stepped):
+                p.before = before.get(self.parameter_names[name])
+        with seeded(self.seed + turn, self.generators):  # who needs forward's numbers must have saved them
+            result = self._call(self.backward_code, self._backward_arguments(dy, saved), {})
+        gradients = Returned(self, self.gradients_in(result)).gradients()
+        for name, p in self.parameters.items():
+            gradients[self.parameter_names[name]] = p.grad if hasattr(p.grad, "dtype") else None
+        self.stepped = [n for n, v in before.items() if not numpy.array_equal(to_numpy(self.values[n]), v)]
+        for name in self.stepped:  # a backward that takes a step itself
+            self.values[name][...] = to_device(before[name])
+        return gradients
+
+    def gradients_in(self, result: Any) -> Any:
+        """The gradients in what backward returned."""
+        return result
+
+    def starting_gradient(self, y: Any, rng: numpy.random.Generator) -> Any:
+        """A random dy, so that no error can hide behind a symmetric one; 1 where backward takes none."""
+        if not numpy.shape(y):
+            return numpy.float64(rng.uniform(0.5, 2) if "dy" in self._convention().roles else 1.0)
+        return to_device(rng.standard_normal(y.shape))
+
+    def zero_grad(self) -> None:
+        for p in self.parameters.values():
+            if hasattr(p.grad, "dtype"):
+                p.grad = 0.0 if isinstance(p.grad, numpy.float64) else to_device(numpy.zeros(p.grad.shape))
+
+    @property
+    def stateful(self) -> bool:
+        """Does what backward needs live elsewhere than in what forward returned?"""
+        return self._convention().saved is None
+
+    def candidates(self, result: Any) -> list[Convention]:
+        """The ways in which the pair could be meant, given what forward returned."""
+        if self.profile.outputs and isinstance(result, tuple):
+            count = min(self.profile.outputs, len(result))
+            saved = len(result) - 1 if len(result) > count else None
+            return [Convention(tuple(range(count)), saved, ("dy",) * count + (("saved",) if saved else ()))]
+        return list(dict.fromkeys(conventions(self.backward_code, result, self.names, self.layer is not None)))
+
+    def _convention(self):
+        return self.convention or Convention()
+
+    def _first_convention(self, result):
+        return self.candidates(result)[0]
 
     def _call(self, function, arguments, options):
         try:
@@ -68,20 +182,25 @@ class Subject:
         with blame(function):
             return function(*arguments, **options)
 
-    def _output_and_saved(self, result):
-        name, place = name_of(self.forward_code), place_of(self.forward_code)
-        if result is None:
-            raise GradcheckError(f"{name} returned nothing: is a return statement missing?{place}")
-        if not isinstance(result, tuple):
-            raise GradcheckError(f"{name} returned {kind_of(result)} alone: return (y, cache), two values{place}")
-        if len(result) != 2:
-            raise GradcheckError(f"{name} returned {len(result)} values: return (y, cache), two values{place}")
-        return self._checked_output(result[0]), result[1]
+    def _output(self, result):
+        outputs = self._convention().outputs
+        if not isinstance(result, tuple) or not outputs:
+            return self._checked(result[0] if isinstance(result, tuple) and len(result) == 1 else result)
+        found = [self._checked(result[i]) for i in outputs]
+        self.shapes = [numpy.shape(y) for y in found]
+        return found[0] if len(found) == 1 else numpy.concatenate([numpy.ravel(to_numpy(y)) for y in found])
 
-    def _checked_output(self, y):
+    def _checked(self, y):
         name, place = name_of(self.forward_code), place_of(self.forward_code)
-        if isinstance(y, float):  # a loss
+        if y is None:
+            raise GradcheckError(f"{name} returned nothing: is a return statement missing?{place}")
+        if isinstance(y, float | int) and not isinstance(y, bool):  # a loss
             return numpy.float64(y)
+        if type(y).__module__.split(".")[0] == "torch":
+            raise GradcheckError(
+                f"{name} returned a torch.Tensor: the checker moves NumPy arrays; PyTorch checks its own with "
+                f"torch.autograd.gradcheck, or write the pair in NumPy{place}"
+            )
         if not hasattr(y, "dtype") or not hasattr(y, "shape"):
             raise GradcheckError(f"{name} returned {kind_of(y)} as its output: return a NumPy array{place}")
         if not is_float(y):
@@ -89,188 +208,64 @@ class Subject:
         return y
 
     def _backward_arguments(self, dy, saved):
-        if _takes(self.backward_code) == 1 and not numpy.shape(dy):  # criterion.backward(saved): its dy is 1
-            return [saved]
-        return [dy, saved]
-
-    def starting_gradient(self, y: Any, rng: numpy.random.Generator) -> Any:
-        """A random dy, so that no error can hide behind a symmetric one; 1 where backward takes none."""
-        if not numpy.shape(y):
-            return numpy.float64(1.0 if _takes(self.backward_code) < 2 else rng.uniform(0.5, 2))
-        return to_device(rng.standard_normal(y.shape))
-
-    def _named(self, result):
-        """The gradients that backward returned, by the name of their argument."""
-        arguments = dict(zip(self.names, self.arguments, strict=True))
-        wanted = [name for name in self.names if any(v == name or v.startswith(f"{name}[") for v in self.values)]
-        if wanted and result is None:
-            raise self._wrong(f"returned nothing: return the gradient of {', '.join(wanted)}")
-        gradients = list(result) if isinstance(result, tuple | list) else [result]
-        if len(gradients) == len(arguments) != len(wanted):  # one for each argument, those without gradient too
-            for name, gradient in zip(arguments, gradients, strict=True):
-                if name not in wanted and is_float(gradient):
-                    raise self._wrong(
-                        f"returned a gradient for {name}, which is {kind_of(arguments[name])} and has none: pass "
-                        f"{name} as floats, or return None for it"
-                    )
-            gradients = [g for name, g in zip(arguments, gradients, strict=True) if name in wanted]
-        elif len(gradients) > len(wanted):
-            gradients = [g for g in gradients if g is not None]
-        if len(gradients) != len(wanted):
-            raise self._wrong(
-                f"returned {len(gradients)} gradients for {len(wanted)} float inputs ({', '.join(wanted) or 'none'}): "
-                "return one for each, in their order"
-            )
-        named: dict[str, Any] = {}
-        for name, gradient in zip(wanted, gradients, strict=True):
-            if not isinstance(arguments[name], dict):
-                named[name] = self._array(name, gradient)
-            elif isinstance(gradient, dict):
-                by_key = {f"{name}[{key!r}]": g for key, g in gradient.items()}
-                named |= {v: self._array(v, by_key.get(v)) for v in self.values if v.startswith(f"{name}[")}
-            else:
-                raise self._wrong(f"returned {kind_of(gradient)} for {name}: return a dictionary with the same keys")
-        return named
-
-    def _array(self, name, gradient):
-        """The gradient of a value as an array, or None."""
-        if gradient is None or hasattr(gradient, "dtype"):
-            return gradient
-        shape = tuple(self.values[name].shape)
-        if isinstance(gradient, float | int) and not shape:
-            return numpy.float64(gradient)
-        raise self._wrong(f"returned {kind_of(gradient)} as the gradient of {name}: return an array of shape {shape}")
-
-    def _wrong(self, what):
-        return GradcheckError(f"{name_of(self.backward_code)} {what}{place_of(self.backward_code)}")
+        outputs, roles = self._convention().outputs, self._convention().roles
+        dys = [dy]
+        if len(outputs) > 1:
+            ends = numpy.cumsum([int(numpy.prod(shape)) for shape in self.shapes])[:-1]
+            parts = numpy.split(to_numpy(dy), ends)
+            dys = [part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True)]
+        passed, upstream = dict(zip(self.names, self.passed, strict=True)), iter(dys)
+        given = {"saved": saved, "output": self.result, "rate": RATE}
+        return [
+            next(upstream) if role == "dy" else passed[role[1:]] if role.startswith("=") else given[role]
+            for role in roles
+        ]
 
 
 class LayerSubject(Subject):
-    """A layer: a forward and a backward that are methods, and parameters whose gradients backward adds to."""
+    """A layer: a forward and a backward that are methods, and parameters whose gradients backward leaves."""
 
-    def __init__(self, layer: Any, parameters: dict[str, Any], arguments: tuple, options: dict, seed: int = 0):
-        for method in ("forward", "backward"):
-            if not callable(getattr(layer, method, None)):
+    def __init__(
+        self,
+        layer: Any,
+        parameters: dict[str, Any],
+        arguments: tuple,
+        options: dict,
+        seed: int = 0,
+        profile: Any = None,
+    ):
+        forward = getattr(layer, "forward", None) or (layer if hasattr(layer, "backward") else None)
+        for method, found in (("forward", forward), ("backward", getattr(layer, "backward", None))):
+            if not callable(found):
                 raise GradcheckError(
                     f"{type(layer).__name__} has no method {method}: a layer needs forward and backward"
                 )
-        super().__init__(layer.forward, layer.backward, arguments, options, seed)
-        self.layer, self.parameters = layer, parameters
-        self.generators += [found for part in layers_of(layer) for found in _generators(vars(part))]
-        inputs = set(self.values)
-        self.parameter_names = {name: f"parameter {name}" if name in inputs else name for name in parameters}
-
-    def move_parameters(self, rng: numpy.random.Generator) -> None:
-        """Float64 copies of the parameters, off their initial values: a gain of 1 or a bias of 0 hides mistakes."""
-        for name, p in self.parameters.items():
-            data = to_numpy(p.data)
-            spread = 0.1 * (1 + numpy.abs(data).mean())
-            p.data = to_device(double(data) + rng.uniform(-spread, spread, data.shape))
-            p.grad = to_device(numpy.zeros(data.shape))
-            self.values[self.parameter_names[name]] = p.data
-
-    def backward(self, dy, saved, turn=1):
-        gradients = super().backward(dy, saved, turn)
-        for name, p in self.parameters.items():
-            gradients[self.parameter_names[name]] = p.grad if hasattr(p.grad, "dtype") else None
-        return gradients
-
-    def zero_grad(self) -> None:
-        for p in self.parameters.values():
-            p.grad = to_device(numpy.zeros(p.data.shape))
-
-    def _named(self, result):
-        parameters = set(self.parameter_names.values())
-        values, self.values = self.values, {k: v for k, v in self.values.items() if k not in parameters}
-        try:
-            return super()._named(result)
-        finally:
-            self.values = values
-
-    def _output_and_saved(self, result):
-        self.stateful = not isinstance(result, tuple)  # a layer that keeps what backward needs on itself
-        if self.stateful and result is not None:
-            return self._checked_output(result), None
-        return super()._output_and_saved(result)
-
-    def _backward_arguments(self, dy, saved):
-        if self.stateful:
-            return [dy] if _takes(self.backward_code) else []
-        return super()._backward_arguments(dy, saved)
-
-
-# --- what kind of thing is it ---
-
-
-def is_float(x: Any) -> bool:
-    return getattr(getattr(x, "dtype", None), "kind", "") == "f"
-
-
-def is_mask(name: str, x: Any) -> bool:
-    """Booleans, anything with mask in its name, and the additive kind: 0, and -inf or nearly so."""
-    if getattr(getattr(x, "dtype", None), "kind", "") == "b" or "mask" in name:
-        return True
-    lowest = to_numpy(x).min(initial=0) if is_float(x) else 0
-    return bool(lowest <= LOWEST and numpy.isin(to_numpy(x), (0, lowest)).all())
-
-
-def double(x: Any) -> numpy.ndarray:
-    return to_numpy(x).astype(numpy.float64)
-
-
-def arrays_in(thing: Any, label: str = "saved") -> Iterator[tuple[str, Any]]:
-    """(label, array) of every array in nested tuples, lists and dictionaries."""
-    if hasattr(thing, "dtype") and hasattr(thing, "shape"):
-        yield label, thing
-    elif isinstance(thing, tuple | list):
-        for i, part in enumerate(thing):
-            yield from arrays_in(part, f"{label}[{i}]")
-    elif isinstance(thing, dict):
-        for key, part in thing.items():
-            yield from arrays_in(part, f"{label}[{key!r}]")
-
-
-def kind_of(x: Any) -> str:
-    """x in two or three words, for error messages."""
-    if hasattr(x, "dtype") and hasattr(x, "shape"):
-        return f"an array of {x.dtype} of shape {tuple(x.shape)}"
-    return "nothing" if x is None else f"a {type(x).__name__}"
-
-
-def _prepared(argument, name):
-    if isinstance(argument, dict):
-        return {key: _prepared(value, f"{name}[{key!r}]") for key, value in argument.items()}
-    if isinstance(argument, list | tuple) and argument and isinstance(argument[0], float | list):
-        raise GradcheckError(f"{name} is a {type(argument).__name__}: pass an array, numpy.array({name})")
-    if not is_float(argument):
-        return argument
-    value = double(argument)
-    if value.size > 1 and numpy.ptp(value) == 0 and not is_mask(name, argument):  # a gain of ones hides mistakes
-        value = value + numpy.random.default_rng(0).uniform(-0.1, 0.1, value.shape) * (1 + abs(value.flat[0]))
-    return to_device(value)
-
-
-def _generators(namespace):
-    """(namespace, name, generator) of the random generators kept there: each call is to draw the same numbers."""
-    kinds = numpy.random.Generator, numpy.random.RandomState
-    return [(namespace, name, thing) for name, thing in list(namespace.items()) if isinstance(thing, kinds)]
+        self.layer = layer
+        super().__init__(forward, layer.backward, arguments, options, seed, profile)
+        self.add_parameters(parameters)
 
 
 def _argument_names(forward, arguments):
-    try:
-        parameters = list(inspect.signature(forward).parameters.values())
-    except ValueError:
-        parameters = []
-    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    named = [p.name for p in _positional(forward)]
     return [named[i] if i < len(named) else f"argument {i}" for i in range(len(arguments))]
 
 
-def _takes(function):
-    """How many arguments a function must be given."""
+def _wants_context(forward, arguments):
+    needed = [p.name for p in _positional(forward) if p.default is p.empty]
+    return needed[:1] in (["ctx"], ["context"]) and len(needed) == len(arguments) + 1
+
+
+def _positional(forward):
     try:
-        parameters = inspect.signature(function).parameters.values()
-    except ValueError:
-        return 2
-    needed = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    several = any(p.kind == p.VAR_POSITIONAL for p in parameters)
-    return 2 if several else len([p for p in needed if p.default is p.empty])
+        signature = inspect.signature(forward).parameters.values()
+    except (ValueError, TypeError):
+        return []
+    return [p for p in signature if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+def _shift(data, rng):
+    """A change that hides nothing and leaves positive numbers positive."""
+    least, mean = numpy.abs(data).min(initial=numpy.inf), numpy.abs(data).mean() if data.size else 0
+    one_sided = data.size and (data.min() > 0 or data.max() < 0)
+    spread = 0.3 * numpy.abs(data) if one_sided and least > 0.1 * mean else 0.1 * (mean or 1)
+    return rng.uniform(-1, 1, data.shape) * spread

@@ -1,6 +1,6 @@
 """Normalization: keep each vector at a scale that the next layer can rely on."""
 
-from ..backend import Array, batch_sum, by_rows, check_array, row_dot, row_mean, xp
+from ..backend import Array, batch_sum, by_rows, check_array, row_mean, row_mean_dot, xp
 from ..module import Module, Parameter
 
 
@@ -9,13 +9,12 @@ def layer_norm(x, weight, bias, eps):
     """Shift each vector to mean 0, scale it to variance 1, then apply a learned gain and bias
     (Ba et al. 2016, eq. 4).
 
-        c = x - mean(x),   r = 1 / √(c · c / d + eps),   n = c r,   y = n ⊙ weight + bias
+        c = x - mean(x),   r = 1 / √(mean(c ⊙ c) + eps),   n = c r,   y = n ⊙ weight + bias
 
     x: (..., d)    weight, bias: (d,)    →    y: (..., d)
     """
-    d = x.shape[-1]
     c = x - row_mean(x)  # (..., d)
-    r = 1 / xp.sqrt(row_dot(c, c) / d + eps)  # (..., 1)
+    r = (row_mean_dot(c, c) + eps) ** -0.5  # (..., 1)
     n = c * r
     y = n * weight + bias
     return y, (n, r, weight)  # n: for dweight and dx;  r, weight: for dx
@@ -28,14 +27,13 @@ def layer_norm_backward(dy, saved):
     The mean and r depend on every x of the row: the second term is what comes back through the mean, the third
     through r.
 
-        dn = dy ⊙ weight,   dx = r (dn - mean(dn) - n (dn · n) / d),   dweight = Σ dy ⊙ n,   dbias = Σ dy
+        dn = dy ⊙ weight,   dx = r (dn - mean(dn) - n mean(dn ⊙ n)),   dweight = Σ dy ⊙ n,   dbias = Σ dy
 
     Derived in tutorials/11_every_gradient_derived, chapter 6.
     """
     n, r, weight = saved
-    d = dy.shape[-1]
     dn = dy * weight
-    dx = r * (dn - row_mean(dn) - n * (row_dot(dn, n) / d))
+    dx = r * (dn - row_mean(dn) - n * row_mean_dot(dn, n))
     return dx, batch_sum(dy * n), batch_sum(dy)
 
 
@@ -63,12 +61,11 @@ class LayerNorm(Module):
 def rms_norm(x, weight, eps):
     """Scale each vector to root mean square 1 (Zhang & Sennrich 2019, eq. 4): LayerNorm without mean and bias.
 
-        r = 1 / √(x · x / d + eps),   n = x r,   y = n ⊙ weight
+        r = 1 / √(mean(x ⊙ x) + eps),   n = x r,   y = n ⊙ weight
 
     x: (..., d)    weight: (d,)    →    y: (..., d)
     """
-    d = x.shape[-1]
-    r = 1 / xp.sqrt(row_dot(x, x) / d + eps)  # (..., 1)
+    r = (row_mean_dot(x, x) + eps) ** -0.5  # (..., 1)
     n = x * r  # (..., d)
     y = n * weight
     return y, (n, r, weight)  # n: for dweight and dx;  r, weight: for dx
@@ -78,14 +75,13 @@ def rms_norm(x, weight, eps):
 def rms_norm_backward(dy, saved):
     """dL/dx, dL/dweight for rms_norm. r depends on every x of its row, hence the second term.
 
-        dn = dy ⊙ weight,   dx = r (dn - n (dn · n) / d),   dweight = Σ dy ⊙ n
+        dn = dy ⊙ weight,   dx = r (dn - n mean(dn ⊙ n)),   dweight = Σ dy ⊙ n
 
     Derived in tutorials/11_every_gradient_derived, chapter 7.
     """
     n, r, weight = saved
-    d = dy.shape[-1]
     dn = dy * weight
-    dx = r * (dn - n * (row_dot(dn, n) / d))
+    dx = r * (dn - n * row_mean_dot(dn, n))
     return dx, batch_sum(dy * n)
 
 

@@ -52,7 +52,12 @@ class InputEmbedding(Module):
 
     def rows(self, ids: Any, offset: int, position_ids: Any) -> Any:
         """The rows of the table of positions, still where the ids are: they are checked before they move."""
-        return (offset if position_ids is None else position_ids) + self.offset
+        return (offset if position_ids is None else for_each(ids, position_ids)) + self.offset
+
+
+def for_each(ids: Any, rows: Any) -> Any:
+    """A number for each of the ids (B, T), so that a row that serves many sequences gets the gradient of them all."""
+    return rows if getattr(rows, "shape", None) == ids.shape else ids * 0 + rows
 
 
 def make_positions(config: Config, rng: Any) -> Module:

@@ -1,6 +1,7 @@
 """Training: losses, optimizers, schedules, batches and the loop."""
 
 # fmt: off
+from ..backend.workers import WorkerError
 from .data import TranslationData, pad, token_batches
 from .loop import Progress, StepResult, Trainer, TrainingDiverged, count_steps, evaluate
 from .losses import CrossEntropy, cross_entropy, cross_entropy_backward
@@ -14,8 +15,8 @@ from .variants.objectives import (
 
 __all__ = [
     "AdamW", "CrossEntropy", "ParallelGradients", "Progress", "StepResult", "Trainer", "TrainingDiverged",
-    "TranslationData", "adamw_update", "clip_grad_norm", "constant", "cosine", "count_steps", "cross_entropy",
-    "cross_entropy_backward", "evaluate", "gap_sentences", "inverse_sqrt", "masked_lm", "next_token", "noam",
-    "pad", "prefix_lm", "rouge_1", "sentence_permutation", "shift_right", "span_corruption", "text_infilling",
-    "token_batches", "token_deletion",
+    "TranslationData", "WorkerError", "adamw_update", "clip_grad_norm", "constant", "cosine", "count_steps",
+    "cross_entropy", "cross_entropy_backward", "evaluate", "gap_sentences", "inverse_sqrt", "masked_lm",
+    "next_token", "noam", "pad", "prefix_lm", "rouge_1", "sentence_permutation", "shift_right",
+    "span_corruption", "text_infilling", "token_batches", "token_deletion",
 ]

@@ -1,5 +1,6 @@
 """From lists of token ids to padded batches, in an order that a seed decides."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ def pad(sequences, pad_id):
 def token_batches(lengths, max_tokens, rng=None):
     """Group sequences of similar length, so that little padding is computed.
 
-    lengths: one a sequence    max_tokens: batch size times the longest length in it stays within this (a longer
+    lengths: one per sequence    max_tokens: batch size times the longest length in it stays within this (a longer
     sequence gets a batch of its own)    rng: shuffles equal lengths and the batches; None keeps all in order
     → a list of lists of indices, each sequence once
     """
@@ -63,6 +64,11 @@ class TranslationData:
         self.sources, self.targets, self.config = sources, targets, config
         self.max_tokens, self.seed = max_tokens, seed
         self._lengths = [max(len(s), len(t)) + 1 for s, t in zip(sources, targets, strict=True)]
+
+    def fingerprint(self) -> str:
+        """A hash of all that decides its batches: of two data, equal if they are alike."""
+        content = repr((self.sources, self.targets, self.max_tokens, self.seed)).encode()
+        return hashlib.sha256(content).hexdigest()[:16]
 
     def order(self, epoch: int) -> list[list[int]]:
         """The batches of an epoch, as lists of pair numbers: a function of the seed and the epoch alone."""

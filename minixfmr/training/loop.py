@@ -1,20 +1,23 @@
 """The training loop, as an iterator: the caller decides what to print, when to save and when to stop."""
 
+import functools
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..backend import fits_in_memory, to_floats
-from ..models import Model
+from ..backend import fits_in_memory, to_floats, to_numpy
 from ..module import Module
+from .fingerprint import fingerprint, of_data
 from .losses import CrossEntropy
 from .optimizers import AdamW, clip_grad_norm, grad_norm
 from .parallel import ParallelGradients
 
 
 class TrainingDiverged(FloatingPointError):
-    """The loss or the gradients are no longer finite; the weights are still those of the step before."""
+    """The loss or the gradients are no longer finite. The step was not taken: the weights are still those of the step
+    before, which the message calls finite only if they are."""
 
 
 @dataclass
@@ -67,9 +70,15 @@ class Trainer:
             raise ValueError(f"accumulate must be at least 1, got {accumulate}")
         self.model, self.optimizer, self.schedule, self.data = model, optimizer, schedule, data
         self.accumulate, self.clip_norm, self.seed = accumulate, clip_norm, seed
-        self.gradients = ParallelGradients(model, criterion or CrossEntropy(), workers)
+        self.criterion = criterion or CrossEntropy()
+        self.gradients = ParallelGradients(model, self.criterion, workers)
         self.workers = self.gradients.workers
         self.progress = Progress()
+
+    @functools.cached_property
+    def data_fingerprint(self) -> str:
+        """Of the data, computed once: it does not change while it is trained on."""
+        return of_data(self.data)
 
     def total_steps(self, epochs: int) -> int:
         """How many optimizer steps so many epochs take, counted from the very beginning."""
@@ -100,9 +109,12 @@ class Trainer:
         every = [self.optimizer.flat]  # all parameters as one
         loss, norm = to_floats(loss, grad_norm(every))  # all that a step brings back from a GPU
         if not (math.isfinite(loss) and math.isfinite(norm)):
+            weights = to_numpy(self.optimizer.flat.data)
+            finite = math.isfinite(weights.max()) and math.isfinite(weights.min())
             raise TrainingDiverged(
                 f"training diverged at step {step}: the loss is {loss}, the gradient norm {norm}. The weights are "
-                f"those of step {step - 1}. Go on from the last checkpoint with a lower learning rate or longer warm-up"
+                f"those of step {step - 1}, {'which are finite' if finite else 'some of which are not finite either'}. "
+                "A lower learning rate or a longer warm-up may help"
             )
         clip_grad_norm(every, self.clip_norm or math.inf, norm)
         self.optimizer.lr = self.schedule(step)
@@ -116,34 +128,32 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "progress": asdict(self.progress),
-            "settings": self._settings(),
+            "settings": fingerprint(self),
         }
 
-    def load_state_dict(self, state):
-        """Go on exactly where such a state was taken. Raises ValueError if this trainer would go on differently."""
-        own = self._settings()
+    def load_state_dict(self, state, accept=()):
+        """Go on exactly where such a state was taken.
+
+        accept: names of settings that may have changed, such as "learning rates" or "workers"
+        Raises ValueError, and changes nothing, if this trainer would go on differently in anything else. A setting
+        that the state does not know, for it was written by an earlier version, is named in a warning.
+        """
+        own, theirs = fingerprint(self), state["settings"]
         different = [
-            f"{k} is {own[k]!r} but was {state['settings'].get(k)!r}" for k in own if own[k] != state["settings"].get(k)
+            f"{name} is {value!r} but was {theirs[name]!r}"
+            for name, value in own.items()
+            if name in theirs and name not in accept and value != theirs[name]
         ]
         if different:
             raise ValueError("this checkpoint was trained with other settings: " + "; ".join(different))
+        unknown = [name for name in own if name not in theirs]
+        if unknown:
+            warnings.warn(f"the checkpoint does not tell, so not checked: {', '.join(unknown)}", stacklevel=2)
+        self.optimizer.check_state(state["optimizer"])
+        progress = Progress(**state["progress"])
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.progress = Progress(**state["progress"])
-
-    def _settings(self):
-        """What decides the future of training beside its state; the schedule by its values at a few steps."""
-        o = self.optimizer
-        return {
-            "model config": self.model.config.to_dict() if isinstance(self.model, Model) else None,
-            "betas, eps, weight_decay": [*o.betas, o.eps, o.weight_decay],
-            "schedule": [self.schedule(step) for step in (1, 10, 100, 1000, 10000)],
-            "batches an epoch": len(self.data.order(0)),
-            "accumulate": self.accumulate,
-            "clip_norm": self.clip_norm,
-            "workers": self.workers,
-            "seed": self.seed,
-        }
+        self.progress = progress
 
 
 def count_steps(data: Any, epochs: int, accumulate: int = 1) -> int:

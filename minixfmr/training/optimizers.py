@@ -24,8 +24,8 @@ BLOCK = 1 << 16  # numbers of each array at a time, which stay in the cache toge
 WORTH = 1 << 19  # parameters, from which on helpers take a share of the update
 
 
-def adamw_update(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
-    """One AdamW step (Loshchilov & Hutter 2019, algorithm 2), in place on p, m and v. t counts from 1.
+def adamw_update(p, g, moments, t, lr, betas, eps, weight_decay):
+    """One AdamW step (Loshchilov & Hutter 2019, algorithm 2), in place on p and the moments m, v. t counts from 1.
 
         m = β₁ m + (1 - β₁) g  = m + (1 - β₁) (g - m),    m̂ = m / (1 - β₁ᵗ)
         v = β₂ v + (1 - β₂) g² = v + (1 - β₂) (g² - v),   v̂ = v / (1 - β₂ᵗ)
@@ -35,6 +35,7 @@ def adamw_update(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
 
     Derived in tutorials/11_every_gradient_derived, chapter 15.
     """
+    (m, v), (beta1, beta2) = moments, betas
     m += (1 - beta1) * (g - m)
     v += (1 - beta2) * (g * g - v)
     m_hat = m / (1 - beta1**t)
@@ -46,7 +47,7 @@ def _update_share(arrays, share, shares, options):
     """adamw_update over every shares-th block of the long arrays p, g, m, v."""
     for block in row_blocks(arrays[0][:, None], BLOCK)[share::shares]:
         p, g, m, v = (array[block] for array in arrays)
-        adamw_update(p, g, m, v, *options)
+        adamw_update(p, g, (m, v), *options)
 
 
 class AdamW:
@@ -74,6 +75,7 @@ class AdamW:
             )
         self.parameters = parameters
         self.flat = flatten(parameters)
+        self._views = [(p.data, p.grad) for p in parameters]  # of the flat arrays
         self.m, self.v = (shared_zeros(self.flat.data.size, self.flat.data.dtype) for _ in "mv")
         self.t = 0
         self.lr, self.betas, self.eps, self.weight_decay = lr, betas, eps, weight_decay
@@ -84,13 +86,14 @@ class AdamW:
 
     def step(self) -> None:
         """Update every parameter from its gradient, which stays as it is."""
-        if any(p.data.base is not self.flat.data or p.grad.base is not self.flat.grad for p in self.parameters):
+        views = zip(self.parameters, self._views, strict=True)
+        if any(p.data is not data or p.grad is not grad for p, (data, grad) in views):
             raise RuntimeError(
                 "a parameter's array was replaced after AdamW was made (by another optimizer, or by assigning to "
                 ".data or .grad): make one optimizer, last, and write into arrays in place"
             )
         self.t += 1
-        options = self.t, self.lr, *self.betas, self.eps, self.weight_decay
+        options = self.t, self.lr, self.betas, self.eps, self.weight_decay
         for helper in self._helpers:
             helper.start(options)
         _update_share(self._arrays, 0, 1 + len(self._helpers), options)
@@ -107,13 +110,17 @@ class AdamW:
         return {"m": to_numpy(self.m).copy(), "v": to_numpy(self.v).copy(), "t": self.t}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from such a state. Raises ValueError if it belongs to other parameters."""
+        """Continue from such a state. Raises ValueError, and changes nothing, if it belongs to other parameters."""
+        self.check_state(state)
+        self.m[...], self.v[...], self.t = to_device(state["m"]), to_device(state["v"]), int(state["t"])
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """Raise ValueError if such a state belongs to other parameters."""
         for name in ("m", "v"):
             if state[name].shape != self.m.shape:
                 raise ValueError(
                     f"optimizer state {name} has {state[name].size} values, these parameters have {self.m.size}"
                 )
-        self.m[...], self.v[...], self.t = to_device(state["m"]), to_device(state["v"]), int(state["t"])
 
 
 def grad_norm(parameters: Iterable[Parameter]) -> Any:

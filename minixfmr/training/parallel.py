@@ -20,6 +20,8 @@ from ..module import Module
 from .flat import flatten, replicate
 from .losses import CrossEntropy
 
+BATCH_AXES = {"mask": 4}  # how many axes an entry must have to begin with the batch's, where that is more than one
+
 
 class ParallelGradients:
     """The loss and gradients of a batch, computed by several workers on a part of its rows each.
@@ -56,6 +58,8 @@ class ParallelGradients:
         batches: a list of dictionaries, the keyword arguments of the model's forward plus "labels". Several give the
         same as one large batch, in less memory (gradient accumulation): each label weighs the same, wherever it is.
         seed: of dropout, a sequence of ints; None leaves dropout out.
+        Every entry begins with the axis of the batch, or has one row for all of it; "mask" broadcasts to (B, H, Tq, Tk)
+        from the right, and so begins with that axis only if it has all four. Raises ValueError for any other length.
         """
         count = sum(self.criterion.count(batch["labels"]) for batch in batches)
         size = sum(p.data.size for p in self.parameters) * sum(batch["labels"].size for batch in batches)
@@ -106,9 +110,18 @@ def number_of_workers(workers: Any) -> int:
 
 
 def _rows(batch, worker, workers):
-    """A worker's rows of a batch. What has one row for all of them, as a mask may have, goes to every worker."""
+    """A worker's rows of a batch. What has one row for all of them goes to every worker, as what has no rows does."""
     B = len(batch["labels"])
-    return {name: array if len(array) == 1 < B else array[worker::workers] for name, array in batch.items()}
+    rows = {}
+    for name, array in batch.items():
+        axes = getattr(array, "ndim", 0)
+        whole = axes < BATCH_AXES.get(name, 1) or len(array) == 1 < B
+        if not whole and len(array) != B:
+            raise ValueError(
+                f"{name} has shape {tuple(array.shape)}: it must have {B} rows, as labels has, or 1 for all"
+            )
+        rows[name] = array if whole else array[worker::workers]
+    return rows
 
 
 def add_gradients(model, criterion, batches, worker, seed, count):

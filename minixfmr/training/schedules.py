@@ -18,15 +18,16 @@ def inverse_sqrt(peak, warmup):
 
 
 def cosine(peak, warmup, total, final=0.0):
-    """Linear warm-up to peak, then half a cosine down to final at step total (Loshchilov & Hutter 2017, eq. 5).
+    """Linear warm-up to peak, then half a cosine down to final (Loshchilov & Hutter 2017, eq. 5), which is reached
+    after step total, the last one: it still learns.
 
-    lr = final + (peak - final) · ½ (1 + cos(π · (step - warmup) / (total - warmup)))
+    lr = final + (peak - final) · ½ (1 + cos(π · (step - warmup) / (total + 1 - warmup)))
     """
 
     def lr(step):
         if step < warmup:
             return peak * step / warmup
-        progress = min((step - warmup) / max(total - warmup, 1), 1.0)
+        progress = min((step - warmup) / max(total + 1 - warmup, 1), 1.0)
         return final + (peak - final) * 0.5 * (1 + math.cos(math.pi * progress))
 
     return lr

@@ -91,7 +91,9 @@ def activation(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
             for right, (of, x) in itertools.product(SLOPES, like.items()):
                 if (f, name) == (right, of) or right in PARTIAL:
                     continue
-                if "output" in f + right or (a is not x and is_activation_of(a, x)):
+                if "output" in f and not any(is_activation_of(a, other) for other in like.values()):
+                    cause, text = "wrong variable", f"this takes {name} for the output of {f.partition(' ')[0]}"
+                elif "output" in f + right or (a is not x and is_activation_of(a, x)):
                     cause, text = "derivative at the output", f"this is {_derivative(f, name)}, the output"
                 elif f in PARTIAL:
                     cause, text = "term missing", f"this is {f}, only a part of the derivative"

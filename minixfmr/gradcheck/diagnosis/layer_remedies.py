@@ -3,12 +3,12 @@
 As in remedies.py, a remedy is reported only if the gradient passes once it is applied.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy
 
 from .activation_remedies import activation
-from .remedies import Change, Pool, Remedy, masked, placed, same, scaled, summed
+from .remedies import IT, Change, Pool, Remedy, branches, masked, placed, products, rescaled, same, scaled, spread
 
 EPSILONS = (1e-5, 1e-6, 1e-8, 1e-12)
 
@@ -21,7 +21,13 @@ def telling(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
 
 def general(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
     """Remedies that fit any array."""
-    for family in (placed, scaled, masked, softmax_forgotten, summed):
+    for family in (placed, scaled, masked, rescaled, softmax_forgotten, branches, products):
+        yield from family(v, pool)
+
+
+def at_sites(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
+    """Those that fit any array and tell little unless a line is known to go with them."""
+    for family in (placed, scaled, masked, rescaled, softmax_forgotten, products, spread):
         yield from family(v, pool)
 
 
@@ -35,15 +41,16 @@ def softmax(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
         for axis in range(p.ndim) if p.shape == v.shape else ():
             if p.shape[axis] < 2 or not _is_distribution(p, axis):
                 continue
-            right = f"dx = {name} · (dy - sum(dy · {name}) over axis {axis})"
             for dy, g in pool.items():
+                right = _softmax_formula(name, dy, axis, v.ndim)
                 if g.shape == v.shape and g is not p and same(v, g * p):
-                    text = (
-                        f"softmax's row term is missing, for every x of a row moves all of {name}: {right}, dy = {dy}"
-                    )
+                    text = f"softmax's row term is missing, for every x of a row moves all of {name}: {right}"
                     yield Remedy(cause, text, _minus_row_term(name, axis))
+                if g.shape == v.shape and g is not p and same(v, g - p * g.sum(axis, keepdims=True)):
+                    text = f"this is the backward of log-softmax; of softmax {right}"
+                    yield Remedy("wrong variable", text, _softmax_backward(name, axis, dy))
                 if g.shape == v.shape and same(v, g * p * (1 - p)):
-                    text = f"this is the diagonal of softmax's derivative alone: {right}, dy = {dy}"
+                    text = f"this is the diagonal of softmax's derivative alone: {right}"
                     yield Remedy(cause, text, _softmax_backward(name, axis, dy))
 
 
@@ -51,8 +58,13 @@ def softmax_forgotten(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
     """The whole way back through softmax forgotten: v is its dy."""
     for name, p in pool.items():
         for axis in (a for a in range(p.ndim) if p.shape == v.shape and p.shape[a] > 1 and _is_distribution(p, a)):
-            text = f"the way back through softmax is missing: dx = {name} · (dy - sum(dy · {name}) over axis {axis})"
-            yield Remedy("softmax row term missing", f"{text}, where this is dy", _softmax_backward(name, axis))
+            text = f"the way back through softmax is missing: {_softmax_formula(name, IT, axis, v.ndim)}"
+            yield Remedy("softmax row term missing", text, _softmax_backward(name, axis))
+
+
+def _softmax_formula(p, dy, axis, ndim):
+    over = "the last axis" if axis == ndim - 1 else f"axis {axis}"
+    return f"the gradient is {p} · ({dy} - sum({dy} · {p}) over {over})"
 
 
 def _minus_row_term(name: str, axis: int) -> Change:
@@ -83,20 +95,20 @@ def normalization(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
     if v.ndim < 2 or v.shape[-1] < 3:
         return
     for name, centered, eps in _normalizable(v.shape, pool):
-        norm, spread = ("LayerNorm", "variance") if centered else ("RMSNorm", "root mean square")
-        depends = f"depends on every x of its row: subtract n · mean(this · n), n the normalised {name}"
+        norm, spread = ("the norm", "variance") if centered else ("RMSNorm", "root mean square")
+        depends = f"depends on every x of its row: subtract n · mean({IT} · n), n the normalised {name}"
         n = _unit(pool[name], centered, eps)
         flat = abs(v.mean(-1)).max() < 1e-9 * abs(v).max()  # the mean term is there
         upright = abs((v * n).mean(-1)).max() < 1e-3 * abs(v).max()  # so is the other, but for eps
         if centered and upright:
-            text = "LayerNorm's mean depends on every x of its row: subtract the row's mean of this"
+            text = f"the norm's mean depends on every x of its row: subtract the row's mean of {IT}"
             yield Remedy("mean term missing", text, lambda v, q: v - v.mean(-1, keepdims=True))
         if not upright and (flat or not centered):
             yield Remedy("variance term missing", f"{norm}'s {spread} {depends}", _through(name, centered, eps, False))
         if centered and not flat and not upright and _is_scaled_dn(v, pool):
             text = (
-                "LayerNorm's mean and variance depend on every x of their row: subtract mean(this) and "
-                f"n · mean(this · n), n the normalised {name}"
+                f"the norm's mean and variance depend on every x of their row: subtract mean({IT}) and "
+                f"n · mean({IT} · n), n the normalised {name}"
             )
             yield Remedy("mean and variance terms missing", text, _through(name, True, eps, True))
         for gain, w in pool.items():
@@ -180,14 +192,14 @@ def labels(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
         for index in [int(i) for i in numpy.unique(ids) if i < 0] or [0]:
             counted = int((ids != index).sum())
             text = f"rows whose {name} is {index} do not count: their gradient is 0"
-            yield Remedy("ignore_index", text, _rows_that_count(name, index, 1))
+            yield Remedy("ignore_index", text, _rows_that_count(name, index, ""))
             if 0 < counted < ids.size:
-                for over, total in (("all labels", ids.size), ("nothing", 1)):
+                for over in ("all labels", "nothing"):
                     text = (
                         f"rows whose {name} is {index} do not count, and the mean is over the {counted} others, but "
                         f"this is divided by {over}"
                     )
-                    change = _rows_that_count(name, index, total / counted)
+                    change = _rows_that_count(name, index, over)
                     yield Remedy("not divided by the labels that count", text, change)
 
 
@@ -205,10 +217,22 @@ def smoothing(
         basis = numpy.stack([onehot, numpy.broadcast_to(counted, v.shape) * 1.0])
         (c, e), *_ = numpy.linalg.lstsq(basis[(slice(None), *where)].T, right - v[where], rcond=None)
         for epsilon in numbers:
-            share = epsilon / v.shape[-1] / counted.sum() * float(pool["dy"])
-            if abs(e + share) < 1e-6 * abs(share):
-                text = f"label smoothing is forgotten: the target is (1 - ε) · onehot({name}) + ε / V, ε = {epsilon:g}"
-                yield Remedy("label smoothing", text, _plus_array(c * basis[0] + e * basis[1]))
+            share = epsilon * float(pool["dy"]) / counted.sum()
+            V, target = v.shape[-1], f"the target is (1 - ε) · onehot({name}) + ε / V, ε = {epsilon:g}"
+            if abs(e + share / V) < 1e-6 * abs(share / V):
+                text = f"label smoothing is forgotten: {target}"
+                yield Remedy(
+                    "label smoothing",
+                    text,
+                    _smoothed(name, epsilon, lambda V, c=c / share: c if c > 0.99 else 1 / V, lambda V: 1 / V),
+                )
+            elif abs(e - share / (V - 1) / V) < 1e-6 * abs(share / V) / V:
+                text = f"ε is spread over the V - 1 other classes here, but over all V in forward: {target}"
+                yield Remedy(
+                    "label smoothing",
+                    text,
+                    _smoothed(name, epsilon, lambda V: -1 / V - 1 / (V - 1) / V, lambda V: -1 / (V - 1) / V),
+                )
 
 
 def _label_arrays(v, pool):
@@ -217,12 +241,27 @@ def _label_arrays(v, pool):
             yield name, ids
 
 
-def _rows_that_count(name: str, index: int, factor: float) -> Change:
-    return lambda v, q: v * (factor * (q[name] != index))[..., None]
+def _rows_that_count(name: str, index: int, total: str) -> Change:
+    """0 in the rows that do not count; a mean over "all labels" or "nothing" becomes one over those that count."""
+
+    def change(v, q):
+        counts = q[name] != index
+        divided = {"": 1, "all labels": counts.size, "nothing": 1}[total]
+        return v * (counts * (divided / max(counts.sum(), 1) if total else 1.0))[..., None]
+
+    return change
 
 
-def _plus_array(a: numpy.ndarray) -> Change:
-    return lambda v, q: v + a
+def _smoothed(name: str, epsilon: float, label: Callable, all_of: Callable) -> Change:
+    """Add what label smoothing changes: label(V) of ε at the label, all_of(V) less everywhere in rows that count."""
+
+    def change(v, q):
+        counted, V = (q[name] >= 0)[..., None], v.shape[-1]
+        onehot = (q[name][..., None] == numpy.arange(V)) * counted
+        share = epsilon * float(q["dy"]) / counted.sum()
+        return v + share * (label(V) * onehot - all_of(V) * counted)
+
+    return change
 
 
 # --- embedding: y = table[ids],   dtable[i] = Σ dy over the places where ids is i ---
@@ -277,7 +316,8 @@ def dropout(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
     what = "this is the mask upside down" if inverted else "this is not the mask that forward drew"
     text = f"{what}: use the one that forward drew, kept in the cache, rescaling included"
     for name, x in pool.items():
-        if name not in ("dy", "the output") and x.shape == v.shape and (x != 0).all():  # the mask is y / x
+        drawn = name not in ("dy", "the output") and x.shape == v.shape and (x != 0).all()
+        if drawn and not same(y, numpy.maximum(x, 0)):  # the mask is y / x; ReLU draws none
             yield Remedy("mask inverted" if inverted else "mask redrawn", text, _mask_of_forward(name))
 
 

@@ -9,11 +9,14 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy
 
 Pool = dict[str, numpy.ndarray]  # {name: array} of what is in sight
-Change = Callable[[numpy.ndarray, Pool], numpy.ndarray]
+Change = Callable[[Any, Any], Any]  # (value, what is in sight) → what the value should be
+
+IT = "{it}"  # in a text: the expression that is wrong, as the student wrote it
 
 
 @dataclass
@@ -25,8 +28,8 @@ class Remedy:
     apply: Change
 
 
-def misshapen(v: numpy.ndarray, shape: tuple[int, ...], rows: tuple[int, ...]) -> Iterator[Remedy]:
-    """Remedies for a gradient v that should have this shape. rows: the shape of the output that it comes from."""
+def misshapen(v: numpy.ndarray, name: str, shape: tuple[int, ...], rows: tuple[int, ...]) -> Iterator[Remedy]:
+    """Remedies for v, the gradient of `name`, that should have this shape. rows: the shape of the output."""
     if sorted(v.shape) == sorted(shape):
         for order in itertools.permutations(range(v.ndim)):
             if tuple(v.shape[i] for i in order) == shape:
@@ -36,12 +39,12 @@ def misshapen(v: numpy.ndarray, shape: tuple[int, ...], rows: tuple[int, ...]) -
         for axes, keepdims in itertools.product(itertools.combinations(range(v.ndim), count), (False, True)):
             if v.sum(axes, keepdims=keepdims).shape == shape:
                 bias = len(shape) == 1 and v.shape == rows
-                text = (
-                    f"it must be summed over axes {axes} too: its array is used at each index of them, so they add up"
-                )
+                which = f"axis {axes[0]}" if count == 1 else f"axes {axes}"
+                of = "it" if count == 1 else "them"
+                text = f"sum d{name} over {which} as well: the same {name} is used at every index of {of}"
                 yield Remedy("bias not summed" if bias else "summed over too few axes", text, _sum(axes, keepdims))
     if v.size == math.prod(shape):
-        yield Remedy("wrong shape", f"the numbers are right, but the shape must be {shape}", _reshape(shape))
+        yield Remedy("wrong shape", f"the numbers are right, but the shape must be {shape}", _reshape_like(name))
 
 
 def placed(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
@@ -70,11 +73,7 @@ def placed(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
 
 def scaled(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
     """A factor that is an array is missing or one too many: a gain, a mask that rescales, a matrix."""
-    for name, g in pool.items():
-        if g.dtype.kind == "f" and g.size > 1 and g.shape in (v.shape, v.shape[-1:]):
-            yield Remedy("factor missing", f"the factor {name} is missing", _times(name))
-            if (g != 0).all():
-                yield Remedy("factor doubled", f"the factor {name} is one too many", _over(name))
+    yield from _factors(v, {n: g for n, g in pool.items() if g.shape in (v.shape, v.shape[-1:])})
     for name, w in pool.items():
         if w.ndim == 2 and v.ndim >= 2 and w.dtype.kind == "f":
             for spelled, flip in ((f"{name}.T", True), (name, False)):
@@ -83,19 +82,49 @@ def scaled(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
                     yield Remedy("factor missing", text, _matmul(name, flip))
 
 
+def spread(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
+    """The same of factors that are spread over v, or v over them."""
+    yield from _factors(v, {n: g for n, g in pool.items() if g.shape not in (v.shape, v.shape[-1:])})
+    for name, g in pool.items():
+        over = g.ndim == v.ndim and g.size > v.size > 1 and g.dtype.kind == "f"
+        if over and all(m in (1, n) for m, n in zip(v.shape, g.shape, strict=True)):
+            text = f"the factor {name} is missing: {name} · {IT}"
+            yield Remedy("factor missing", text, _times(name, lambda g: g))
+
+
+def _factors(v, pool):
+    for name, g in pool.items():
+        for written, fit in fits(g.shape, v.shape) if g.dtype.kind == "f" and g.size > 1 else ():
+            yield Remedy("factor missing", f"the factor {name}{written} is missing", _times(name, fit))
+            if (g != 0).all():
+                text = f"it must be divided by {name}{written}: that factor is one too many, or its division is missing"
+                yield Remedy("factor doubled", text, _over(name, fit))
+
+
 def masked(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
     """Gradient where a mask lets nothing through."""
     for name, m in pool.items():
         if m.size < 2 or not (m.dtype.kind == "b" or numpy.isin(m, (0, 1)).all()):
             continue
-        for written, fit in _fits(m.shape, v.shape):
+        for written, fit in fits(m.shape, v.shape):
             hidden = f"gradient flows through positions that {name}{written} hides: it must be 0 there"
             yield Remedy("masked positions", hidden, _where(name, fit, True))
             shown = f"gradient flows where {name}{written} is True: it must be 0 there"
             yield Remedy("masked positions", shown, _where(name, fit, False))
 
 
-def summed(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
+def rescaled(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
+    """Dropout's mask forgotten together with its factor."""
+    shares = {n: p for n, p in pool.items() if p.dtype.kind == "f" and p.size == 1 and 0 < p < 1}
+    for (name, m), share in itertools.product(pool.items(), shares):
+        if m.shape != v.shape or not (m.dtype.kind == "b" or numpy.isin(m, (0, 1)).all()):
+            continue
+        for factor, change in ((share, lambda p: p), (f"(1 - {share})", lambda p: 1 - p)):
+            text = f"dropout's mask is forgotten: the gradient is {IT} · {name} / {factor}, as in forward"
+            yield Remedy("factor missing", text, _rescale(name, share, change))
+
+
+def branches(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
     """A path too few or too many: the gradients of all uses of an array add up."""
     like = [name for name, g in pool.items() if v.ndim and g.shape == v.shape and g.dtype.kind == "f"]
     for name in sorted(like, key=lambda n: n != "dy"):
@@ -104,6 +133,10 @@ def summed(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
         called = "the residual path, y = x + f(x)," if residual else f"the branch {name}"
         yield Remedy(f"missing {kind}", f"{called} is missing: add {name}", _plus(name, 1))
         yield Remedy(f"doubled {kind}", f"{called} counts twice: take {name} away", _plus(name, -1))
+
+
+def products(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
+    """The same of paths that still have to be multiplied."""
     for (a, x), (b, w) in itertools.product(pool.items(), pool.items()):
         if x.ndim >= 2 and w.ndim == 2 and x.shape[:-1] == v.shape[:-1]:
             for spelled, flip in ((f"{a} @ {b}", False), (f"{a} @ {b}.T", True)):
@@ -134,8 +167,8 @@ def _swap(i: int, j: int) -> Change:
     return lambda v, q: v.swapaxes(i, j)
 
 
-def _reshape(shape: tuple) -> Change:
-    return lambda v, q: v.reshape(shape)
+def _reshape_like(name: str) -> Change:
+    return lambda v, q: v.reshape(q[name].shape)
 
 
 def _reshape_then_swap(v: numpy.ndarray, q: Pool) -> numpy.ndarray:
@@ -160,12 +193,16 @@ def _sum(axes: tuple, keepdims: bool) -> Change:
     return lambda v, q: v.sum(axes, keepdims=keepdims)
 
 
-def _times(name: str) -> Change:
-    return lambda v, q: v * q[name]
+def _times(name: str, fit: Callable) -> Change:
+    return lambda v, q: v * fit(q[name])
 
 
-def _over(name: str) -> Change:
-    return lambda v, q: v / q[name]
+def _rescale(name: str, share: str, change: Callable) -> Change:
+    return lambda v, q: v * q[name] / change(q[share])
+
+
+def _over(name: str, fit: Callable) -> Change:
+    return lambda v, q: v / fit(q[name])
 
 
 def _matmul(name: str, flip: bool) -> Change:
@@ -184,15 +221,19 @@ def _plus_outer(a: str, b: str) -> Change:
     return lambda v, q: v + q[a].reshape(-1, v.shape[0]).T @ q[b].reshape(-1, v.shape[1])
 
 
-def _where(name: str, fit: Change, value: bool) -> Change:
-    return lambda v, q: v * ((fit(q[name], q) != 0) == value)
+def _where(name: str, fit: Callable, value: bool) -> Change:
+    return lambda v, q: v * ((fit(q[name]) != 0) == value)
 
 
-def _fits(shape: tuple, target: tuple) -> Iterator[tuple[str, Change]]:
-    """(how it is written, change) for the ways in which a mask lines up with an array: m[..., None], and so on."""
+def _with_axes(index: tuple) -> Callable:
+    return lambda a: a[index]
+
+
+def fits(shape: tuple, target: tuple) -> Iterator[tuple[str, Callable]]:
+    """(how it is written, change) for the ways in which an array lines up with another: m[..., None], and so on."""
     for extra in range(len(target) - len(shape) + 1):
         padded = shape + (1,) * extra
         if all(s in (1, t) for s, t in zip(padded[::-1], target[::-1], strict=False)):
-            yield f"[...{', None' * extra}]" if extra else "", _reshape(padded)
+            yield f"[...{', None' * extra}]" if extra else "", _with_axes((..., *(None,) * extra))
     if len(shape) == 2 and len(target) == 4 and shape == (target[0], target[3]):  # padding, for all heads and queries
-        yield "[:, None, None]", _reshape((shape[0], 1, 1, shape[1]))
+        yield "[:, None, None]", _with_axes((slice(None), None, None))

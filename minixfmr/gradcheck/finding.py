@@ -1,0 +1,193 @@
+"""Find out, by running a pair once, how it is called, what has a gradient, and what moves the output unseen."""
+
+from typing import Any
+
+import numpy
+
+from ..backend import to_device, to_numpy
+from ..module import Module
+from .calling import Convention
+from .pairing import RETURNED, Pair, Stepped, aliases_of, changed, named, pairs, snapshot
+from .places import Place, is_array, is_number, places_in
+from .report import GradcheckError
+from .subject import Subject
+
+MOVES = 1e-12  # relative change of the output that is more than rounding
+
+
+def prepare(subject: Subject, rng: numpy.random.Generator, explicit: bool = False) -> None:
+    """Choose the calling convention, find the parameters, and move them off their initial values.
+
+    explicit: the parameters were named by the caller. Raises GradcheckError where no convention can be run."""
+    before = snapshot(subject.roots)
+    result = subject.run_forward()
+    subject.convention = _convention(subject, result)
+    _, saved, state, left = _one_turn(subject, before)
+    if not (isinstance(subject.layer, Module) or (subject.parameters and not explicit and _declared(subject))):
+        _find_parameters(subject, before, state, left)
+    subject.move_parameters(rng)
+    subject.notes += subject.convention.told()
+
+
+def fit(subject: Subject) -> int:
+    """2 if gradients of the right shapes come back for these inputs, 1 if backward runs, 0 if not."""
+    try:
+        subject.convention = _convention(subject, subject.run_forward())
+        y, saved = subject.forward()
+        gradients = subject.backward(subject.starting_gradient(y, numpy.random.default_rng(0)), saved)
+    except GradcheckError:
+        return 0
+    finally:
+        subject.put_back()
+    return 1 + all(g is None or numpy.shape(g) == subject.values[n].shape for n, g in gradients.items())
+
+
+def unseen(subject: Subject) -> tuple[list[str], list[str]]:
+    """(arrays, numbers) that move the output, beside the values that are compared."""
+    if isinstance(subject.layer, Module):  # its contract: what is no Parameter is not learned
+        return [], []
+    seen = {id(v) for v in subject.values.values()}
+    spots = {(id(place.owner), place.key) for p in subject.parameters.values() for place in getattr(p, "aliases", [])}
+    y = to_numpy(subject.forward()[0])
+    subject.state.rewind({id(v) for v in subject.values.values()})
+    arrays, numbers, tried = [], [], set()
+    for place in list(places_in(subject.roots)):
+        value = place.get()
+        key = id(value) if is_array(value) else (id(place.owner), place.key)
+        if key in seen or key in tried or (id(place.owner), place.key) in spots:
+            continue
+        tried.add(key)
+        if _moves(subject, place, value, y):
+            (arrays if is_array(value) else numbers).append(place.label)
+    return arrays, numbers
+
+
+def _declared(subject):
+    return hasattr(subject.layer, "named_parameters")
+
+
+def _convention(subject, result):
+    """The first way of calling that runs and gives a gradient of the right shape for each input."""
+    first_error, ran, fitting = None, [], []
+    for convention in subject.candidates(result):
+        subject.convention = convention
+        try:
+            y, saved = subject.forward()
+            dy = subject.starting_gradient(y, numpy.random.default_rng(0))
+            gradients = subject.backward(dy, saved)
+        except GradcheckError as error:
+            first_error = first_error or error
+            continue
+        ran.append(convention)
+        if all(g is not None and numpy.shape(g) == subject.values[n].shape for n, g in gradients.items() if n in subject.values):
+            if convention.sure:
+                return convention if not fitting else _agreeing(subject, [*fitting, convention])
+            fitting.append(convention)
+    if not ran:
+        raise first_error or GradcheckError("backward cannot be called")
+    return _agreeing(subject, fitting) if fitting else ran[0]
+
+
+def _agreeing(subject, found: list[Convention]):
+    """Which of several: the one whose gradients agree with one difference along a random direction."""
+    for convention in found:
+        subject.convention = convention
+        y, saved = subject.forward()
+        dy = subject.starting_gradient(y, numpy.random.default_rng(0))
+        gradients = {n: to_numpy(g).copy() for n, g in subject.backward(dy, saved).items() if n in subject.values}
+        rng = numpy.random.default_rng(1)
+        steps = {n: rng.standard_normal(subject.values[n].shape) for n in gradients}
+        told = sum(float((g * steps[n]).sum()) for n, g in gradients.items())
+        seen = _slope(subject, dy, steps)
+        if abs(told - seen) <= 1e-4 * max(abs(told), abs(seen)):
+            return convention
+    return found[0]
+
+
+def _slope(subject, dy, steps, h=1e-5):
+    sides = []
+    kept = {n: to_numpy(subject.values[n]).copy() for n in steps}
+    try:
+        for sign in (1, -1):
+            for n, step in steps.items():
+                subject.values[n][...] = to_device(kept[n] + sign * h * step)
+            sides.append(float(to_numpy((subject.forward()[0] * dy).sum())))
+    finally:
+        for n, value in kept.items():
+            subject.values[n][...] = to_device(value)
+    return (sides[0] - sides[1]) / (2 * h)
+
+
+def _one_turn(subject, before):
+    """(y, saved, places that forward changes, places that backward leaves a gradient at)."""
+    y, saved = subject.forward()
+    middle = snapshot(subject.roots)
+    dy = subject.starting_gradient(y, numpy.random.default_rng(0))
+    subject.backward(dy, saved)
+    roots = [*subject.roots, *_new_globals(subject), Place({"grads": subject.returned}, "grads", (RETURNED, "grads"))]
+    return y, saved, changed(before, middle), changed(middle, snapshot(roots))
+
+
+def _new_globals(subject):
+    known = {(id(p.owner), p.key) for p in subject.roots}
+    return [p for p in subject.all_roots() if (id(p.owner), p.key) not in known]
+
+
+def _find_parameters(subject, before, state, left):
+    templates = subject.profile.gradients
+    moved = {(id(p.owner), p.key) for p in state}
+    stepped = [p for p in left if (id(p.owner), p.key) in before]  # changed by backward, but there before
+    there = [place for place, value, _ in before.values()]
+    known = {id(p.value.owner): p for p in subject.parameters.values() if isinstance(p, Pair)}
+    explicit = {(id(q.owner), q.key) for p in known.values() for q in (p.value, p.gradient)}
+    values = [
+        p
+        for p in there
+        if (id(p.owner), p.key) not in moved | explicit and not subject.profile.is_data(str(p.path[-1]))
+    ]
+    gradients = [p for p in [*left, *there] if (id(p.owner), p.key) not in explicit]
+    found = pairs(values, _unique(gradients), templates)
+    subject.state.rewind()
+    for pair in found:
+        pair.aliases += aliases_of(pair.value, values)
+    subject.add_parameters(dict(subject.parameters) | named(found))
+    taken = {(id(p.value.owner), p.value.key) for p in found}
+    if "rate" in subject.convention.roles:
+        spots = {(id(p.owner), p.key) for p in stepped}
+        steps = [p for p in values if (id(p.owner), p.key) in spots - taken]
+        subject.add_parameters(dict(subject.parameters) | named([Stepped(p, aliases_of(p, there)) for p in steps]))
+        if steps:
+            subject.notes.append("backward takes a learning rate: the gradient is what it takes off, divided by it")
+
+
+def _unique(places):
+    found = {}
+    for place in places:
+        found.setdefault((id(place.owner), place.key), place)
+    return list(found.values())
+
+
+def _moves(subject: Subject, place: Place, value: Any, y: numpy.ndarray) -> bool:
+    """Does the output move when this value moves a little?"""
+    rng = numpy.random.default_rng(0)
+    array = is_array(value)
+    kept = value.copy() if array else value
+    size = 1e-3 * (1e-3 + numpy.abs(to_numpy(value)))
+    step = rng.uniform(0.5, 1, numpy.shape(value)) * (size if array else 1e-3 * (1e-3 + abs(value)))
+    subject.pinned = id(value)
+    try:
+        if array:
+            value[...] = kept + to_device(step)
+            again = to_numpy(subject.forward()[0])
+        else:
+            again = to_numpy(subject.forward(pinned=(place, value + float(step)))[0])
+    except (GradcheckError, ValueError):
+        return False
+    finally:
+        subject.pinned = None
+        if array and getattr(getattr(value, "flags", None), "writeable", True):
+            value[...] = kept
+    if again.shape != y.shape:
+        return True
+    largest = numpy.abs(y[numpy.isfinite(y)]).max(initial=0)
+    return bool((numpy.abs(again - y) > MOVES * largest).any())

@@ -1,0 +1,61 @@
+"""What decides the future of training beside its state: whether a checkpoint goes on as it would have."""
+
+import hashlib
+from typing import Any
+
+from ..backend import to_numpy
+from ..models import Model
+
+EVERY_STEP, SPARSE, LAST = 20_000, 1.01, 10**7  # where a schedule is read: every step at first, then every 1 %
+
+
+def fingerprint(trainer: Any) -> dict[str, Any]:
+    """{name: JSON value}, equal for two trainers that go on alike from the same state."""
+    o = trainer.optimizer
+    return {
+        "architecture": type(trainer.model).__name__,
+        "model config": trainer.model.config.to_dict() if isinstance(trainer.model, Model) else None,
+        "betas, eps, weight_decay": [*o.betas, o.eps, o.weight_decay],
+        "learning rates": _of_schedule(trainer.schedule),
+        "criterion": _of_criterion(trainer.criterion),
+        "data": trainer.data_fingerprint,
+        "batches an epoch": len(trainer.data.order(0)),
+        "accumulate": trainer.accumulate,
+        "clip_norm": trainer.clip_norm,
+        "workers": trainer.workers,
+        "seed": trainer.seed,
+    }
+
+
+def _of_schedule(schedule):
+    """A hash of the learning rates, and a few of them to be read."""
+    steps, step = list(range(1, EVERY_STEP)), float(EVERY_STEP)
+    while step < LAST:
+        steps.append(int(step))
+        step *= SPARSE
+    rates = [float(schedule(step)) for step in steps]
+    return [_hash(rates), *(rates[step - 1] for step in (1, 10, 100, 1000, 10000))]
+
+
+def _of_criterion(criterion):
+    """Its kind and its numbers."""
+    numbers = {name: v for name, v in vars(criterion).items() if isinstance(v, (int, float, str, type(None)))}
+    return {"kind": type(criterion).__name__} | numbers
+
+
+def of_data(data: Any) -> str:
+    """A hash of what the data says of itself (its fingerprint()), else of its first two orders and of three batches."""
+    if hasattr(data, "fingerprint"):
+        return data.fingerprint()
+    order = list(data.order(0))
+    some = [data.batch(order[i]) for i in sorted({0, len(order) // 2, len(order) - 1})] if order else []
+    arrays = [(name, to_numpy(array).tolist()) for batch in some for name, array in sorted(batch.items())]
+    return _hash([_plain(order), _plain(data.order(1)), arrays])
+
+
+def _plain(order):
+    return [key.tolist() if hasattr(key, "tolist") else key for key in order]
+
+
+def _hash(value):
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:16]

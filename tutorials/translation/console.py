@@ -1,0 +1,71 @@
+"""Printing that never stops a run, and commands that can be pasted."""
+
+import contextlib
+import os
+import shlex
+import sys
+
+WIDEST = 200  # characters of a sentence in a sample
+
+
+class Unbreakable:
+    """A stream that writes what it can: a character that its encoding lacks as an escape, and nothing once the
+    reader is gone or the disk full. broken: the error that ended it, or None."""
+
+    def __init__(self, stream):
+        self._stream, self.broken = stream, None
+
+    def write(self, text):
+        self._attempt(lambda: self._stream.write(self._writable(text)))
+        return len(text)
+
+    def flush(self):
+        self._attempt(self._stream.flush)
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def _writable(self, text):
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+
+    def _attempt(self, action):
+        if self.broken or self._stream is None:
+            return
+        try:
+            action()
+        except (OSError, ValueError) as error:
+            self.broken = error
+            with contextlib.suppress(OSError, ValueError):  # so that Python's own flush at the end has nothing to say
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
+@contextlib.contextmanager
+def unbreakable():
+    """Standard output and error as such streams."""
+    with contextlib.redirect_stdout(Unbreakable(sys.stdout)), contextlib.redirect_stderr(Unbreakable(sys.stderr)):
+        yield
+
+
+def error(message):
+    """One sentence on standard error."""
+    print(f"translate.py: error: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def shortened(text):
+    """The text, or its beginning: an untrained model writes on and on."""
+    return text if len(text) <= WIDEST else text[:WIDEST] + " ..."
+
+
+def note(message):
+    """A remark on standard error, apart from what was asked for on standard output."""
+    print(f"note: {message}", file=sys.stderr)
+
+
+def command(*arguments):
+    """The command line of this script with these arguments, quoted so that it can be pasted."""
+    return shlex.join([sys.executable, sys.argv[0], *map(str, arguments)])
+
+
+def resume_command(name):
+    return command("--name", name, "--resume")

@@ -1,0 +1,134 @@
+"""The command line: what can be asked for, and what was."""
+
+import argparse
+import os
+
+from . import UsageError
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def columns(text):
+    """ "2,4" → (2, 4)"""
+    numbers = [int(number) for number in text.split(",")]
+    if len(numbers) != 2 or min(numbers) < 1 or numbers[0] == numbers[1]:
+        raise ValueError(text)
+    return numbers
+
+
+# training: {name: (default, type, help)}; None is chosen by the data, which is said
+DATA = {
+    "pairs": (None, str, "file with source TAB target on each line; - is standard input"),
+    "source": (None, str, "file with one source sentence a line"),
+    "target": (None, str, "file with their translations"),
+    "valid_pairs": (None, str, "validation pairs; without them, pairs are held out of the training files"),
+    "valid_source": (None, str, "or as two files"),
+    "valid_target": (None, str, ""),
+    "test_pairs": (None, str, "test pairs; likewise"),
+    "test_source": (None, str, ""),
+    "test_target": (None, str, ""),
+}
+LAYOUT = {
+    "columns": (None, columns, "columns of source and target in files of pairs, such as 2,4 (default: 1,2)"),
+    "reverse": (False, bool, "translate from target to source"),
+    "header": (False, bool, "the first line names the columns"),
+    "skip_bad_lines": (False, bool, "leave out lines that are no pair or not UTF-8, with a count"),
+}
+MODEL = {
+    "vocab_size": (None, int, "subwords, both sides together (default: 130 for numbers, 6000 for own data)"),
+    "d_model": (128, int, "width"),
+    "num_heads": (4, int, "attention heads"),
+    "d_ff": (512, int, "width of the feed-forward layers"),
+    "layers": (2, int, "encoder blocks, and as many decoder blocks"),
+    "norm_order": ("pre", str, "pre or post"),
+    "max_length": (256, int, "longest sentence, in subwords"),
+}
+TRAINING = {
+    "name": ("numbers", str, "the run's folder, runs/NAME"),
+    **DATA,
+    **LAYOUT,
+    "source_lang": ("en", str, "language of the numbers, as num2words names it"),
+    "target_lang": ("de", str, ""),
+    "numbers": (20000, int, "random numbers to train on, beside those below 1,000"),
+    "finetune": (None, str, "begin with the model and vocabulary of this run's folder"),
+    **MODEL,
+    "dropout": (0.1, float, "share of the units that rest in each step"),
+    "label_smoothing": (0.1, float, "share of the target probability that is spread over the whole vocabulary"),
+    "batch_tokens": (None, int, "subwords in a batch (default: 2500, fewer where the data is small)"),
+    "accumulate": (1, int, "batches to one optimizer step"),
+    "epochs": (None, int, "passes over the training pairs (default: 7, more where the data is small)"),
+    "lr": (None, float, "peak learning rate (default: 3e-3, with --finetune 3e-4)"),
+    "warmup": (400, int, "steps to reach it, at most half of the run's"),
+    "keep": ("best", str, "which epoch's model: best (by the validation loss) or last"),
+    "patience": (None, int, "stop after so many epochs without a better one (default: never)"),
+    "seed": (0, int, "of everything random"),
+    "threads": (min(4, CORES), int, "worker processes"),
+    "save_every": (200, int, "steps between two checkpoints; each epoch ends with one too"),
+}
+DEFAULTS = {name: default for name, (default, _, _) in TRAINING.items()}
+USING = {
+    "model": (str, "FOLDER", "a finished run, such as runs/numbers"),
+    "num_beams": (int, "N", "beam search of this width (default: 1, greedy)"),
+    "output": (
+        str,
+        "FILE",
+        "with --evaluate: where the translations go (default: hypotheses.txt in the model's folder)",
+    ),
+}
+
+
+def parse(arguments, description):
+    """The options that were given, as a dictionary; an option left out is not in it."""
+    parser = argparse.ArgumentParser(
+        description=description,
+        argument_default=argparse.SUPPRESS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        prog="translate.py",
+    )
+    training = parser.add_argument_group("training")
+    for name, (default, kind, text) in TRAINING.items():
+        if kind is bool:
+            training.add_argument(option(name), action="store_true", help=text)
+        else:
+            shown = f" (default: {default})" if default is not None else ""
+            training.add_argument(option(name), type=kind, metavar=kind.__name__, help=text + shown)
+    training.add_argument("--resume", action="store_true", help="go on with an unfinished run")
+    training.add_argument("--overwrite", action="store_true", help="start anew where a run is already")
+    using = parser.add_argument_group("translating")
+    for name, (kind, metavar, text) in USING.items():
+        using.add_argument(option(name), type=kind, metavar=metavar, help=text)
+    text = "translate this; without TEXT, standard input by lines"
+    using.add_argument("--translate", nargs="?", const="-", metavar="TEXT", help=text)
+    text = "test the model on a file of pairs, or on a file of sources and one of targets"
+    using.add_argument("--evaluate", nargs="+", metavar="FILE", help=text)
+    text = "show each token's probability and alternatives"
+    using.add_argument("-v", "--verbose", action="store_true", help=text)
+    parser.add_argument("--backend", help='"numpy" or "cupy" (default: $MINIXFMR_BACKEND, else numpy)')
+    return vars(parser.parse_args(_joined(arguments)))
+
+
+def option(name):
+    return "--" + name.replace("_", "-")
+
+
+def refuse(given, names, why):
+    """Raise UsageError if one of the names was given."""
+    for name in names:
+        if name in given:
+            raise UsageError(f"{option(name)} {why}")
+
+
+def _joined(arguments):
+    """The arguments with a text after --translate that begins with a dash joined to it, for argparse takes such a text
+    for options."""
+    known = {option(name) for name in (*TRAINING, *USING, "resume", "overwrite", "translate", "evaluate", "verbose")}
+    known |= {"--backend", "--help", "-h", "-v"}
+    joined: list[str] = []
+    for argument in arguments:
+        text = argument.startswith("-") and argument != "-" and argument.split("=")[0] not in known
+        if joined and joined[-1] == "--translate" and text:
+            joined[-1] = f"--translate={argument}"
+        else:
+            joined.append(argument)
+    return joined

@@ -1,0 +1,125 @@
+"""Sentence pairs out of files: two columns of one, or the lines of two. Every sentence is normalised here, once."""
+
+from dataclasses import dataclass
+
+from . import DataError
+from .files import normalise, read_lines
+
+HEADERS = {"source", "target", "src", "tgt", "trg", "sentence", "translation", "text", "en", "de", "fr", "es", "it"}
+HEADERS |= {"english", "german", "french", "spanish", "italian", "input", "output", "source_text", "target_text"}
+
+
+@dataclass
+class Layout:
+    """How a file of pairs is laid out.
+
+    columns: the numbers, from 1, of the source's and the target's; None: the first two, or those of a Tatoeba export
+    reverse: from target to source. header: the first line is none of the data. skip_bad_lines: instead of an error
+    """
+
+    columns: tuple[int, int] | None = None
+    reverse: bool = False
+    header: bool = False
+    skip_bad_lines: bool = False
+
+    def turned(self, pairs):
+        return [(target, source) for source, target in pairs] if self.reverse else pairs
+
+
+def read_pairs(path, layout=None):
+    """The pairs of a file with columns between tabs, a source and its translation on each line."""
+    layout = layout or Layout()
+    lines = read_lines(path, layout.skip_bad_lines)
+    numbered = [(n, line if line is None else line.split("\t")) for n, line in enumerate(lines, 1)]
+    filled = [(n, columns) for n, columns in numbered if columns is None or any(map(str.strip, columns))]
+    _tell(len(numbered) - len(filled), "empty line", path)
+    filled = filled[1:] if layout.header or _is_header(path, filled) else filled
+    first, second = layout.columns or _columns(path, [columns for _, columns in filled if columns])
+    pairs, bad = [], []
+    for number, columns in filled:
+        pair = _pick(columns or [], first - 1, second - 1)
+        if pair:
+            pairs.append(pair)
+        elif not layout.skip_bad_lines:
+            raise DataError(_complaint(path, number, columns, first, second))
+        else:
+            bad.append(number)
+    _tell(len(bad), "bad line", path, bad)
+    if not pairs:
+        raise DataError(f"{path} holds no line with a source in column {first} and a target in column {second}")
+    return layout.turned(pairs)
+
+
+def read_parallel(source, target, layout=None):
+    """The pairs of two files where equal line numbers belong together; where one side is empty there is no pair."""
+    layout = layout or Layout()
+    sources, targets = (read_lines(path, layout.skip_bad_lines) for path in (source, target))
+    if layout.header:
+        sources, targets = sources[1:], targets[1:]
+    shorter = min(len(sources), len(targets))
+    surplus = sources[shorter:] + targets[shorter:]
+    if any(line is None or line.strip() for line in surplus):
+        raise DataError(
+            f"{source} has {len(sources)} lines, {target} has {len(targets)}: line n of one must translate line n of "
+            "the other"
+        )
+    bad = [n for n, pair in enumerate(zip(sources, targets, strict=False), 1) if None in pair]
+    good = [pair for pair in zip(sources, targets, strict=False) if None not in pair]
+    pairs = [tuple(map(normalise, pair)) for pair in good]
+    filled = [pair for pair in pairs if all(pair)]
+    _tell(len(bad), "bad line", source, bad)
+    _tell(len(pairs) - len(filled) + len(surplus), "pair", source, why=", which have an empty side")
+    if not filled:
+        raise DataError(f"{source} and {target} hold no pair of lines that are both filled")
+    return layout.turned(filled)
+
+
+def _pick(columns, first, second):
+    """The two sentences, or None unless both are there."""
+    if max(first, second) >= len(columns):
+        return None
+    pair = normalise(columns[first]), normalise(columns[second])
+    return pair if all(pair) else None
+
+
+def _complaint(path, number, columns, first, second):
+    wanted = "source TAB target" if (first, second) == (1, 2) else f"sentences in columns {first} and {second}"
+    line = "\t".join(columns)
+    hint = ""
+    if len(columns) == 1 and "," in line:
+        hint = "; are the columns between commas? They must be between tabs"
+    return (
+        f"{path}, line {number}: expected {wanted}, got {line[:60]!r}{hint}; --columns chooses others, "
+        "--skip-bad-lines leaves such lines out"
+    )
+
+
+def _columns(path, rows):
+    """The first two columns, unless one of them holds numbers: then those beside the numbers of a Tatoeba export."""
+    width = min(map(len, rows), default=0)
+    numbers = [i for i in range(width) if len(rows) > 1 and all(row[i].strip().isdecimal() for row in rows)]
+    if width < 3 or not {0, 1} & set(numbers):
+        return 1, 2
+    if width >= 4 and numbers[:2] == [0, 2] and not {1, 3} & set(numbers):
+        print(f"{path}: sentences are read from columns 2 and 4, columns 1 and 3 are numbers of sentences")
+        return 2, 4
+    raise DataError(
+        f"{path}: column {numbers[0] + 1} holds numbers alone, which may be ids: name the columns of the sentences, "
+        "such as --columns 2,3"
+    )
+
+
+def _is_header(path, rows):
+    """Whether the first line names the columns."""
+    names = [cell.strip().lower() for cell in rows[0][1] or []]
+    words = {name for name in names if name in HEADERS}
+    named = len(names) > 1 and len(words) > 1 and all(name in HEADERS | {"id", "score"} or not name for name in names)
+    if named:
+        print(f"{path}: line {rows[0][0]} names the columns ({', '.join(names)}) and is left out")
+    return named
+
+
+def _tell(count, what, path, lines=(), why=""):
+    if count:
+        where = f" (the first is line {lines[0]})" if lines else ""
+        print(f"left out {count:,} {what}{'s' * (count != 1)} of {path}{where}{why}")

@@ -1,0 +1,106 @@
+"""The settings of a run: chosen, checked, and, when it is resumed, changed where that makes sense."""
+
+import math
+import os
+
+import minixfmr
+
+from . import UsageError
+from .files import STANDARD_INPUT
+from .options import DATA, DEFAULTS, MODEL, option
+
+RESUMABLE = ("epochs", "lr", "threads", "save_every", "keep", "patience", *DATA)  # what a resumed run may change
+PREFIXES = ("", "valid_", "test_")  # of the options that name data
+POSITIVE = ("save_every", "warmup", "numbers", "accumulate", "threads", "max_length", "epochs", "batch_tokens")
+LOWEST = {"vocab_size": 10, "seed": 0, "patience": 1} | dict.fromkeys(POSITIVE, 1)
+
+
+def chosen(given):
+    """The settings of a new run."""
+    given = _with_whole_paths(given)
+    settings = DEFAULTS | given
+    if "threads" not in given and minixfmr.backend_name() != "numpy":
+        settings["threads"] = 1  # threads share out the cores of a CPU
+    own_data = settings["pairs"] or settings["source"]
+    if settings["finetune"]:
+        settings |= _of_the_model(given)
+    by_data = {"vocab_size": 6000 if own_data else 130, "lr": 3e-4 if settings["finetune"] else 3e-3}
+    settings |= {name: value for name, value in by_data.items() if settings[name] is None}
+    check(settings)
+    return settings
+
+
+def resumed(stored, given, run):
+    """(the settings to go on with, {name: (old, new)} of what was changed)."""
+    if unknown := sorted(set(stored) - set(DEFAULTS)):
+        raise UsageError(f"{run}/run.json has settings that this version does not know: {', '.join(unknown)}")
+    settings, given = DEFAULTS | stored, _with_whole_paths(given)
+    changes = {name: (settings[name], value) for name, value in given.items() if settings[name] != value}
+    for name, (old, new) in changes.items():
+        if name not in RESUMABLE:
+            raise UsageError(
+                f"{run} was started with {option(name)} {old}, not {new}: resume without the option, or choose "
+                "another --name"
+            )
+    for kind in PREFIXES:  # a file of pairs in place of two files, or two in place of one
+        if f"{kind}pairs" in given:
+            settings |= {f"{kind}source": None, f"{kind}target": None}
+        elif f"{kind}source" in given:
+            settings[f"{kind}pairs"] = None
+    settings |= {name: new for name, (_, new) in changes.items()}
+    check(settings)
+    return settings, changes
+
+
+def check(settings):
+    """Raise UsageError for what cannot be meant."""
+    for name, least in LOWEST.items():
+        if settings[name] is not None and settings[name] < least:
+            raise UsageError(f"{option(name)} must be at least {least}, got {settings[name]}")
+    if not 0 < settings["lr"] < math.inf:
+        raise UsageError(f"--lr must be greater than 0, such as 1e-3, got {settings['lr']}")
+    if not 0 <= settings["label_smoothing"] < 1:
+        raise UsageError(f"--label-smoothing must be in [0, 1), got {settings['label_smoothing']}")
+    if settings["keep"] not in ("best", "last"):
+        raise UsageError(f"--keep must be best or last, got {settings['keep']!r}")
+    for kind in PREFIXES:
+        if bool(settings[kind + "source"]) != bool(settings[kind + "target"]):
+            raise UsageError(
+                f"{option(kind + 'source')} and {option(kind + 'target')} go together: give both or neither"
+            )
+        if settings[kind + "pairs"] and settings[kind + "source"]:
+            both = f"{option(kind + 'source')} and {option(kind + 'target')}"
+            raise UsageError(f"give {option(kind + 'pairs')}, or {both}, not both")
+    own_data = settings["pairs"] or settings["source"]
+    if not own_data and any(settings[name] for name in DATA):
+        raise UsageError("validation and test files need training files: --source and --target, or --pairs")
+    if not own_data and any(settings[name] for name in ("columns", "reverse", "header", "skip_bad_lines")):
+        raise UsageError("--columns, --reverse, --header and --skip-bad-lines are for data of your own: give --pairs")
+    paths = [settings[name] for name in DATA]
+    if sum(path in (STANDARD_INPUT, "/dev/stdin") for path in paths) > 1:
+        raise UsageError("standard input can be read once only: give a file for the others")
+
+
+def _with_whole_paths(given):
+    """Paths from the root: the run may be resumed elsewhere."""
+    paths = {name: given[name] for name in (*DATA, "finetune") if name in given}
+    whole = {name: path if path == STANDARD_INPUT else os.path.abspath(path) for name, path in paths.items()}
+    return given | whole
+
+
+def _of_the_model(given):
+    """The sizes of the model to begin with, which nothing that was given may contradict."""
+    config = minixfmr.load(given["finetune"]).config
+    sizes = {
+        "vocab_size": config.vocab_size,
+        "d_model": config.d_model,
+        "num_heads": config.num_heads,
+        "d_ff": config.d_ff,
+        "layers": config.num_encoder_layers,
+        "norm_order": config.norm_order,
+        "max_length": config.max_position_embeddings,
+    }
+    for name in MODEL:
+        if given.get(name, sizes[name]) != sizes[name]:
+            raise UsageError(f"the model in {given['finetune']} has {option(name)} {sizes[name]}, not {given[name]}")
+    return sizes

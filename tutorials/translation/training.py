@@ -1,0 +1,253 @@
+"""From settings to a trained model: batches, the trainer, the loop with its checkpoints."""
+
+import math
+import time
+
+from corpus import END, PAD, START
+from tqdm import tqdm
+
+import minixfmr
+from minixfmr.training import cosine
+
+from . import DataError, RunError
+from .console import command, note, resume_command, shortened
+from .options import DEFAULTS, option
+from .translator import Translator
+
+BATCH_TOKENS, EPOCHS = 2500, 7  # where there is data enough
+BATCHES, STEPS = 40, 450  # an epoch, and in all, where there is not
+FEW_STEPS = 100
+NEW_STATE = {"steps": [], "valid": [], "seconds": 0.0, "tokens": 0, "best": None, "waited": 0}
+
+
+def encoded(pairs, tokenizer, limit):
+    """The ids of the pairs: (sources, targets). Pairs of more subwords than the limit are left out, and counted."""
+    sides = [[e.ids for e in tokenizer.encode_batch(list(side))] for side in zip(*pairs, strict=True)]
+    short = [(s, t) for s, t in zip(*sides, strict=True) if max(len(s), len(t)) <= limit]
+    if len(short) < len(pairs):
+        print(f"left out {len(pairs) - len(short):,} pairs longer than {limit} subwords (--max-length)")
+    if not short:
+        raise DataError(f"every pair is longer than {limit} subwords: raise --max-length")
+    return tuple(map(list, zip(*short, strict=True)))
+
+
+def as_data(pairs, tokenizer, config, batch_tokens, seed=None):
+    """The pairs as token ids in batches; one more position than subwords is needed, for the end token."""
+    ids = encoded(pairs, tokenizer, config.max_position_embeddings - 1)
+    return minixfmr.TranslationData(*ids, config, batch_tokens, seed)
+
+
+def fitted(settings, train, tokenizer):
+    """The settings with batches and epochs that suit the amount of data, unless they were given."""
+    if settings["batch_tokens"] and settings["epochs"]:
+        return settings
+    sides = [[len(e.ids) for e in tokenizer.encode_batch(list(side))] for side in zip(*train, strict=True)]
+    lengths = [min(max(pair) + 1, settings["max_length"]) for pair in zip(*sides, strict=True)]
+    small = sum(lengths) < BATCHES * BATCH_TOKENS
+    batch = settings["batch_tokens"] or (
+        max(math.ceil(sum(lengths) / BATCHES), max(lengths)) if small else BATCH_TOKENS
+    )
+    steps = max(1, sum(lengths) // (batch * settings["accumulate"]))
+    epochs = settings["epochs"] or max(EPOCHS, min(STEPS // steps, 100) if small else EPOCHS)
+    return settings | {"batch_tokens": batch, "epochs": epochs}
+
+
+def prepare(settings, corpus, tokenizer):
+    """(Trainer, validation data) for these settings."""
+    config = minixfmr.Config(
+        vocab_size=tokenizer.get_vocab_size(),
+        d_model=settings["d_model"],
+        num_heads=settings["num_heads"],
+        d_ff=settings["d_ff"],
+        num_encoder_layers=settings["layers"],
+        num_decoder_layers=settings["layers"],
+        max_position_embeddings=settings["max_length"],
+        norm_order=settings["norm_order"],
+        dropout=settings["dropout"],
+        pad_token_id=PAD,
+        decoder_start_token_id=START,
+        eos_token_id=END,
+    )
+    model = minixfmr.EncoderDecoder(config, seed=settings["seed"])
+    data = as_data(corpus.train, tokenizer, config, settings["batch_tokens"], settings["seed"])
+    valid = as_data(corpus.valid, tokenizer, config, max(settings["batch_tokens"], BATCH_TOKENS))
+    steps = minixfmr.training.count_steps(data, settings["epochs"], settings["accumulate"])
+    trainer = minixfmr.Trainer(
+        model,
+        minixfmr.AdamW(model.parameters(), betas=(0.9, 0.98), eps=1e-9, weight_decay=1e-4),
+        cosine(settings["lr"], warmup(settings, steps), steps),
+        data,
+        criterion=minixfmr.CrossEntropy(label_smoothing=settings["label_smoothing"]),
+        accumulate=settings["accumulate"],
+        workers=settings["threads"],
+        seed=settings["seed"],
+    )
+    return trainer, valid
+
+
+def warmup(settings, steps):
+    """The steps of warm-up, which are no more than half of the run."""
+    return min(settings["warmup"], steps // 2)
+
+
+def tell_plan(settings, corpus, trainer, tokenizer):
+    """Say what is going to be trained, and warn of a run that is too short to learn anything."""
+    batches, steps = len(trainer.data.order(0)), trainer.total_steps(settings["epochs"])
+    print(
+        f"{len(corpus.train):,} pairs to train on, {len(corpus.valid):,} to validate, {len(corpus.test):,} to test; "
+        f"{tokenizer.get_vocab_size():,} subwords; {trainer.model.num_parameters():,} parameters; "
+        f"{settings['threads']} threads"
+    )
+    print(
+        f"{batches:,} batches an epoch, of up to {settings['batch_tokens']:,} subwords (--batch-tokens); "
+        f"{steps:,} steps in {settings['epochs']:,} epochs (--epochs)"
+    )
+    if warmup(settings, steps) < settings["warmup"]:
+        print(f"warm-up is {warmup(settings, steps):,} steps, half of the run, not --warmup {settings['warmup']:,}")
+    if steps < FEW_STEPS:
+        print(
+            f"warning: {steps} steps are few, and a model needs hundreds to learn to translate: give more --epochs, "
+            "or smaller --batch-tokens"
+        )
+
+
+class BothLosses:
+    """A criterion for validation: the plain cross-entropy, and beside it, from the same pass, that with the smoothing
+    of training, by which epochs are compared: it forgives a model that is sure of itself less readily."""
+
+    def __init__(self, smoothing):
+        self._plain, self._smooth = minixfmr.CrossEntropy(), minixfmr.CrossEntropy(label_smoothing=smoothing)
+        self.smooth, self.total = 0.0, 0
+
+    def count(self, labels):
+        return self._plain.count(labels)
+
+    def forward(self, logits, labels):
+        count = self.count(labels)
+        self.smooth += count * float(self._smooth.forward(logits, labels)[0])
+        self.total += count
+        return self._plain.forward(logits, labels)
+
+
+class Run:
+    """The loop of a run, and what it keeps: checkpoints, the best model so far, the curves.
+
+    state: JSON values that the checkpoint holds beside the trainer's
+    """
+
+    def __init__(self, folder, settings, trainer, tokenizer, state=None):
+        self.folder, self.settings, self.trainer = folder, settings, trainer
+        self.translator = Translator(trainer.model, tokenizer)
+        self.state = NEW_STATE | {"steps": [], "valid": []} | (state or {})
+        self._saved = trainer.progress.step
+        self._earlier, self._began = self.state["seconds"], time.perf_counter()
+
+    def train(self, corpus, valid, stop):
+        """Train to the end; return False if a signal asked to stop before. Raises RunError, with what can be done."""
+        try:
+            with stop.patience():
+                return self._train(corpus, valid, stop)
+        except minixfmr.TrainingDiverged as error:
+            raise RunError(f"{error}. {self._after_divergence()}") from error
+        except MemoryError as error:
+            anew = self._anew({"batch_tokens": max(1, self.settings["batch_tokens"] // 2)})
+            raise RunError(f"out of memory ({error}); saved to step {self._saved}. Smaller batches: {anew}") from error
+        except Exception as error:  # a killed worker, a full disk: whatever it was, nothing that is saved is lost
+            kind = "" if isinstance(error, (RuntimeError, minixfmr.CheckpointError)) else f"{type(error).__name__}: "
+            raise RunError(
+                f"training ended at step {self.trainer.progress.step}: {kind}{error}; it is saved to step "
+                f"{self._saved}. To go on: {resume_command(self.folder.name)}"
+            ) from error
+
+    def _train(self, corpus, valid, stop):
+        total = self.trainer.total_steps(self.settings["epochs"])
+        self._began = time.perf_counter()
+        bar = tqdm(total=total, initial=self.trainer.progress.step, unit="step", dynamic_ncols=True)
+        with bar:
+            if self._over():
+                return True
+            for result in self.trainer.run(self.settings["epochs"]):
+                self._record(result, bar)
+                ended = self.trainer.progress.position == 0
+                if ended:
+                    bar.write(self._validate(valid, corpus.valid))
+                if ended or result.step % self.settings["save_every"] == 0 or stop.number:
+                    self.save()
+                if self._over() or stop.number:
+                    return self._over()
+        return True
+
+    def _over(self):
+        """Whether the last epoch is done, or patience at its end."""
+        patience = self.settings["patience"]
+        return self.trainer.progress.epoch >= self.settings["epochs"] or bool(
+            patience and self.state["waited"] >= patience
+        )
+
+    def _record(self, result, bar):
+        self.state["steps"].append((result.step, round(result.loss, 4)))
+        self.state["tokens"] += result.tokens
+        seconds = self._earlier + time.perf_counter() - self._began
+        bar.update()
+        bar.set_postfix(loss=f"{result.loss:.3f}", tok_s=f"{self.state['tokens'] / seconds:,.0f}", refresh=False)
+
+    def _validate(self, valid, pairs):
+        """Measure the validation loss and keep the model if it is the best so far; return what to say of the epoch."""
+        step, epoch = self.trainer.progress.step, self.trainer.progress.epoch
+        losses = BothLosses(self.settings["label_smoothing"])
+        loss = minixfmr.evaluate(self.trainer.model, valid, losses)
+        smooth = losses.smooth / max(losses.total, 1)
+        self.state["valid"].append((step, round(loss, 4)))
+        self.state["waited"] += 1
+        if not self.state["best"] or smooth <= self.state["best"]["loss"]:
+            self.state["best"], self.state["waited"] = {"step": step, "epoch": epoch, "loss": smooth}, 0
+            if self.settings["keep"] == "best":
+                minixfmr.checkpoint.save_weights(self.trainer.model, self.folder.best(step))
+        source, target = pairs[epoch % len(pairs)]
+        (output,) = self.translator.translate([source])
+        verdict = "" if output == target else f"   (reference: {shortened(target)})"
+        sample = f"{shortened(source)} → {shortened(output)}{verdict}"
+        return f"epoch {epoch}: validation loss {loss:.3f}   {sample}"
+
+    def save(self):
+        self.state["seconds"] = self._earlier + time.perf_counter() - self._began
+        minixfmr.save_training(self.trainer, self.folder.checkpoint, self.state)
+        self._saved = self.trainer.progress.step
+        best = self.state["best"]
+        self.folder.forget_best(but=self.folder.best(best["step"]) if best else None)
+
+    def choose(self):
+        """Put the weights of the epoch that is kept into the model; return that epoch."""
+        best = self.state["best"]
+        if self.settings["keep"] == "last" or not best or not self.folder.best(best["step"]).exists():
+            return self.trainer.progress.epoch
+        minixfmr.checkpoint.load_weights(self.trainer.model, self.folder.best(best["step"]))
+        return best["epoch"]
+
+    def _after_divergence(self):
+        """What to do now. The checkpoint is of use unless its weights had gone astray already."""
+        losses = dict(map(tuple, self.state["steps"]))
+        after = losses.get(self._saved + 1, math.inf)
+        lower = f"{self.settings['lr'] / 10:g}"
+        if self.folder.checkpoint.exists() and after < losses.get(1, 0):
+            return f"To go on from step {self._saved}: {resume_command(self.folder.name)} --lr {lower}"
+        return f"To start anew: {self._anew({'lr': lower})}"
+
+    def _anew(self, changes):
+        """The command that starts this run again, with these changes."""
+        words = []
+        for name, value in (self.settings | changes).items():
+            if value != DEFAULTS[name]:
+                text = ",".join(map(str, value)) if name == "columns" else str(value)
+                words += [option(name)] if value is True else [option(name), text]
+        return command(*words, "--overwrite")
+
+
+def resume(run, accept):
+    """Put a run where its checkpoint left it; settings of the trainer in `accept` may differ."""
+    if not run.folder.checkpoint.exists():
+        return run
+    state = minixfmr.load_training(run.trainer, run.folder.checkpoint, accept)
+    if run.trainer.progress.epoch > run.settings["epochs"]:
+        note(f"{run.trainer.progress.epoch} epochs are done already, more than --epochs {run.settings['epochs']}")
+    return Run(run.folder, run.settings, run.trainer, run.translator.tokenizer, state)
