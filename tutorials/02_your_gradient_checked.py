@@ -334,7 +334,8 @@ assert not any(row.ok for row in report.rows) and len(report.explanations) >= 2
 # Read it from the top. There is one line per gradient: the largest relative error, the entry where it occurs, and both
 # values there. Then come properties that finite differences cannot see, those that hold and those that do not. The
 # lines that start with `why` are explanations: the checker undoes mistakes that people make, one at a time, and reports
-# one only if the gradient passes once it is undone.
+# one only if the gradient passes once it is undone. `small` is the smallest case that was found to fail, for you to redo
+# with a pencil.
 #
 # Start with the shapes. `weight` and `bias` were used for all B · T vectors, so their gradients are sums over both
 # axes, not over the first alone.
@@ -507,7 +508,7 @@ model = minixfmr.EncoderDecoder(config)
 source, target = rng.integers(3, 11, (2, 5)), rng.integers(3, 11, (2, 4))  # (B, S), (B, T)
 report = minixfmr.gradcheck(model, source, target, max_entries=8 if QUICK else 64)
 compared = sum(row.checked for row in report.rows)
-print(f"{len(report.rows)} arrays, {compared} of {model.num_parameters()} numbers compared")
+print(f"{len(report.rows)} arrays, {compared} of {model.num_parameters()} numbers compared one by one")
 worst = sorted(report.rows, key=lambda row: -row.relative_error)[:3]
 for row in worst:
     print(f"{row.relative_error:.0e}  {row.name}")
