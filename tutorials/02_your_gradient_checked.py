@@ -334,7 +334,7 @@ assert not any(row.ok for row in report.rows) and len(report.explanations) >= 2
 # Read it from the top. There is one line per gradient: the largest relative error, the entry where it occurs, and both
 # values there. Then come properties that finite differences cannot see, those that hold and those that do not. The
 # lines that start with `why` are explanations: the checker undoes mistakes that people make, one at a time, and reports
-# one only if the gradient passes once it is undone. `small` is the smallest case that was found to fail, for you to redo
+# one only if the gradient passes once it is undone. `small` is the smallest case that was found to fail, to be redone
 # with a pencil.
 #
 # Start with the shapes. `weight` and `bias` were used for all B · T vectors, so their gradients are sums over both
