@@ -42,7 +42,7 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # Three helpers. `agree` compares arrays and stops the notebook if they differ by more than a gradient check allows;
 # `agree_each` does so for several. `proves` has SymPy simplify the difference of two expressions to 0. `where` says in
-# which file and line a function is defined.
+# which file a function is defined.
 
 
 # %%
@@ -65,7 +65,7 @@ def proves(statement, left, right):
 def where(*things):
     for thing in map(inspect.unwrap, things):  # what stands behind a decorator such as by_rows
         path = Path(inspect.getsourcefile(thing)).relative_to(Path(minixfmr.__file__).parent.parent)
-        print(f"{path.as_posix()}:{inspect.getsourcelines(thing)[1]}  {thing.__qualname__}")
+        print(f"{path.as_posix()}: {thing.__qualname__}")
 
 
 # %% [markdown]
