@@ -118,21 +118,27 @@ class State:
         for value in (layer, *(value for _, value in self.roots)):
             self._keep(value, 0)
 
-    def rewind(self, moved: set[int] = frozenset()) -> None:  # type: ignore[assignment]
-        """moved: the ids of arrays whose contents stay as they are."""
+    def rewind(self, moved: set[int] = frozenset()) -> bool:  # type: ignore[assignment]
+        """Was anything to be put back? moved: the ids of arrays whose contents stay as they are."""
+        changed = False
         for place, value in self.roots:
             if place.get() is not value:
                 place.set(value)
+                changed = True
         for container, copy in self.containers.values():
             if isinstance(container, list):
                 if len(container) != len(copy) or any(a is not b for a, b in zip(container, copy, strict=True)):
                     container[:] = copy
+                    changed = True
             elif len(container) != len(copy) or any(container.get(k, MISSING) is not v for k, v in copy.items()):
                 container.clear()
                 container.update(copy)
+                changed = True
         for key, (array, copy) in self.arrays.items():
-            if key not in moved:
+            if key not in moved and not _equal(array, copy):
                 array[...] = copy
+                changed = True
+        return changed
 
     def _keep(self, value, depth):
         if id(value) in self.containers or id(value) in self.arrays or depth > DEEP:
@@ -148,6 +154,10 @@ class State:
             self.containers[id(value)] = (container, container.copy())
         for place in _inside(value, ()):
             self._keep(place.get(), depth + 1)
+
+
+def _equal(a, b):
+    return bool(((a == b) | (a != a)).all()) if a.size else True
 
 
 def _inside(value, path):
