@@ -13,6 +13,7 @@ from .blame import PACKAGE, is_students
 
 DEEP = 8  # objects inside objects
 LARGE = 1_000_000  # entries of an array whose contents are not kept
+WRITTEN = 1 << 9  # the flag of a class that is not built in
 MISSING = object()
 
 
@@ -190,8 +191,13 @@ def _is_open(value):
 
 
 def _is_students_class(kind):
-    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    return kind.__module__ != "builtins" and (file is None or is_students(file) or str(file).startswith(PACKAGE))
+    if not kind.__flags__ & WRITTEN:
+        return False
+    name = kind.__module__
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if file is None:  # of a notebook, or of exec; modules of C have no file either
+        return name.split(".")[0] not in sys.stdlib_module_names or name in ("__main__", "builtins")
+    return is_students(file) or str(file).startswith(PACKAGE)
 
 
 def _is_code(thing):
