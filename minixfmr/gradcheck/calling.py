@@ -19,19 +19,21 @@ class Convention:
     roles: of backward's arguments in their order: "dy" (the n-th is the gradient of the n-th output), "saved",
         "output", "rate" (a learning rate) or the name of a forward argument, "=x"
     sure: the names say so; of others those that agree with finite differences are preferred
+    quiet: nothing to be said about it
     """
 
     outputs: tuple[int, ...] = ()
     saved: int | None = None
     roles: tuple[str, ...] = ("dy",)
     sure: bool = True
+    quiet: bool = False
 
     def told(self) -> list[str]:
         """What is assumed, beyond forward → (y, cache), backward(dy, cache) and a layer's backward(dy)."""
         lines = []
         if len(self.outputs) > 1:
             lines.append(f"{len(self.outputs)} outputs, each with an upstream gradient")
-        again = [role[1:] for role in self.roles if role.startswith("=")]
+        again = [] if self.quiet else [role[1:] for role in self.roles if role.startswith("=") and role not in ("=ctx", "=context")]
         if again:
             lines.append(f"backward is given {' and '.join(again)} again")
         if "output" in self.roles:

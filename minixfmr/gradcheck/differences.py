@@ -35,7 +35,8 @@ class Numeric:
         """(n,) relative errors of a gradient of the value's shape, beyond rounding."""
         a = numpy.asarray(gradient)[self.indices]
         size = numpy.maximum(numpy.maximum(numpy.abs(a), numpy.abs(self.slopes)), self.floor)
-        bars = self.bars if len(self.bars) == len(self.slopes) else 0.0
+        bars = self.bars if len(self.bars) == len(self.slopes) else numpy.zeros(len(self.slopes))
+        bars = numpy.where(bars > 1e-8 * size, bars, 0)  # smaller ones only blur what is shown
         with numpy.errstate(invalid="ignore", divide="ignore"):
             beyond = numpy.maximum(numpy.abs(a - self.slopes) - bars, 0)
             errors = numpy.where(beyond == 0, 0, beyond / size)

@@ -7,7 +7,7 @@ import numpy
 from ..backend import to_device, to_numpy
 from ..module import Module
 from .calling import Convention
-from .pairing import Pair, Stepped, aliases_of, changed, named, pairs, snapshot
+from .pairing import RETURNED, Pair, Stepped, aliases_of, changed, named, pairs, snapshot
 from .places import Place, is_array, is_number, places_in
 from .report import GradcheckError
 from .subject import Subject
@@ -124,7 +124,7 @@ def _one_turn(subject, before):
     middle = snapshot(subject.roots)
     dy = subject.starting_gradient(y, numpy.random.default_rng(0))
     subject.backward(dy, saved)
-    roots = [*subject.roots, *_new_globals(subject), Place({"grads": subject.returned}, "grads", ("grads",))]
+    roots = [*subject.roots, *_new_globals(subject), Place({"grads": subject.returned}, "grads", (RETURNED, "grads"))]
     return y, saved, changed(before, middle), changed(middle, snapshot(roots))
 
 
@@ -146,8 +146,10 @@ def _find_parameters(subject, before, state, left):
         if (id(p.owner), p.key) not in moved | explicit and not subject.profile.is_data(str(p.path[-1]))
     ]
     gradients = [p for p in [*left, *there] if (id(p.owner), p.key) not in explicit]
-    subject.state.rewind()
     found = pairs(values, _unique(gradients), templates)
+    subject.state.rewind()
+    for pair in found:
+        pair.aliases += aliases_of(pair.value, values)
     subject.add_parameters(dict(subject.parameters) | named(found))
     taken = {(id(p.value.owner), p.value.key) for p in found}
     if "rate" in subject.convention.roles:

@@ -60,12 +60,14 @@ def from_hook(item: Item, hooks: list[Callable], seed: int) -> tuple | None:
     return None
 
 
-def made_up(function: Callable, seed: int) -> Iterator[tuple]:
-    """Arguments that a function runs with: equal shapes first, then others."""
+def made_up(function: Callable, seed: int, widths: tuple[int, ...] = ()) -> Iterator[tuple]:
+    """Arguments to try a function with: equal shapes first, then others. widths: that a layer's arrays have"""
     rng = numpy.random.default_rng(seed)
     needed = required(function)
     tries = 0
-    for first in FIRST:
+    labelled = any(plain(p.name) in LABELS for p in needed[1:])
+    firsts = [(5, 6), *FIRST] if labelled else FIRST  # (examples, classes) is what most losses take
+    for first in dict.fromkeys([*firsts, *((5, width) for width in widths)]):
         choices = [_choices(p.name, first, i, rng) for i, p in enumerate(needed)]
         for values in itertools.product(*choices):
             tries += 1
@@ -142,7 +144,7 @@ def _choices(name, first, position, rng):
     if p in SETTINGS:
         return [SETTINGS[p]]
     if p in LABELS and position:
-        labels = [lambda r, s=s: r.integers(0, min(4, d), s) for s in dict.fromkeys(((n,), first[:-1]))]
+        labels = [lambda r, s=s: r.integers(0, min(4, d), s) for s in dict.fromkeys((first[:-1], (n,)))]
         return [*labels, _floats(first), lambda r: numpy.eye(d)[r.integers(0, d, first[:-1])]]
     if p in ("ids", "tokens", "inputids", "indices", "idx"):
         return [lambda r: r.integers(0, 4, (2, 5))]

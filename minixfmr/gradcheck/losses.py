@@ -25,7 +25,8 @@ class LossSubject(Subject):
                 f"{name_of(self.forward_code)} returned {kind_of(result)}: return the loss and its gradients"
                 f"{place_of(self.forward_code)}"
             )
-        return [Convention((0,), None, tuple(f"={name}" for name in self.names))]
+        self.notes.append("one function returns the loss and its gradients")
+        return [Convention((0,), None, tuple(f"={name}" for name in self.names), quiet=True)]
 
     def gradients_in(self, result: Any) -> Any:
         return result[1] if len(result) == 2 else list(result[1:])

@@ -42,6 +42,7 @@ def value_keys(path: tuple) -> set[tuple]:
 
 def gradient_keys(path: tuple) -> set[tuple]:
     """The value_keys that this path could be the gradient of; empty if nothing in it says gradient."""
+    path = path[1:] if path[0] == "returned" else path
     parts = tuple(plain(part) for part in path)
     keys: set[tuple] = set()
     held = tuple(part for part in parts[:-1] if part not in GRADIENT_HOLDERS) + parts[-1:]

@@ -11,6 +11,9 @@ from .names import HOLDERS, VALUES, match, plain
 from .places import MISSING, Place, is_array, is_number, places_in
 
 
+RETURNED = "returned"
+
+
 class Pair:
     """A value and its gradient, each at its place: data and grad as of a Parameter.
 
@@ -19,6 +22,11 @@ class Pair:
 
     def __init__(self, value: Place, gradient: Place | None, aliases: Iterable[Place] = ()):
         self.value, self.gradient, self.aliases = value, gradient, [value, *aliases]
+
+    @property
+    def stays(self) -> bool:
+        """Does its gradient stay somewhere between two calls? Those that backward returns do not."""
+        return self.gradient is not None and self.gradient.path[0] != RETURNED
 
     @property
     def data(self) -> Any:
@@ -72,7 +80,7 @@ def pairs(values: list[Place], gradients: list[Place], templates: Iterable[str] 
             if ("gradient", _spot(v)) in taken or ("value", _spot(g)) in taken:
                 continue
             taken |= {_same(v), ("gradient", _spot(g)), ("value", _spot(v))}
-            found[i] = Pair(v, g, aliases_of(v, values))
+            found[i] = Pair(v, g)
     return [found[i] for i in sorted(found)]
 
 

@@ -111,11 +111,11 @@ def roots_of(functions: list[Callable], layer: Any = None) -> list[Place]:
 class State:
     """All that is reachable, as it is now; rewind() puts it back, but for what `moved` says is moved on purpose."""
 
-    def __init__(self, roots: list[Place]):
+    def __init__(self, roots: list[Place], layer: Any = None):
         self.roots = [(place, place.get()) for place in roots]
         self.containers: dict[int, tuple[Any, Any]] = {}
         self.arrays: dict[int, tuple[Any, Any]] = {}
-        for _, value in self.roots:
+        for value in (layer, *(value for _, value in self.roots)):
             self._keep(value, 0)
 
     def rewind(self, moved: set[int] = frozenset()) -> None:  # type: ignore[assignment]

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -115,6 +116,10 @@ def _checked(item, hooks, profile, options):
         report = check_item(item, hooks, profile, options.seed, tolerance)
     except GradcheckError as error:
         return _not_checked(str(error))
+    except Exception as error:  # of the checker itself: no traceback of ours reaches a user
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{os.path.basename(where.filename)}:{where.lineno}"
+        return _not_checked(f"the checker itself failed on {item.name}, {type(error).__name__}: {error} ({place})")
     return report.to_dict() | {"text": str(report), "seconds": round(time.monotonic() - start, 3)}
 
 

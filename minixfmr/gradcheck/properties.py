@@ -16,7 +16,8 @@ from .subject import Subject
 def properties(subject: Subject, dy: Any, analytic: dict[str, numpy.ndarray | None]) -> list[Property]:
     """One line for each property; where it does not hold, with what was seen. Conventions go to subject.notes."""
     y, _ = subject.forward()
-    changed = [name for name, a in _arguments(subject, subject.passed) if not _equal(a, _original(subject, name))]
+    known = subject.values | {name: a for name, a in subject.others.items() if "[" not in name}
+    changed = [name for name, a in subject.held if name in known and not _equal(a, known[name])]
     again, _ = subject.forward()
     elsewhere, _ = subject.forward(turn=1)
     if not _equal(y, elsewhere):
@@ -68,7 +69,7 @@ def _of_backward(subject, dy):
             "use those of forward, kept in what it saved",
         ),
     ]
-    overwritten = [n for n in parameters if n in kept_equal and n not in added and first[n] is not None]
+    overwritten = [n for n in parameters if n in kept_equal and n not in added and getattr(parameters[n], "stays", True)]
     if parameters and isinstance(subject.layer, Module):
         lines.append(
             Property(
@@ -102,15 +103,6 @@ def _of_arrays(subject, y, analytic):
 
 
 # --- helpers ---
-
-
-def _arguments(subject, arguments):
-    for name, argument in zip(subject.names, arguments, strict=True):
-        yield from arrays_in(argument, name)
-
-
-def _original(subject, label):
-    return dict(_arguments(subject, subject.arguments))[label]
 
 
 def _copies(gradients):

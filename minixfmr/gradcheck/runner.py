@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy
 
-from .blame import blame, name_of
+from .blame import blame
 from .check import check_subject
 from .discovery import Item
 from .finding import fit
 from .guesses import from_hook, made_up, made_up_layers, remedy, told
 from .losses import LossSubject
+from .places import places_in, roots_of
 from .profile import Profile
 from .report import GradcheckError, Report
 from .subject import LayerSubject, Subject
@@ -49,7 +50,7 @@ def _guessed(item, profile, seed):
     for layer in layers:
         forward = _forward(item, layer)
         runs = 0
-        for arguments in made_up(forward, seed):
+        for arguments in made_up(forward, seed, _widths(layer)):
             try:
                 with numpy.errstate(all="ignore"), blame(forward):
                     forward(*arguments)
@@ -71,6 +72,12 @@ def _guessed(item, profile, seed):
     return subject
 
 
+def _widths(layer):
+    """Sizes of the axes of a layer's arrays."""
+    arrays = [place.get() for place in places_in(roots_of([], layer))] if layer is not None else []
+    return tuple(dict.fromkeys(size for a in arrays for size in numpy.shape(a)))
+
+
 def _forward(item, layer):
     if layer is None:
         return item.forward
@@ -85,11 +92,3 @@ def _subject(item, layer, arguments, profile, seed) -> Subject:
     if item.kind == "loss":
         return LossSubject(item.forward, tuple(arguments), seed, profile)
     return Subject(item.forward, item.backward, tuple(arguments), {}, seed, profile)
-
-
-def sentence(error: GradcheckError) -> str:
-    """What is said of an item that could not be called."""
-    return f"{error}"
-
-
-__all__ = ["check_item", "name_of", "sentence"]

@@ -61,7 +61,7 @@ class Subject:
         self.inputs = list(self.values)
         self.pinned: int | None = None
         self.roots = self.all_roots()
-        self.original = self.state = State(self.roots)
+        self.original = self.state = State(self.roots, self.layer)
         self.generators = generators_of(self.roots)
 
     def all_roots(self) -> list[Place]:
@@ -83,7 +83,7 @@ class Subject:
             if not isinstance(p, Pair):
                 p.grad = to_device(numpy.zeros(data.shape))
             self.values[self.parameter_names[name]] = p.data
-        self.state = State(self.roots)
+        self.state = State(self.roots, self.layer)
 
     def put_back(self) -> None:
         """Everything as it was found, bit for bit."""
@@ -112,6 +112,7 @@ class Subject:
             pinned[0].set(pinned[1])
         with seeded(self.seed + turn, self.generators):
             self.passed, options = copy.deepcopy((self.arguments, self.options))
+            self.held = [pair for n, a in zip(self.names, self.passed, strict=True) for pair in arrays_in(a, n)]
             self.result = self._call(self.forward_code, self.passed, options)
         if self.result is None and self.layer is not None:
             self.result = left_on(self.layer, self.passed)
