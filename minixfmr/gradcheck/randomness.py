@@ -19,14 +19,19 @@ def generators_of(roots: list[Place]) -> list[tuple[Place, Any]]:
 
 
 @contextmanager
-def seeded(seed: int, generators: list[tuple[Place, Any]]) -> Iterator[None]:
-    """The global generators seeded, the student's own copied, and unseeded new ones seeded; all put back after."""
+def seeded(seed: int, generators: list[tuple[Place, Any]], later: int = 0) -> Iterator[None]:
+    """The global generators seeded, the student's own copied, and unseeded new ones seeded; all put back after.
+
+    later: so many numbers have been drawn from the student's own already, as before a backward"""
     kept, kept_numpy, make = random.getstate(), numpy.random.get_state(), numpy.random.default_rng
     random.seed(seed)
     numpy.random.seed(seed % 2**32)
     numpy.random.default_rng = lambda given=None: make(seed if given is None else given)  # type: ignore
     for place, generator in generators:
-        place.set(copy.deepcopy(generator))
+        drawn_from = copy.deepcopy(generator)
+        for _ in range(later):
+            drawn_from.random()
+        place.set(drawn_from)
     try:
         yield
     finally:

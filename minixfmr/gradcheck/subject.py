@@ -124,7 +124,7 @@ class Subject:
         for name, p in self.parameters.items():
             if isinstance(p, Stepped):
                 p.before = before.get(self.parameter_names[name])
-        with seeded(self.seed + turn, self.generators):  # who needs forward's numbers must have saved them
+        with seeded(self.seed + turn, self.generators, turn):  # who needs forward's numbers must have saved them
             result = self._call(self.backward_code, self._backward_arguments(dy, saved), {})
         gradients = Returned(self, self.gradients_in(result)).gradients()
         for name, p in self.parameters.items():
