@@ -76,6 +76,8 @@ class Subject:
     def move_parameters(self, rng: numpy.random.Generator) -> None:
         """Float64 copies of the parameters, off their initial values: a gain of 1 or a bias of 0 hides mistakes."""
         for name, p in self.parameters.items():
+            if self.parameter_names[name] in self.values:
+                continue
             data = to_numpy(p.data).astype(numpy.float64)
             p.data = to_device(data + _shift(data, rng)) if data.ndim or not isinstance(p, Pair) else float(
                 data + _shift(data, rng)
@@ -179,7 +181,7 @@ class Subject:
             raise GradcheckError(
                 f"{name_of(function)} takes ({takes}) but is called with {given} arguments: {error}{place_of(function)}"
             ) from None
-        with blame(function):
+        with blame(function), numpy.errstate(all="ignore"):
             return function(*arguments, **options)
 
     def _output(self, result):
