@@ -27,8 +27,11 @@ class Randomness:
         self.states: dict[int, tuple[Any, Any]] = {}  # by seed: to set a state is cheaper than to seed
 
     @contextmanager
-    def seeded(self, seed: int) -> Iterator[None]:
-        """Equal seeds draw equal numbers, unseeded new generators as well."""
+    def seeded(self, seed: int, later: int = 0) -> Iterator[None]:
+        """Equal seeds draw equal numbers, unseeded new generators as well.
+
+        later: so many numbers have been drawn from the student's own already, as before a backward
+        """
         make = numpy.random.default_rng
         if seed not in self.states:
             random.seed(seed)
@@ -38,7 +41,10 @@ class Randomness:
         numpy.random.set_state(self.states[seed][1])
         numpy.random.default_rng = lambda given=None: make(seed if given is None else given)  # type: ignore
         for place, generator in self.generators:
-            place.set(copy.deepcopy(generator))
+            drawn_from = copy.deepcopy(generator)
+            for _ in range(later):
+                drawn_from.random()
+            place.set(drawn_from)
         try:
             yield
         finally:

@@ -132,7 +132,7 @@ class Subject:
             if isinstance(p, Stepped):
                 p.before = before.get(self.parameter_names[name])
         self.settled = False
-        with self.randomness.seeded(self.seed + turn):  # who needs forward's numbers must have saved them
+        with self.randomness.seeded(self.seed + turn, turn):  # who needs forward's numbers must have saved them
             result = self._call(self.backward_code, self._backward_arguments(dy, saved), {})
         gradients = Returned(self, self.gradients_in(result)).gradients()
         for name, p in self.parameters.items():
