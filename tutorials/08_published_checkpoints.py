@@ -453,7 +453,7 @@ for result in trainer.run(epochs=1):
 counts = np.bincount(codes, minlength=V) + 1
 unigram = -np.log(counts / counts.sum())[held_out].mean()
 assert curves["held out"][-1][1] < (curves["held out"][0][1] if QUICK else unigram - 0.5)
-plots.losses(curves, {"unigram": unigram}, ylabel="loss (nats per character)")
+plots.losses(curves, {"unigram": unigram}, ylabel="loss (nats a character)")
 
 # %% [markdown]
 # The held-out loss ends well below that of a unigram guess, which knows only the frequency of each character
