@@ -1,21 +1,21 @@
 # make translate    train the translation model of the README, test it and draw what it attends to
 # make test         run the tests
 # make notebooks    open the tutorials in JupyterLab
-# make test-parity  install PyTorch, transformers and CuPy and run all tests, those that compare with them too
+# make test-parity  install PyTorch, transformers and CuPy and run all tests, including comparisons with them
 # make test-notebooks  install Jupyter and run every tutorial on less data
 # make lint         check style and types
 # make benchmark    install the peers, compare with them (half an hour) and write benchmarks/RESULTS.md
 #
-# On a machine with an NVIDIA card:
+# On a machine with an NVIDIA GPU:
 #
 # make test-gpu       run the tests that need one
 # make benchmark-gpu  compare with PyTorch there, in float32 and TF32 (an hour), and write benchmarks/RESULTS_GPU.md
 #
-# CuPy is the one for CUDA 12, or with CUDA=cuda13 that for 13. PyTorch is the ordinary wheel, which on Linux brings a
-# CUDA of its own; for an older driver choose another:
+# CuPy is installed for CUDA 12, or with CUDA=cuda13 for 13. PyTorch is the ordinary wheel, which on Linux brings its own
+# CUDA; for an older driver choose another:
 # make benchmark-gpu TORCH="torch --index-url https://download.pytorch.org/whl/cu126"
 #
-# Each builds what it needs in .venv and asks nothing else of the machine. ARGS="..." is passed on.
+# Each builds what it needs in .venv; nothing else is needed. ARGS="..." is passed on.
 
 PYTHON ?= python3
 CUDA ?= cuda12

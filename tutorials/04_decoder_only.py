@@ -471,9 +471,9 @@ speeds = {
     for name, use_cache in (("with the cache", True), ("without", False))
 }
 fast, slow = (points[-1][1] for points in speeds.values())
-print(f"after {lengths[-1]} tokens generating with the cache is {fast / slow:.0f} times as fast")
+print(f"after {lengths[-1]} tokens the cache is {fast / slow:.0f} times as fast")
 assert fast > slow
-plots.losses(speeds, xlabel="tokens in the text so far", ylabel="tokens per second")
+plots.losses(speeds, xlabel="tokens in the text so far", ylabel="tokens a second")
 
 # %% [markdown]
 # With the cache the speed hardly depends on the length; without it, the speed falls steeply. The price is memory: a key

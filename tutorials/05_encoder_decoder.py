@@ -18,8 +18,7 @@ from corpus import END, PAD, START, in_words, number_corpus, train_tokenizer
 from translate import cross_attention
 
 import minixfmr
-from minixfmr.training import cosine, pad, token_batches
-from minixfmr.training import rouge_1
+from minixfmr.training import cosine, pad, rouge_1, token_batches
 
 QUICK = bool(os.environ.get("QUICK"))  # less data, for the tests
 
@@ -338,7 +337,7 @@ for key in some.order(0):
     batch["decoder_input_ids"][:, 3] = rng.choice(batch["decoder_input_ids"][:, 3], len(labels))  # of another number
     wrong_loss += n * minixfmr.CrossEntropy().forward(model(**batch), labels)[0]
     count += n
-print(f"nats per token after a right prefix {right_loss / count:.3f}, after a wrong one {wrong_loss / count:.3f}")
+print(f"nats a token after a right prefix {right_loss / count:.3f}, after a wrong one {wrong_loss / count:.3f}")
 assert QUICK or wrong_loss > right_loss
 
 # %% [markdown]

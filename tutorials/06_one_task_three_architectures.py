@@ -441,13 +441,13 @@ rows = {
     "training, billion multiplications": [f"{last[n][0] / 1e9:.0f}" for n in NAMES],
     "training, pairs seen": [f"{last[n][2]:,.0f}" for n in NAMES],
     "training, seconds": [f"{last[n][1]:.0f}" for n in NAMES],
-    "billion multiplications per second": [f"{last[n][0] / 1e9 / last[n][1]:.1f}" for n in NAMES],
+    "billion multiplications a second": [f"{last[n][0] / 1e9 / last[n][1]:.1f}" for n in NAMES],
     "exactly right in the test, %": [f"{100 * np.mean(accuracy[n]):.1f}" for n in NAMES],
     "kept for the backward, MiB": [f"{memory[n][0]:.1f}" for n in NAMES],
     "peak of a training step, MiB": [f"{memory[n][1]:.1f}" for n in NAMES],
-    "keys and values per sentence, KiB": [f"{caches[n]:.1f}" for n in NAMES],
-    "tokens per second, one sentence": [f"{speeds[n][0]:,.0f}" for n in NAMES],
-    "tokens per second, 64 sentences": [f"{speeds[n][1]:,.0f}" for n in NAMES],
+    "keys and values a sentence, KiB": [f"{caches[n]:.1f}" for n in NAMES],
+    "tokens a second, one sentence": [f"{speeds[n][0]:,.0f}" for n in NAMES],
+    "tokens a second, 64 sentences": [f"{speeds[n][1]:,.0f}" for n in NAMES],
 }
 print(f"{'':34}" + "".join(f"{name:>18}" for name in NAMES))
 for label, values in rows.items():

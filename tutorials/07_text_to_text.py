@@ -20,7 +20,7 @@ import plots
 from corpus import END, PAD, in_words, train_tokenizer
 
 import minixfmr
-from minixfmr.generation import log_softmax
+from minixfmr.layers import log_softmax
 from minixfmr.training import cosine, sentence_permutation, span_corruption, text_infilling, token_deletion
 
 QUICK = bool(os.environ.get("QUICK"))  # less data, for the tests
@@ -397,7 +397,7 @@ inputs, targets = span_corruption(
 )
 labels = [*targets, -2]
 print("encoder reads: ", *(word[i] for i in inputs))
-print(f"\n{'decoder reads':>14}   should write")
+print(f"\n{'decoder reads':>14}   is to write")
 for read, label in zip([-1, *labels[:-1]], labels, strict=True):
     print(f"{word[read]:>14}   {word[label]}")
 assert sorted(i for i in [*inputs, *targets] if i < 99) == list(range(len(WORDS)))
@@ -597,10 +597,10 @@ for damaged, written, label in zip(batch["input_ids"], ids.tolist(), batch["labe
 plain = minixfmr.EncoderDecoder(config)
 losses = {
     name: [(result.step, result.loss) for result in itertools.islice(training(start, list(TASKS)), 10 if QUICK else 80)]
-    for name, start in (("as T5 starts", new_model(config)), ("as usual", plain))
+    for name, start in (("as T5 begins", new_model(config)), ("as usual", plain))
 }
 if not QUICK:
-    assert losses["as T5 starts"][-1][1] < 0.7 * losses["as usual"][-1][1]
+    assert losses["as T5 begins"][-1][1] < 0.7 * losses["as usual"][-1][1]
 plots.losses(losses)
 
 # %% [markdown]

@@ -47,7 +47,7 @@ REAL = not QUICK and (folder / "train.en.gz").is_file()
 if REAL:
     print("Multi30k is here.")
 else:
-    print("Multi30k is not here: this run uses captions made by a small grammar instead.")
+    print("Without Multi30k, this run goes on with captions that a small grammar makes.")
 
 # %% [markdown]
 # The grammar is for those who are offline. It writes captions in the same style, and it includes what makes them hard
@@ -143,9 +143,7 @@ seen = {english for english, _ in captions.train}
 leaked = sum(english in seen for english, _ in captions.test)
 captions.train = [pair for pair, bad in zip(captions.train, alien, strict=True) if not bad]
 print(f"{alien.sum()} training pairs have sides of very different length: dropped")
-print(
-    f"{twice} pairs come twice, {spaces} sentences have odd spaces: the tokenizer will turn each run of spaces into one"
-)
+print(f"{twice} pairs come twice, {spaces} sentences have odd blanks: the tokenizer will make each run of blanks one")
 print(f"{leaked} test sentences occur in the training data")
 assert leaked == 0  # or the score would measure memory
 
@@ -287,7 +285,7 @@ assert model.target.tokens.weight is table and model.head.output.weight is table
 print(f"{model.num_parameters():,} parameters, {table.data.size:,} of them in the shared table E, {table.data.shape}")
 
 loss = minixfmr.evaluate(model, valid)
-print(f"loss before training: {loss:.2f} nats per token; a blind guess has ln V = {math.log(V):.2f}")
+print(f"loss before training: {loss:.2f} nats a token; guessing blindly costs ln V = {math.log(V):.2f}")
 assert abs(loss - math.log(V)) < 1.5
 
 # %% [markdown]
@@ -323,7 +321,7 @@ for result in trainer.run(epochs):
         validation.append((result.step, minixfmr.evaluate(model, valid)))
         print(f"epoch {trainer.progress.epoch}: validation loss {validation[-1][1]:.3f}")
 seconds = time.perf_counter() - began
-print(f"{total:,} steps in {seconds:.0f} s, {tokens / seconds:,.0f} target tokens per second")
+print(f"{total:,} steps in {seconds:.0f} s, {tokens / seconds:,.0f} target tokens a second")
 
 # %%
 counts = np.bincount([i for target in train.targets for i in [*target, END]])

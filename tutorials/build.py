@@ -14,6 +14,7 @@ import base64
 import io
 import itertools
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -62,7 +63,7 @@ def run(notebook):
 
 def reword(notebook, written):
     """Give a notebook without outputs those of the one written before. Raises ValueError if their code differs in more
-    than comments, since the outputs would no longer be true."""
+    than comments, docstrings and imports, since the outputs would no longer be true."""
     notebook.metadata = written.metadata
     pairs = list(itertools.zip_longest(code_cells(notebook), code_cells(written)))
     changed = [str(number) for number, (new, old) in enumerate(pairs, 1) if program(new) != program(old)]
@@ -78,8 +79,18 @@ def code_cells(notebook):
 
 
 def program(cell):
-    """The code of a cell without its comments."""
-    return None if cell is None else ast.dump(ast.parse(cell.source))
+    """What a cell computes: its code without comments, docstrings and imports, for a name may have moved to another
+    file; and the number of its lines, which a report may show."""
+    if cell is None:
+        return None
+    tree = ast.parse(cell.source)
+    imports = ast.Import | ast.ImportFrom
+    tree.body = [node for node in tree.body if not isinstance(node, imports)]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+            node.body[0] = ast.Pass()
+    lines = [line for line in cell.source.splitlines() if not re.match(r"(from|import) ", line)]
+    return ast.dump(tree), len(lines)
 
 
 def smaller(picture):

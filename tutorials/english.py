@@ -30,7 +30,7 @@ def sentences(text):
 def _docstrings(path):
     try:
         nodes = ast.walk(ast.parse(path.read_bytes()))
-    except (SyntaxError, ValueError):  # one odd file is no reason to stop
+    except (SyntaxError, ValueError):  # one odd file should not stop the rest
         return []
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     return [ast.get_docstring(node) or "" for node in nodes if isinstance(node, documented)]

@@ -28,7 +28,7 @@ plt.rcParams.update(
 
 
 def figure(rows=1, columns=1, size=(6.4, 3.6), **options):
-    """(Figure, its axes) of the common look, for a picture that no function below draws."""
+    """(Figure, its axes) in the common style, for a picture that no function below draws."""
     drawn, axes = plt.subplots(rows, columns, figsize=size, **options)
     plt.close(drawn)  # a notebook shows what a cell returns, not what is open
     return drawn, axes
@@ -86,7 +86,7 @@ def masks(panels, rows=None, columns=None):
 
 
 def attention_maps(examples):
-    """Cross-attention as heat maps, one a translation, side by side.
+    """Cross-attention as heat maps side by side, one per translation.
 
     examples: (source tokens, target tokens, weights (target, source)). Down the side stands what the model wrote, along
     the bottom what it read: a row shows where it looked while it wrote that token. Of a longer sentence the first
@@ -154,7 +154,7 @@ def losses(curves, baselines=None, *, xlabel="step", ylabel="loss (nats a token)
 
 
 def embeddings(tables, words, groups=None):
-    """Vectors as points in the plane that keeps most of their variance (principal components), a panel for each table.
+    """Vectors as points in the plane that keeps most of their variance (principal components), one panel per table.
 
     tables: {title: (N, d)}. words: N labels. groups: N group names, each a colour and a marker; None for one group.
     """
@@ -178,7 +178,7 @@ def embeddings(tables, words, groups=None):
 
 
 def probabilities(panels):
-    """Bars of the likeliest next tokens, a panel for each step or setting, at most four side by side.
+    """Bars of the likeliest next tokens, one panel per step or setting, at most four side by side.
 
     panels: {title: [(token, probability), ...]}
     """

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "minixfmr"
 BEGIN, END = "<!-- reading order: tutorials/reading_order.py -->", "<!-- end of the reading order -->"
 
 # the Transformer itself, in as few lines as will do
@@ -28,6 +29,11 @@ SHORT = [
 ]
 
 # part: {file: (what to look at, number of the tutorial that goes with it)}
+EXERCISES = (  # those after softmax
+    *("cross_entropy", "linear", "embedding", "layer_norm", "gelu", "dropout", "attention", "multi_head_attention"),
+    *("cross_attention", "feed_forward", "encoder_block", "decoder_block", "adamw", "greedy_decoding"),
+)
+
 ORDER = {
     "Layers": {
         "layers/linear": ("y = x W + b; why the gradients are sums over rows", 11),
@@ -66,11 +72,13 @@ ORDER = {
         "training/schedules": ("Noam, inverse square root, cosine", 9),
         "training/data": ("padding, batches by length, teacher forcing", 5),
         "training/parallel": ("a batch shared out among workers; gradient accumulation", 10),
+        "training/fingerprint": ("what must be the same for a run to go on", 9),
         "training/loop": ("the training loop as an iterator", 9),
         "checkpoint": ("checkpoints written atomically; resuming bit for bit", 9),
     },
     "Generation": {
         "generation/rules": ("what a generated sequence must or must not contain", 4),
+        "generation/checks": ("whether the arguments make sense", 4),
         "generation/settings": ("arguments of a call, or else the model's own", 4),
         "generation/greedy": ("the loop: read, score, choose, append", 4),
         "generation/sampling": ("temperature, top-k, top-p", 4),
@@ -83,49 +91,40 @@ ORDER = {
         "layers/variants/relative": ("positions as distances (T5, DeBERTa)", 11),
         "layers/variants/grouped_heads": ("grouped heads and all of the above, around the plain attention", 8),
         "layers/variants/gated": ("the gated feed-forward layer (LLaMA, T5 v1.1)", 8),
+        "layers/variants/offset_norm": ("a gain stored less 1 (Gemma)", 8),
         "layers/variants/convolution": ("only DeBERTa has one", 8),
         "models/variants/config": ("the fields that the descendants added", 8),
         "models/variants/parts": ("from a Config to the layers it asks for", 8),
         "models/variants/inputs": ("token types, and a norm on the embeddings", 8),
-        "models/variants/blocks": ("the block that has a convolution", 8),
+        "models/variants/narrow": ("embeddings narrower than the model (ALBERT, ELECTRA)", 8),
+        "models/variants/blocks": ("blocks with a convolution, or with two branches side by side", 8),
         "models/variants/heads": ("masked words, classes, tags", 3),
+        "models/variants/sentence": ("one vector a sentence", 8),
         "training/variants/objectives": ("masked tokens, spans, gaps, denoising", 7),
     },
     "Published checkpoints": {
-        "pretrained/folder": ("Hugging Face folders", 8),
-        "pretrained/bert": ("BERT, RoBERTa, DistilBERT", 8),
+        "pretrained/keys": ("what becomes of each key of a config.json", 8),
+        "pretrained/family": ("what a family's file has to say", 8),
+        "pretrained/rope": ("published ways to stretch rotary positions", 8),
+        "pretrained/bert": ("BERT, RoBERTa, XLM-RoBERTa, CamemBERT", 8),
+        "pretrained/distilbert": ("DistilBERT", 8),
+        "pretrained/electra": ("ELECTRA", 8),
+        "pretrained/mpnet": ("MPNet", 8),
+        "pretrained/albert": ("ALBERT", 8),
         "pretrained/deberta": ("DeBERTa, versions 1 to 3", 8),
         "pretrained/gpt2": ("GPT-2", 8),
-        "pretrained/llama": ("LLaMA, Mistral", 8),
-        "pretrained/t5": ("T5, T5 v1.1, mT5", 7),
-        "pretrained/bart": ("BART, PEGASUS, M2M100 and NLLB, Marian", 8),
-    },
-    "The gradient checker": {
-        "gradcheck/report": ("rows, properties, explanations; the table", 2),
-        "gradcheck/adapter": ("plain arrays as parameters", 2),
-        "gradcheck/blame": ("finds the student's line behind an exception", 2),
-        "gradcheck/subject": ("what is checked: functions, layers, students' classes", 2),
-        "gradcheck/differences": ("finite differences, done carefully", 2),
-        "gradcheck/properties": ("what finite differences cannot see", 2),
-        "gradcheck/check": ("the check itself", 2),
-        "gradcheck/homework": ("what a file has to check, and with which inputs", 2),
-        "gradcheck/__main__": ("`python -m minixfmr.gradcheck`", 2),
-    },
-    "Why a gradient is wrong": {
-        "gradcheck/diagnosis/constants": ("the factors by which gradients are wrong, with their names", 2),
-        "gradcheck/diagnosis/remedies": ("mistakes in any backward pass", 2),
-        "gradcheck/diagnosis/activation_remedies": ("mistakes in activations", 2),
-        "gradcheck/diagnosis/layer_remedies": ("mistakes in softmax, norms, losses, embeddings, dropout", 2),
-        "gradcheck/diagnosis/parts": ("which layer of a layer is wrong", 2),
-        "gradcheck/diagnosis/instrument": ("a student's backward with a hook around every expression", 2),
-        "gradcheck/diagnosis/repair": ("which expression is wrong", 2),
-        "gradcheck/diagnosis/explain": ("which remedy makes the gradient right", 2),
-    },
-    "The exercises": {
-        "exercises/checks": ("forward first, then backward", 2),
-        "exercises/catalogue": ("correct results and test cases", 2),
-        "exercises/child": ("the process in which one exercise runs", 2),
-        "exercises/__main__": ("`python -m minixfmr.exercises`", 2),
+        "pretrained/gpt_neo": ("GPT-Neo", 8),
+        "pretrained/gpt_neox": ("GPT-NeoX and Pythia", 8),
+        "pretrained/opt": ("OPT: the file to copy for a new family", 8),
+        "pretrained/llama": ("LLaMA, Mistral, Qwen2, Qwen3, Gemma, Phi-3", 8),
+        "pretrained/bart": ("BART, mBART, PEGASUS, M2M100 and NLLB, Marian", 8),
+        "pretrained/t5": ("T5, T5 v1.1, mT5, umT5", 7),
+        "pretrained/folder": ("Hugging Face folders", 8),
+        "pretrained/layouts": ("where an array lies in a published file", 8),
+        "pretrained/tensors": ("which stored tensor goes where", 8),
+        "pretrained/settings": ("what becomes of each setting of generation", 8),
+        "pretrained/load": ("load_pretrained and save_pretrained", 8),
+        "pretrained/sentence": ("folders of sentence-transformers", 8),
     },
     "Looking inside": {
         "trace/steps": ("which backward answers which forward", 11),
@@ -148,9 +147,39 @@ ORDER = {
 }
 
 
+# The clinic is read from its docstrings. part: (its folder, number of the tutorial)
+CLINIC = {
+    "The gradient checker": ("gradcheck", 2),
+    "Why a gradient is wrong": ("gradcheck/diagnosis", 2),
+    "The exercises": ("exercises", 2),
+    "The processes in which students' files run": ("exercises/child", 2),
+    "What each exercise checks": ("exercises/catalogue", 2),
+}
+NOT_READ = ["exercises/templates"]  # what students fill in
+
+
+def parts():
+    """{part: {file: (what to look at, number of the tutorial)}}, the clinic before the machine room."""
+    *first, last = ORDER.items()
+    clinic = {part: described(folder, number) for part, (folder, number) in CLINIC.items()}
+    return dict(first) | clinic | dict([last])
+
+
+def described(folder, number):
+    """{file: (the first sentence of its docstring, number)} for the files of a folder that exists."""
+    files = sorted(path for path in (PACKAGE / folder).glob("*.py") if path.name != "__init__.py")
+    return {path.relative_to(PACKAGE).as_posix()[:-3]: (first_sentence(path), number) for path in files}
+
+
+def first_sentence(path):
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    first, *_ = re.split(r"(?<=\w)[.:;](?= |$)", " ".join(docstring.split("\n\n")[0].split()))
+    return first.replace("|", "\\|")
+
+
 def table(names, up=""):
     """The rows of a table in Markdown; up: from the file it stands in to the root, such as "../"."""
-    told = {name: what for files in ORDER.values() for name, what in files.items()}
+    told = {name: what for files in parts().values() for name, what in files.items()}
     tutorials = {script.name[:2]: script.stem for script in (ROOT / "tutorials").glob("[0-9][0-9]_*.py")}
     rows = ["| file | lines | what to look at | tutorial |", "|---|---|---|---|"]
     for name in names:
@@ -168,14 +197,15 @@ def short_path():
 
 def full_order():
     """The tables of docs/reading_order.md."""
-    parts = []
-    for part, names in ORDER.items():
-        parts += [f"## {part}", "", f"{sum(map(lines, names)):,} lines", "", *table(names, up="../"), ""]
-    return "\n".join(parts)
+    found = []
+    for part, names in parts().items():
+        if names:
+            found += [f"## {part}", "", f"{sum(map(lines, names)):,} lines", "", *table(names, up="../"), ""]
+    return "\n".join(found)
 
 
 def lines(name):
-    return len((ROOT / "minixfmr" / f"{name}.py").read_text(encoding="utf-8").splitlines())
+    return len((PACKAGE / f"{name}.py").read_text(encoding="utf-8").splitlines())
 
 
 def quoted(path, names):

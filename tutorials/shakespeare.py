@@ -1,4 +1,4 @@
-"""Train a character model on Shakespeare, and let it write: nanoGPT's setting for a CPU, in about a minute.
+"""Train a character model on Shakespeare and let it write: nanoGPT's setting for a CPU, in about a minute.
 
     python tutorials/shakespeare.py --data tinyshakespeare/input.txt
 
@@ -29,7 +29,7 @@ class Crops:
         self.ids, self.steps, self.seed = ids, steps, seed
 
     def order(self, epoch):
-        """One epoch, of `steps` batches; each is its own seed."""
+        """One epoch of `steps` batches; the key of a batch is the seed that draws it."""
         return [[self.seed, epoch, step] for step in range(self.steps)]
 
     def batch(self, key):
@@ -52,7 +52,7 @@ class Whole:
 
 
 def windows(ids, starts):
-    """T characters from each start on, and the characters that follow them, (B, T) both."""
+    """T characters from each start on, and for each the character that follows; both (B, T)."""
     at = np.asarray(starts)[:, None] + np.arange(T)
     return {"input_ids": ids[at], "labels": ids[at + 1]}
 
@@ -61,8 +61,8 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="a text file, or a folder with input.txt in it")
     parser.add_argument("--steps", type=int, default=1800, help="optimizer steps (default: 1800)")
-    parser.add_argument("--threads", type=int, default=min(4, CORES), help="workers (default: one a core, at most 4)")
-    parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
+    parser.add_argument("--threads", type=int, default=min(4, CORES), help="workers (default: one per core, at most 4)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers (default: 0)")
     parser.add_argument("--write", type=int, default=300, help="characters to write at the end (default: 300)")
     parser.add_argument("--backend", help='"numpy" or "cupy" (default: $MINIXFMR_BACKEND, else numpy)')
     given = parser.parse_args(arguments)

@@ -19,7 +19,7 @@ def columns(text):
 # training: {name: (default, type, help)}; None is chosen by the data, which is said
 DATA = {
     "pairs": (None, str, "file with source TAB target on each line; - is standard input"),
-    "source": (None, str, "file with one source sentence a line"),
+    "source": (None, str, "file with one source sentence per line"),
     "target": (None, str, "file with their translations"),
     "valid_pairs": (None, str, "validation pairs; without them, pairs are held out of the training files"),
     "valid_source": (None, str, "or as two files"),
@@ -32,7 +32,7 @@ LAYOUT = {
     "columns": (None, columns, "columns of source and target in files of pairs, such as 2,4 (default: 1,2)"),
     "reverse": (False, bool, "translate from target to source"),
     "header": (False, bool, "the first line names the columns"),
-    "skip_bad_lines": (False, bool, "leave out lines that are no pair or not UTF-8, with a count"),
+    "skip_bad_lines": (False, bool, "skip lines that are not a pair or not UTF-8, and count them"),
 }
 MODEL = {
     "vocab_size": (None, int, "subwords, both sides together (default: 130 for numbers, 6000 for own data)"),
@@ -50,18 +50,18 @@ TRAINING = {
     "source_lang": ("en", str, "language of the numbers, as num2words names it"),
     "target_lang": ("de", str, ""),
     "numbers": (20000, int, "random numbers to train on, beside those below 1,000"),
-    "finetune": (None, str, "begin with the model and vocabulary of this run's folder"),
+    "finetune": (None, str, "start from the model and vocabulary of this run's folder"),
     **MODEL,
-    "dropout": (0.1, float, "share of the units that rest in each step"),
+    "dropout": (0.1, float, "probability of dropping a unit"),
     "label_smoothing": (0.1, float, "share of the target probability that is spread over the whole vocabulary"),
     "batch_tokens": (None, int, "subwords in a batch (default: 2500, fewer where the data is small)"),
-    "accumulate": (1, int, "batches to one optimizer step"),
+    "accumulate": (1, int, "batches per optimizer step"),
     "epochs": (None, int, "passes over the training pairs (default: 7, more where the data is small)"),
     "lr": (None, float, "peak learning rate (default: 3e-3, with --finetune 3e-4)"),
     "warmup": (400, int, "steps to reach it, at most half of the run's"),
     "keep": ("best", str, "which epoch's model: best (by the validation loss) or last"),
-    "patience": (None, int, "stop after so many epochs without a better one (default: never)"),
-    "seed": (0, int, "of everything random"),
+    "patience": (None, int, "stop after this many epochs without improvement (default: never)"),
+    "seed": (0, int, "seed of all random numbers"),
     "threads": (min(4, CORES), int, "worker processes"),
     "save_every": (200, int, "steps between two checkpoints; each epoch ends with one too"),
 }
