@@ -6,7 +6,7 @@ from .generation import generate, generate_steps
 from .gradcheck import assert_gradients, gradcheck, gradcheck_function
 from .models import Config, ConfigError, DecoderOnly, EncoderDecoder, EncoderOnly
 from .module import Module, Parameter
-from .pretrained import load_pretrained, save_pretrained
+from .pretrained import load_pretrained, load_sentence_encoder, save_pretrained
 from .trace import Trace, trace
 from .training import (
     AdamW,
@@ -50,6 +50,7 @@ __all__ = [
     "gradcheck_function",
     "load",
     "load_pretrained",
+    "load_sentence_encoder",
     "load_training",
     "save",
     "save_pretrained",

@@ -108,6 +108,11 @@ def bart(**changes):
     return base | changes
 
 
+def opt(**changes):
+    sizes = dict(vocab_size=V, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, max_position_embeddings=30)
+    return sizes | dict(ffn_dim=28, word_embed_proj_dim=24, init_std=0.2, pad_token_id=1) | changes
+
+
 def scaled_rope(kind, **numbers):
     return llama(rope_parameters=dict(rope_type=kind, rope_theta=50.0, **numbers))
 
@@ -212,6 +217,45 @@ CASES = {
     ),
 }
 
+NEO = dict(vocab_size=V, hidden_size=24, num_layers=3, num_heads=3, intermediate_size=28, max_position_embeddings=40)
+NEO |= dict(attention_types=[[["global", "local"], 1], [["global"], 1]], window_size=3, initializer_range=0.25)
+QWEN = llama(use_sliding_window=True, sliding_window=4, max_window_layers=1)
+NEOX = bert(layer_norm_eps=2e-3, bos_token_id=1, eos_token_id=2, hidden_size=32, num_attention_heads=2)
+NEOX["rope_parameters"] = dict(rope_type="default", rope_theta=50.0, partial_rotary_factor=0.5)
+CASES |= {
+    "xlm-roberta": (hf.XLMRobertaForMaskedLM, hf.XLMRobertaConfig, bert(**ROBERTA), {}),
+    "camembert": (hf.CamembertForMaskedLM, hf.CamembertConfig, bert(**ROBERTA), {}),
+    "electra": (hf.ElectraForMaskedLM, hf.ElectraConfig, bert(embedding_size=16), {}),
+    "mpnet": (hf.MPNetForMaskedLM, hf.MPNetConfig, bert(pad_token_id=1), {}),
+    "albert": (hf.AlbertForMaskedLM, hf.AlbertConfig, bert(embedding_size=16, num_hidden_layers=3), {}),
+    "qwen2": (
+        hf.Qwen2ForCausalLM,
+        hf.Qwen2Config,
+        {k: v for k, v in QWEN.items() if k != "head_dim"} | dict(hidden_size=24),
+        {},
+    ),
+    "qwen3": (hf.Qwen3ForCausalLM, hf.Qwen3Config, llama(), {}),
+    "gemma": (hf.GemmaForCausalLM, hf.GemmaConfig, llama(), {}),
+    "phi3": (
+        hf.Phi3ForCausalLM,
+        hf.Phi3Config,
+        {k: v for k, v in llama().items() if k != "head_dim"} | dict(hidden_size=24),
+        {},
+    ),
+    "opt": (hf.OPTForCausalLM, hf.OPTConfig, opt(), {}),
+    "opt post-norm": (hf.OPTForCausalLM, hf.OPTConfig, opt(do_layer_norm_before=False), {}),
+    "gpt-neo": (hf.GPTNeoForCausalLM, hf.GPTNeoConfig, NEO, {}),
+    "gpt-neox": (hf.GPTNeoXForCausalLM, hf.GPTNeoXConfig, NEOX, {}),
+    "gpt-neox in turn": (hf.GPTNeoXForCausalLM, hf.GPTNeoXConfig, NEOX | dict(use_parallel_residual=False), {}),
+    "mbart": (
+        hf.MBartForConditionalGeneration,
+        hf.MBartConfig,
+        bart(decoder_start_token_id=2),
+        {"forced_bos_token_id": 9},
+    ),
+    "umt5": (hf.UMT5ForConditionalGeneration, hf.UMT5Config, t5(feed_forward_proj="gated-gelu"), {}),
+}
+
 
 def make(name, folder, seed=0):
     """Write a random model of the case into the folder; every parameter and stored buffer is moved off its start."""
@@ -255,6 +299,8 @@ def rebuild_tables(model):
                 init = hf.modeling_rope_utils.ROPE_INIT_FUNCTIONS[rope]
             module.inv_freq, module.attention_scaling = init(module.config)
             module.original_inv_freq = module.inv_freq.clone()
+        if torch.is_tensor(getattr(module, "embed_scale", None)):
+            module.embed_scale = torch.tensor(module.weight.shape[1] ** 0.5)
         elif type(module).__name__ == "MarianSinusoidalPositionalEmbedding":
             module.weight.copy_(module.create_weight())
         elif type(module).__name__ == "M2M100SinusoidalPositionalEmbedding":

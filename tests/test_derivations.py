@@ -1,6 +1,7 @@
 """The source and the tutorial that derives its gradients point at each other, and both are right."""
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -65,6 +66,15 @@ def test_what_the_tutorial_links_exists_where_it_says():
             assert name in definitions(path), f"chapter {chapter} links {name} in {path}"
     for path in re.findall(r"\]\(\.\./([\w/]+\.\w+)\)", SCRIPT):
         assert (ROOT / path).is_file(), path
+
+
+def test_what_the_notebook_printed_is_still_there():
+    cells = json.loads((ROOT / "tutorials" / f"{NAME}.ipynb").read_text(encoding="utf-8"))["cells"]
+    printed = "".join("".join(output.get("text", ())) for cell in cells for output in cell.get("outputs", ()))
+    found = re.findall(r"^(minixfmr/[\w/]+\.py): ([\w.]+)$", printed, flags=re.M)
+    assert len(found) >= len(chapters())
+    for path, name in found:
+        assert name in definitions(path), f"{path} has no {name}: python tutorials/build.py 11"
 
 
 def test_docstrings_and_chapters_name_each_other():

@@ -240,7 +240,11 @@ RNN = """
         ),
         ("(1 - hs[t] ** 2)", "(1 - np.tanh(hs[t]) ** 2)", "the output"),
         ("reversed(range(x.shape[1]))", "reversed(range(1, x.shape[1]))", "leaves out its first step"),
-        ("hs[t - 1].T", "hs[t].T", ""),
+        (
+            "            if t > 0:\n                du +=",
+            "            du +=",
+            "its index is -1, which is the last entry",
+        ),
     ],
 )
 def test_recurrent_cells(check, old, new, words):

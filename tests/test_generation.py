@@ -124,7 +124,7 @@ def test_samples_follow_the_distribution_and_the_seed(trained):
         ({"max_new_tokens": 17}, "max_new_tokens must be from 1 to 16, where the model's positions end, got 17"),
         ({"num_beams": 0}, "num_beams must be an integer of at least 1, got 0"),
         ({"temperature": 0.0}, "temperature must be greater than 0"),
-        ({"top_k": 0}, "top_k must be None or an integer of at least 1"),
+        ({"top_k": -1}, "top_k must be None, 0 for no limit, or an integer of at least 1, got -1"),
         ({"top_p": 2}, r"top_p must be None or in \(0, 1\], got 2"),
         ({"do_sample": True, "num_beams": 2}, "choose one"),
         ({"num_return_sequences": 2}, "num_return_sequences must be from 1 to num_beams = 1, got 2"),

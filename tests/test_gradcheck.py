@@ -351,12 +351,9 @@ def raises(x):
             lambda dy, c: dy,
             r"no_return returned nothing: is a return statement missing\? \(test_gradcheck.py:",
         ),
-        (lambda x: x, lambda dy, c: dy, r"returned an array of float64 of shape \(3, 4\) alone: return \(y, cache\)"),
-        (lambda x: (x, 1, 2), lambda dy, c: dy, r"returned 3 values: return \(y, cache\), two values"),
         (lambda x: ("no", 1), lambda dy, c: dy, r"returned a str as its output: return a NumPy array"),
         (lambda x: (x > 0, 1), lambda dy, c: dy, r"array of bool .* only an output of floats has a gradient"),
         (raises, lambda dy, c: dy, r"raises raised AttributeError: .* \(test_gradcheck.py:\d+: return x @ x.undefined"),
-        (lambda x: (x, 1), lambda dy: dy, r"takes \(dy\) but is called with 2 arguments"),
         (lambda x, w: (x, 1), lambda dy, c: dy, r"takes \(x, w\) but is called with 1 arguments: missing .*'w'"),
         (lambda x: (x, 1), lambda dy, c: None, r"returned nothing: return the gradient of x"),
         (lambda x: (x, 1), lambda dy, c: (dy, dy), r"returned 2 gradients for 1 float inputs \(x\)"),
@@ -450,7 +447,6 @@ def test_the_command_checks_every_pair_and_class_of_a_file(tmp_path):
         ("def f(:", "homework.py: invalid syntax (homework.py:1: def f(:)"),
         ("import numpy as np\nnp.zeros(2) + np.zeros(3)", "homework.py raised ValueError: operands could not"),
         ("x = 1", "has nothing to check"),
-        ("def f_forward(x):\n    return x, 1", "f_forward has no f_backward beside it"),
     ],
 )
 def test_the_command_names_a_file_that_it_cannot_check(tmp_path, text, message):

@@ -253,8 +253,20 @@ def _full_check(mistake, folder):
         return gradcheck_function(*mistakes.functions(module, mistake.file), *arguments)
 
 
+NOTES = {  # what is a convention and no mistake where nobody minds; the report says that it was seen
+    mistakes.OVERWRITTEN: "sets the gradients of",
+    mistakes.NOT_DETERMINISTIC: "draws random numbers",
+}
+
+
+def noted(mistake, report):
+    return any(NOTES.get(mistake.cause, "nothing") in note for note in report.notes)
+
+
 def judge(mistake, report):
     """'explained', 'explained wrongly' or 'unexplained': by the line of a property, or by the causes given."""
+    if noted(mistake, report):
+        return "explained"
     seen = [p.name for p in report.properties if not p.ok and LINES.get(mistake.cause, "nothing") in p.name]
     causes = {e.cause for e in report.explanations}
     if causes - mistake.accepted and not seen:
@@ -270,7 +282,7 @@ def reports():
 
 
 def test_all_mistakes_are_flagged_most_are_explained_and_none_wrongly(reports, capsys):
-    assert [label(m) for m, report in reports.items() if report.ok] == []
+    assert [label(m) for m, report in reports.items() if report.ok and not noted(m, report)] == []
     verdicts = {m: judge(m, report) for m, report in reports.items()}
     shares = {}
     with capsys.disabled():
@@ -291,7 +303,7 @@ def test_tables_fit_100_columns_and_say_it_all(reports):
     for report in reports.values():
         lines = str(report).splitlines()
         assert max(map(len, lines)) <= 100
-        assert any(line.startswith("WRONG") for line in lines)
+        assert report.ok or any(line.startswith("WRONG") for line in lines)
         for row in report.rows:  # a wrong gradient is explained, or mapped, or a property says what to mend first
             told = {name for e in report.explanations for name in e.names} | set(report.maps)
             assert row.ok or row.name in told or not all(p.ok for p in report.properties)

@@ -19,8 +19,8 @@ from hugging_face import CASES, as_torch, float64_everywhere
 
 import minixfmr
 from minixfmr.generation import sampling_probabilities
-from minixfmr.pretrained import _places, build
-from minixfmr.pretrained.folder import take, transposed
+from minixfmr.pretrained import FAMILIES, build, places
+from minixfmr.pretrained.layouts import take, transposed
 from minixfmr.training import shift_right
 
 pytestmark = pytest.mark.parity
@@ -43,12 +43,12 @@ def folders(tmp_path_factory):
 
 def published_gradients(model):
     """{their name: our gradients of it, put together}"""
-    family, places = _places(model)
-    flip = transposed(model, family.AS_THEY_ARE)
+    family, where = FAMILIES[model.published["model_type"]], places(model)
+    flip = transposed(model, family.as_they_are)
     for name, p in model.named_parameters():
-        theirs, part = places[name]
+        theirs, part = where[name]
         yield (
-            theirs,
+            family.written(theirs, model),
             lambda g, part=part, name=name: (
                 take(g, part, model.config.num_heads).T if name in flip else take(g, part, model.config.num_heads)
             ),
@@ -92,7 +92,8 @@ def test_logits_attention_loss_and_every_gradient(folders, name, side):
             difference = np.abs(a - b.detach().numpy()).max(axis=(1, 3))
             assert difference[rows].max() < 1e-9
 
-    gradients = {n: p.grad for n, p in peer.named_parameters()}
+    gradients = {n: p.grad for n, p in peer.named_parameters(remove_duplicate=False)}
+    gradients["embed_out.weight"] = gradients.get("lm_head.weight")  # GPT-NeoX's, in the file
     largest = max(g.abs().max().item() for g in gradients.values() if g is not None)
     for theirs_name, select, ours in published_gradients(model):
         g = select(gradients[theirs_name].numpy())
@@ -213,9 +214,12 @@ def test_classifiers_and_bare_models(name, kind, tmp_path):
     peer = kind._from_config(config(**arguments), attn_implementation="eager").eval()
     with torch.no_grad():
         for p in peer.parameters():
-            p.add_(0.1 * torch.randn(p.shape))
+            if p.requires_grad:
+                p.add_(0.1 * torch.randn(p.shape))
     peer.save_pretrained(tmp_path)
-    model = minixfmr.load_pretrained(tmp_path, dtype="float64")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*pooler", UserWarning)
+        model = minixfmr.load_pretrained(tmp_path, dtype="float64")
     with float64_everywhere():
         peer = peer.double()
         hugging.rebuild_tables(peer)
@@ -232,7 +236,8 @@ def test_classifiers_and_bare_models(name, kind, tmp_path):
     pairs = isinstance(model, minixfmr.EncoderDecoder)
     real = batch["attention_mask"] == 1 if theirs.ndim == 3 and not pairs else slice(None)
     assert ours.shape == theirs.shape
-    assert np.abs(ours - theirs)[real].max() <= 1e-9 * np.abs(theirs).max()
+    tolerance = 1e-6 if name == "marian" else 1e-9  # its table of positions lies in the file, in float32
+    assert np.abs(ours - theirs)[real].max() <= tolerance * np.abs(theirs).max()
 
 
 def test_a_hundred_steps_follow_transformers(folders):
@@ -388,7 +393,7 @@ class TestBadFolders:
     def test_families(self, folder):
         self.edit(folder, model_type="mamba")
         with pytest.raises(
-            minixfmr.CheckpointError, match="model_type 'mamba' is not known; known are bart, bert, deb"
+            minixfmr.CheckpointError, match="model_type 'mamba' is not known; known are albert, bart, bert, cam"
         ):
             minixfmr.load_pretrained(folder)
 
@@ -424,7 +429,11 @@ def test_a_new_model_of_a_published_kind_opens_in_transformers(tmp_path):
     config = hf.GPT2Config(**hugging.GPT2, bos_token_id=3, eos_token_id=3, architectures=["GPT2LMHeadModel"]).to_dict()
     model = build(config, seed=4)
     minixfmr.save_pretrained(model, tmp_path)
-    assert json.loads((tmp_path / "generation_config.json").read_text()) == {"bos_token_id": 3, "eos_token_id": 3}
+    assert json.loads((tmp_path / "generation_config.json").read_text()) == {
+        "bos_token_id": 3,
+        "eos_token_id": 3,
+        "use_cache": True,
+    }
     peer = hf.GPT2LMHeadModel.from_pretrained(tmp_path).eval()
     ids = np.arange(10)[None]
     with torch.no_grad():

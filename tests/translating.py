@@ -13,7 +13,8 @@ for extra in ("tokenizers", "num2words", "sacrebleu", "matplotlib", "tqdm"):
 import translate
 
 SCRIPT = Path(translate.__file__)
-SMALL = "--d-model 16 --num-heads 2 --d-ff 24 --layers 1 --vocab-size 60 --warmup 5 --batch-tokens 150".split()
+SMALL = "--d-model 16 --num-heads 2 --d-ff 24 --layers 1 --vocab-size 60 --max-length 48".split()
+SMALL += "--warmup 5 --batch-tokens 150".split()
 WORDS = {"red": "rot", "green": "grün", "blue": "blau", "old": "alt", "new": "neu", "big": "groß", "house": "Haus"}
 
 

@@ -178,8 +178,9 @@ assert np.isnan(by_formula[0]).all() and (y_left[0, 0, 0] == 0).all()
 
 # %% [markdown]
 # A single NaN would spread to everything computed from it. In minixfmr such a query has output 0, and gradient 0 on the
-# way back: the largest score is never taken to be lower than a finite number, so each exponential is exp(-∞) = 0, and
-# the sum it is divided by is at least 1.
+# way back. `softmax` in [softmax.py](../minixfmr/layers/softmax.py) takes the lowest number there is for -∞, but for
+# the maximum of a row no less than half of that, so each exponential is 0; and it takes the sum to be at least 1, which
+# it always is where a key is visible.
 #
 # ## Several heads
 #

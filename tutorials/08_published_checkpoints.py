@@ -30,8 +30,7 @@ import transformers as hf
 
 import minixfmr
 from minixfmr.models import causal_mask, sliding_window_mask
-from minixfmr.pretrained import gpt2, llama
-from minixfmr.pretrained.folder import find, read_tensors
+from minixfmr.pretrained import places
 from minixfmr.training import cosine, next_token
 
 sys.path.append(os.path.abspath("../tests"))
@@ -122,7 +121,7 @@ for key in ("model_type", "architectures", "n_layer", "n_embd", "n_head", "activ
 # The weights are arrays with names. Those of one block of GPT-2:
 
 # %%
-tensors = {name: read_tensors(folder) for name, folder in folders.items()}
+tensors = {name: safetensors.numpy.load_file(f"{folder}/model.safetensors") for name, folder in folders.items()}
 for key, array in sorted(tensors["GPT-2"].items()):
     if ".h.0." in key:
         print(f"{key:35} {array.dtype}  {array.shape}")
@@ -138,12 +137,12 @@ print(len(tensors["GPT-2"]), "arrays in all")
 # %%
 models = {name: minixfmr.load_pretrained(folder, dtype="float64") for name, folder in folders.items()}
 model = models["GPT-2"]
-rules = gpt2.names(model.published, model.config)
+where = places(model)  # "*." stands for what the file puts before each name, here "transformer."
 for ours, p in model.named_parameters():
     if ".blocks.0." in ours and ours.endswith("weight"):
-        theirs, part = find(rules, ours)
+        theirs, part = where[ours]
         print(
-            f"{ours.removeprefix('decoder.'):43} {p.shape!s:9} ← {theirs.removeprefix('transformer.'):22} {part or ''}"
+            f"{ours.removeprefix('decoder.'):43} {p.shape!s:9} ← {theirs.removeprefix('*.'):22} {part or ''}"
         )
 
 # %% [markdown]
@@ -158,11 +157,10 @@ fused = tensors["GPT-2"]["transformer.h.0.attn.c_attn.weight"]  # (d, 3 d)
 d = len(fused)
 assert np.array_equal(attention.key.weight.data, fused[:, d : 2 * d])
 
-rules = llama.names(models["LLaMA"].published, models["LLaMA"].config)
 attention = models["LLaMA"].decoder.blocks[0].self_attention.layer
 stored = tensors["LLaMA"]["model.layers.0.self_attn.k_proj.weight"]
 assert np.array_equal(attention.key.weight.data, stored.T)
-print(find(rules, "decoder.blocks.0.self_attention.layer.key.weight")[0], stored.shape, "→", attention.key.weight.shape)
+print(places(models["LLaMA"])["decoder.blocks.0.self_attention.layer.key.weight"][0], stored.shape)
 
 # %% [markdown]
 # ## The same logits
@@ -221,7 +219,7 @@ def published_gradients(name, model, batch, R):
     gradients = {key: p.grad for key, p in model.named_parameters()}
     carrier.load_state_dict(carrier.state_dict() | gradients)
     minixfmr.save_pretrained(carrier, "gradients")
-    return read_tensors(Path("gradients"))
+    return safetensors.numpy.load_file("gradients/model.safetensors")
 
 
 worst = {}
@@ -511,7 +509,7 @@ def damaged(change, source="LLaMA"):
     """A copy of a folder whose {name: array} has been changed."""
     shutil.rmtree("damaged", ignore_errors=True)
     shutil.copytree(source, "damaged")
-    arrays = dict(read_tensors(Path("damaged")))
+    arrays = safetensors.numpy.load_file("damaged/model.safetensors")
     change(arrays)
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     safetensors.numpy.save_file(arrays, "damaged/model.safetensors", {"format": "pt"})

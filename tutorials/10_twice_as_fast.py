@@ -86,7 +86,8 @@ def stopwatch(methods):
 
 # %% [markdown]
 # The patient is an encoder-decoder with two blocks on each side. The step is the one that a trainer without workers
-# takes, with the matrix products on one core, like everything else.
+# takes, with the matrix products on one core, like everything else except AdamW, which shares its update out among the
+# cores where there are many parameters.
 
 # %%
 B, T, V, d = 32, 32, 1000, 128
@@ -655,7 +656,7 @@ plots.bars(found, xlabel="ms, forward and backward, one core", digits=".1f")
 # compute, then how to spell it, and last where to put it. Compare the last bar with the one above it: that is the price
 # of keeping the formula. The package pays it. Its layer norm and its GELU
 # ([normalization.py](../minixfmr/layers/normalization.py), [activations.py](../minixfmr/layers/activations.py)) are the
-# formulas of step 2, and `by_rows` stands above them.
+# formulas of step 2, with `row_mean_dot` for the mean of a product, and `by_rows` stands above them.
 #
 # ## Then on a GPU
 #
@@ -694,11 +695,7 @@ except minixfmr.BackendError as error:
 # -m benchmarks.launches` runs every layer on it:
 
 # %%
-run = [
-    sys.executable,
-    "-m",
-    "benchmarks.launches",
-]  # in a process of its own, because it puts the double in CuPy's place
+run = [sys.executable, "-m", "benchmarks.launches"]  # its own process: it puts the double in CuPy's place
 environment = os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, ".."]), "MINIXFMR_BACKEND": ""}
 lines = subprocess.run(run, cwd="..", env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
 rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines if line.startswith("| ")]

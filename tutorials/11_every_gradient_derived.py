@@ -33,7 +33,7 @@ from minixfmr import layers
 from minixfmr.layers.multi_head import attend, attend_backward
 from minixfmr.layers.variants.relative import distances
 from minixfmr.models.residual import PostNorm, PreNorm, Residual
-from minixfmr.training.losses import cross_entropy_backward
+from minixfmr.training.losses import cross_entropy, cross_entropy_backward
 from minixfmr.training.optimizers import adamw_update
 
 rng = np.random.default_rng(0)
@@ -42,7 +42,7 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # Three helpers. `agree` compares arrays and stops the notebook if they differ by more than a gradient check allows;
 # `agree_each` does so for several. `proves` has SymPy simplify the difference of two expressions to 0. `where` says in
-# which file and line a function is defined.
+# which file a function is defined.
 
 
 # %%
@@ -63,9 +63,9 @@ def proves(statement, left, right):
 
 
 def where(*things):
-    for thing in things:
+    for thing in map(inspect.unwrap, things):  # what stands behind a decorator such as by_rows
         path = Path(inspect.getsourcefile(thing)).relative_to(Path(minixfmr.__file__).parent.parent)
-        print(f"{path.as_posix()}:{inspect.getsourcelines(thing)[1]}  {thing.__qualname__}")
+        print(f"{path.as_posix()}: {thing.__qualname__}")
 
 
 # %% [markdown]
@@ -326,10 +326,10 @@ print(f"dE[2] by dE[ids] += dy: {wrong[2]}, by np.add.at: {right[2]}")
 # %% [markdown]
 # ### In the package
 #
-# [`embedding_backward` in embedding.py](../minixfmr/layers/embedding.py) has such a sum, made fast by sorting. Learned
-# positions are a table too. All sequences of a batch use the same rows $0, 1, \ldots, T - 1$ of it, so in
-# [`add_positions_backward` in positions.py](../minixfmr/layers/positions.py) the gradient is a sum over the batch, and
-# $dx = dy$.
+# [`embedding_backward` in embedding.py](../minixfmr/layers/embedding.py) leaves such a sum to `add_at` in
+# [sums.py](../minixfmr/backend/sums.py), which makes it fast by sorting. Learned positions are a table too. All
+# sequences of a batch use the same rows $0, 1, \ldots, T - 1$ of it, so in [`add_positions_backward` in
+# positions.py](../minixfmr/layers/positions.py) the gradient is a sum over the batch, and $dx = dy$.
 
 # %%
 ids, E = rng.integers(0, 4, (2, 5)), rng.normal(size=(6, 3))
@@ -414,10 +414,11 @@ print(f"Each row of dx sums to 0: the largest sum is {abs(dx.sum(axis=-1)).max()
 # %% [markdown]
 # ### In the package
 #
-# [`softmax` in softmax.py](../minixfmr/layers/softmax.py) is (4.1), and [`softmax_backward` in
-# softmax.py](../minixfmr/layers/softmax.py) is (4.4). Attention uses both: see [`attention_backward` in
-# attention.py](../minixfmr/layers/attention.py). If keys and values are the identity matrix and the scale is 1, then
-# the scores are the queries, and the output of attention is the softmax itself.
+# [`softmax` in softmax.py](../minixfmr/layers/softmax.py) is (4.1) with the maximum subtracted, and
+# [`softmax_backward` in softmax.py](../minixfmr/layers/softmax.py) is (4.4); `row_sum` is the sum over the last axis.
+# Attention uses both: see [`attention_backward` in attention.py](../minixfmr/layers/attention.py). If keys and values
+# are the identity matrix and the scale is 1, then the scores are the queries, and the output of attention is the
+# softmax itself.
 
 # %%
 eye = np.eye(5)[None, None]  # (B, H, Tk, dh) = (1, 1, 5, 5)
@@ -508,7 +509,15 @@ proves("dz = p - q", sp.Matrix([loss]).jacobian(z).T, p - q)
 #
 # ### In the package
 #
-# [`cross_entropy_backward` in losses.py](../minixfmr/training/losses.py) is (5.6).
+# The forward, `cross_entropy` in [losses.py](../minixfmr/training/losses.py), first subtracts from each row of logits
+# its maximum, as softmax does. From this $z$ it computes
+#
+# $$e = \exp(z) \qquad Z = \sum_i e_i \qquad p = \frac{e}{Z} \qquad \log p = z - \log Z \tag{5.7}$$
+#
+# It needs $\log p$ only at the label and as a mean, for (5.3). For the backward it saves $e$ and $Z$, from which $p$
+# comes back by one division. [`cross_entropy_backward` in losses.py](../minixfmr/training/losses.py) is (5.6), with $q$
+# in its two parts: $p - \varepsilon / V$ for every token, and $1 - \varepsilon$ less at the label. Its `weight` is
+# $w$, its `smoothing` $\varepsilon$. The class `CrossEntropy` around them finds $w$.
 
 # %%
 z, labels = rng.normal(size=(6, 5)), np.array([2, 0, -100, 4, -100, 0])  # -100: ignored
@@ -518,6 +527,11 @@ w = keep[:, None] / keep.sum()  # (N, 1)
 dz = w * (softmax(z) - q)
 agree(dz=(dz, numeric(lambda z: -(w * q * np.log(softmax(z))).sum(), z, 1.0)))
 
+_, saved = cross_entropy(z, (labels * keep)[:, None], w, eps)  # where w is 0, any label will do
+e, Z, *_ = saved
+agree(p=(e / Z, softmax(z)), dz=(cross_entropy_backward(saved), dz))
+
+# %%
 criterion = minixfmr.CrossEntropy(label_smoothing=eps)
 agree(package=(criterion.backward(criterion.forward(z, labels)[1]), dz))
 parts = [criterion.backward(criterion.forward(z[s], labels[s], count=4)[1]) for s in (slice(0, 3), slice(3, 6))]
@@ -687,8 +701,10 @@ figure
 #
 # ### In the package
 #
-# [`layer_norm_backward` in normalization.py](../minixfmr/layers/normalization.py) is (6.2) and (6.7), with
-# $\mathrm{mean}(dn \odot n)$ written as the inner product $(dn \cdot n) / d$.
+# [`layer_norm_backward` in normalization.py](../minixfmr/layers/normalization.py) is (6.2) and (6.7), with `row_mean`
+# for the mean of a row. The two means of products, $\mathrm{mean}(c \odot c)$ in the forward and $\mathrm{mean}(dn
+# \odot n)$ in the backward, are `row_mean_dot`, because they are inner products: $c \cdot c / d$ and $dn \cdot n / d$.
+# So the array of the products is never made.
 
 # %%
 x, dy = rng.normal(size=(2, 4, 5)), rng.normal(size=(2, 4, 5))
@@ -768,13 +784,13 @@ where(layers.rms_norm_backward)
 
 # %%
 x = sp.symbols("x", real=True)
-phi, density = (1 + sp.erf(x / sp.sqrt(2))) / 2, sp.exp(-(x**2) / 2) / sp.sqrt(2 * sp.pi)
+Phi, phi = (1 + sp.erf(x / sp.sqrt(2))) / 2, sp.exp(-(x**2) / 2) / sp.sqrt(2 * sp.pi)
 u = sp.sqrt(2 / sp.pi) * (x + sp.Rational("0.044715") * x**3)
 t, s = sp.tanh(u), 1 / (1 + sp.exp(-x))
 du = sp.sqrt(2 / sp.pi) * (1 + 3 * sp.Rational("0.044715") * x**2)
 proves("tanh' = 1 - tanh²", sp.diff(sp.tanh(x), x), 1 - sp.tanh(x) ** 2)
-proves("Φ' = φ", sp.diff(phi, x), density)
-proves("GELU' = Φ + x φ", sp.diff(x * phi, x), phi + x * density)
+proves("Φ' = φ", sp.diff(Phi, x), phi)
+proves("GELU' = Φ + x φ", sp.diff(x * Phi, x), Phi + x * phi)
 proves("GELU' by tanh", sp.diff(x * (1 + t) / 2, x), (1 + t + x * (1 - t**2) * du) / 2)
 proves("SiLU' = s (1 + x (1 - s))", sp.diff(x * s, x), s * (1 + x * (1 - s)))
 
@@ -800,7 +816,8 @@ figure
 #
 # ### In the package
 #
-# Each is a line or two:
+# Each is a line or two. What a forward saves is what its derivative is written in: $y$ for ReLU and tanh, otherwise
+# $x$ and the factor that cost an exponential, $\Phi$, $t$ or $s$.
 #
 # - [`relu_backward` in activations.py](../minixfmr/layers/activations.py)
 # - [`tanh_backward` in activations.py](../minixfmr/layers/activations.py)
@@ -810,14 +827,14 @@ figure
 
 # %%
 x, dy = rng.normal(size=(4, 6)), rng.normal(size=(4, 6))
-density, t, s = np.exp(-x * x / 2) / np.sqrt(2 * np.pi), np.tanh(x), 1 / (1 + np.exp(-x))
-phi = (1 + np.vectorize(math.erf)(x / np.sqrt(2))) / 2
-u, du = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3), np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * x**2)
+phi, s = np.exp(-x * x / 2) / np.sqrt(2 * np.pi), 1 / (1 + np.exp(-x))
+Phi = (1 + np.vectorize(math.erf)(x / np.sqrt(2))) / 2
+t, du = np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)), np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * x**2)
 derivatives = {
     "relu": x > 0,
-    "tanh": 1 - t * t,
-    "gelu": phi + x * density,
-    "gelu_tanh": (1 + np.tanh(u) + x * (1 - np.tanh(u) ** 2) * du) / 2,
+    "tanh": 1 - np.tanh(x) ** 2,
+    "gelu": Phi + x * phi,
+    "gelu_tanh": (1 + t + x * (1 - t * t) * du) / 2,
     "silu": s * (1 + x * (1 - s)),
 }
 
@@ -865,7 +882,7 @@ agree(dx=(dx, numeric(layer, x, dy)), package=(layer.backward(dy, layer.forward(
 # $$dx = dy \odot \frac{\mathrm{keep}}{1 - p} \tag{9.2}$$
 #
 # A number that was set to 0 had no influence on the loss, so its gradient is 0. The backward must use the draws of the
-# forward, not new ones: that is why `keep` is saved. In evaluation nothing is drawn, $y = x$ and $dx = dy$.
+# forward, not new ones: that is why `keep` and $p$ are saved. In evaluation nothing is drawn, $y = x$ and $dx = dy$.
 #
 # In the package it is [`dropout_backward` in dropout.py](../minixfmr/layers/dropout.py). With a generator made from the
 # same seed for each call, the draws repeat, so finite differences can be taken.
@@ -1006,8 +1023,8 @@ plots.heat_maps(panels, xlabel="key", ylabel="query", signed=True, numbers=True)
 # $dS$ sums to 0, because a softmax cannot raise all weights at once. The first query sees only one key, whose weight is
 # 1 whatever its score is, so its row is 0.
 #
-# For a query that may look at nothing, softmax is undefined. In the package its output and its gradient are 0 (question
-# 3 at the end).
+# The package adds the lowest number of the dtype in place of $-\infty$; its exponential is 0 as well. For a query that
+# may look at nothing, softmax is undefined. In the package its output and its gradient are 0 (question 3 at the end).
 #
 # ### A bias, a scale, dropout on the weights
 #
@@ -1044,11 +1061,13 @@ package = layers.attention_backward(dy, saved)
 
 # %%
 W = softmax(np.where(mask, Q @ K.swapaxes(-1, -2) * dh**-0.5 + bias, -np.inf))  # (B, H, Tq, Tk)
-keep = layers.dropout(np.ones((B, H, Tq, Tk)), p, np.random.default_rng(1))[0]  # keep / (1 - p)
-dV, dW = (W * keep).swapaxes(-1, -2) @ dy, dy @ V.swapaxes(-1, -2) * keep
-dS = W * (dW - (y * dy).sum(axis=-1, keepdims=True))
-dQ, dK = dS @ K * dh**-0.5, dS.swapaxes(-1, -2) @ Q * dh**-0.5
-agree(y=(y, W * keep @ V))
+scaled_keep = layers.dropout(np.ones((B, H, Tq, Tk)), p, np.random.default_rng(1))[0]  # keep / (1 - p)
+D = W * scaled_keep
+dV, dD = D.swapaxes(-1, -2) @ dy, dy @ V.swapaxes(-1, -2)
+dW = dD * scaled_keep
+dS = W * (dW - (W * dW).sum(axis=-1, keepdims=True))
+dQ, dK = dS @ K * dh**-0.5, dS.swapaxes(-1, -2) @ (Q * dh**-0.5)
+agree(y=(y, D @ V), shortcut=((y * dy).sum(axis=-1), (W * dW).sum(axis=-1)))
 agree_each("dQ dK dV dbias", package, (dQ, dK, dV, dS))
 
 
@@ -1557,8 +1576,14 @@ figure
 #
 # ### In the package
 #
-# [`adamw_update` in optimizers.py](../minixfmr/training/optimizers.py) does (15.1) to (15.5), line by line. Here the
-# formulas are compared with `minixfmr.AdamW` over five steps with random gradients:
+# [`adamw_update` in optimizers.py](../minixfmr/training/optimizers.py) does (15.1) to (15.5), in place. It writes a
+# running mean as a step towards the new value, and the decay and the step as one:
+#
+# $$m \leftarrow m + (1 - \beta_1) (g - m) \qquad\qquad p \leftarrow p - \mathrm{lr} \cdot \Big( \frac{\hat
+# m}{\sqrt{\hat v} + \mathrm{eps}} + \mathrm{weight\ decay} \cdot p \Big)$$
+#
+# Multiply out, and they are (15.1), and (15.5) followed by (15.4). Here the formulas are compared with
+# `minixfmr.AdamW` over five steps with random gradients:
 
 # %%
 lr, beta1, beta2, eps, decay = 0.01, 0.9, 0.95, 1e-8, 0.1
@@ -1569,7 +1594,7 @@ for t in range(1, 6):
     g = rng.normal(size=(3, 4))
     m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g**2
     m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
-    p = p - lr * decay * p - lr * m_hat / (np.sqrt(v_hat) + eps)
+    p = p * (1 - lr * decay) - lr * m_hat / (np.sqrt(v_hat) + eps)  # (15.5), then (15.4)
     parameter.grad[...] = g
     optimizer.step()
     agree(p=(parameter.data, p))
@@ -1613,7 +1638,7 @@ where(minixfmr.clip_grad_norm)
 # | RMSNorm | $n = x r$ | $dx = r (dn - n \mathrm{mean}(dn \odot n))$ |
 # | activation | $y = f(x)$ | $dx = dy \odot f'(x)$ |
 # | dropout | $y = x \odot \mathrm{keep} / (1 - p)$ | $dx = dy \odot \mathrm{keep} / (1 - p)$ |
-# | attention | $y = W V$, $W = \mathrm{softmax}(S)$ | $dV = W^\top dy$, $dS = W \odot (dy V^\top - y \cdot dy)$ |
+# | attention | $y = W V$, $W = \mathrm{softmax}(S)$ | $dV = W^\top dy$, $dW = dy V^\top$, $dS$ by softmax |
 # | scores | $S = Q K^\top / \sqrt{d_h}$ | $dQ = dS K / \sqrt{d_h}$, $dK = dS^\top Q / \sqrt{d_h}$ |
 # | rotary | $y = R x$ | $dx = R^\top dy$, rotated back |
 # | residual | $y = x + f(x)$ | $dx = dy + J_f^\top dy$ |

@@ -29,6 +29,11 @@ SHORT = [
 ]
 
 # part: {file: (what to look at, number of the tutorial that goes with it)}
+EXERCISES = (  # those after softmax
+    *("cross_entropy", "linear", "embedding", "layer_norm", "gelu", "dropout", "attention", "multi_head_attention"),
+    *("cross_attention", "feed_forward", "encoder_block", "decoder_block", "adamw", "greedy_decoding"),
+)
+
 ORDER = {
     "Layers": {
         "layers/linear": ("y = x W + b; why the gradients are sums over rows", 11),
@@ -73,6 +78,7 @@ ORDER = {
     },
     "Generation": {
         "generation/rules": ("what a generated sequence must or must not contain", 4),
+        "generation/checks": ("whether the arguments make sense", 4),
         "generation/settings": ("arguments of a call, or else the model's own", 4),
         "generation/greedy": ("the loop: read, score, choose, append", 4),
         "generation/sampling": ("temperature, top-k, top-p", 4),
@@ -85,22 +91,40 @@ ORDER = {
         "layers/variants/relative": ("positions as distances (T5, DeBERTa)", 11),
         "layers/variants/grouped_heads": ("grouped heads and all of the above, around the plain attention", 8),
         "layers/variants/gated": ("the gated feed-forward layer (LLaMA, T5 v1.1)", 8),
+        "layers/variants/offset_norm": ("a gain stored less 1 (Gemma)", 8),
         "layers/variants/convolution": ("only DeBERTa has one", 8),
         "models/variants/config": ("the fields that the descendants added", 8),
         "models/variants/parts": ("from a Config to the layers it asks for", 8),
         "models/variants/inputs": ("token types, and a norm on the embeddings", 8),
-        "models/variants/blocks": ("the block that has a convolution", 8),
+        "models/variants/narrow": ("embeddings narrower than the model (ALBERT, ELECTRA)", 8),
+        "models/variants/blocks": ("blocks with a convolution, or with two branches side by side", 8),
         "models/variants/heads": ("masked words, classes, tags", 3),
+        "models/variants/sentence": ("one vector a sentence", 8),
         "training/variants/objectives": ("masked tokens, spans, gaps, denoising", 7),
     },
     "Published checkpoints": {
-        "pretrained/folder": ("Hugging Face folders", 8),
-        "pretrained/bert": ("BERT, RoBERTa, DistilBERT", 8),
+        "pretrained/keys": ("what becomes of each key of a config.json", 8),
+        "pretrained/family": ("what a family's file has to say", 8),
+        "pretrained/rope": ("published ways to stretch rotary positions", 8),
+        "pretrained/bert": ("BERT, RoBERTa, XLM-RoBERTa, CamemBERT", 8),
+        "pretrained/distilbert": ("DistilBERT", 8),
+        "pretrained/electra": ("ELECTRA", 8),
+        "pretrained/mpnet": ("MPNet", 8),
+        "pretrained/albert": ("ALBERT", 8),
         "pretrained/deberta": ("DeBERTa, versions 1 to 3", 8),
         "pretrained/gpt2": ("GPT-2", 8),
-        "pretrained/llama": ("LLaMA, Mistral", 8),
-        "pretrained/t5": ("T5, T5 v1.1, mT5", 7),
-        "pretrained/bart": ("BART, PEGASUS, M2M100 and NLLB, Marian", 8),
+        "pretrained/gpt_neo": ("GPT-Neo", 8),
+        "pretrained/gpt_neox": ("GPT-NeoX and Pythia", 8),
+        "pretrained/opt": ("OPT: the file to copy for a new family", 8),
+        "pretrained/llama": ("LLaMA, Mistral, Qwen2, Qwen3, Gemma, Phi-3", 8),
+        "pretrained/bart": ("BART, mBART, PEGASUS, M2M100 and NLLB, Marian", 8),
+        "pretrained/t5": ("T5, T5 v1.1, mT5, umT5", 7),
+        "pretrained/folder": ("Hugging Face folders", 8),
+        "pretrained/layouts": ("where an array lies in a published file", 8),
+        "pretrained/tensors": ("which stored tensor goes where", 8),
+        "pretrained/settings": ("what becomes of each setting of generation", 8),
+        "pretrained/load": ("load_pretrained and save_pretrained", 8),
+        "pretrained/sentence": ("folders of sentence-transformers", 8),
     },
     "Looking inside": {
         "trace/steps": ("which backward answers which forward", 11),

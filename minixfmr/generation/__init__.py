@@ -2,11 +2,14 @@
 
 # fmt: off
 from .beam_search import beam_search
+from .checks import check_rules, check_search
 from .generate import Step, generate, generate_steps
 from .greedy import likeliest, write
 from .rules import RULES
 from .sampling import sampling_probabilities
+from .settings import SEARCH
 
 __all__ = [
-    "RULES", "Step", "beam_search", "generate", "generate_steps", "likeliest", "sampling_probabilities", "write",
+    "RULES", "SEARCH", "Step", "beam_search", "check_rules", "check_search", "generate",
+    "generate_steps", "likeliest", "sampling_probabilities", "write",
 ]

@@ -19,8 +19,6 @@ def beam_search(
     those among the first K that end, in eos or at the longest length, are finished; the best K others live on.
     ids, state: of model.start → ids (B · num_return_sequences, T), the best hypotheses of each sequence
     """
-    if early_stopping not in (True, False, "never"):
-        raise ValueError(f'early_stopping must be True, False or "never", got {early_stopping!r}')
     ids, B, K = to_numpy(ids), len(ids), num_beams
     sequences = [Hypotheses(K, settings, length_penalty, early_stopping) for _ in range(B)]
     log_p = log_softmax(read(model, ids, state, settings))  # (B, V)

@@ -10,9 +10,10 @@ import numpy
 from ..backend import fits_in_memory, keep_freed_memory, one_blas_thread, to_numpy
 from ..layers import softmax
 from .beam_search import beam_search, best
+from .checks import is_count, require
 from .greedy import likeliest, write
 from .sampling import sampler, sampling_probabilities
-from .settings import is_count, prompt_mask, require, settings_for
+from .settings import prompt_mask, settings_for
 
 SMALL = 1 << 25  # multiplications a step that are not worth a second core
 
@@ -21,23 +22,7 @@ _fits = fits_in_memory("generate for fewer sequences at a time, or search with f
 
 @_fits
 def generate(
-    model: Any,
-    input_ids: Any,
-    *,
-    max_new_tokens: int,
-    attention_mask: Any = None,
-    do_sample: bool = False,
-    num_beams: int = 1,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    length_penalty: float = 1.0,
-    early_stopping: bool | str = False,
-    num_return_sequences: int = 1,
-    use_cache: bool = True,
-    seed: int | None = None,
-    eos_token_id: int | list[int] | None = None,
-    **rules: Any,
+    model: Any, input_ids: Any, *, attention_mask: Any = None, seed: int | None = None, **settings: Any
 ) -> numpy.ndarray:
     """Write a sequence for each input; the argument names and their meaning are those of Hugging Face.
 
@@ -45,42 +30,48 @@ def generate(
     attention_mask: (B, S), 1 where there is a real token
     → ids (B · num_return_sequences, T), a numpy.ndarray: the start token or the prompt, what was written, the end token
       included, then padding
-    The default is greedy: the likeliest token each time. num_beams > 1: beam search, see beam_search.
-    do_sample: draw tokens, see sampling_probabilities; seed: of the draws.
-    use_cache: keep the keys and values of earlier positions; without, the result is the same, only slower.
-    rules: min_length, min_new_tokens, repetition_penalty, no_repeat_ngram_size, bad_words_ids, forced_bos_token_id,
-    forced_eos_token_id, suppress_tokens; where one is not given, the one of the model's generation_config.json holds.
-    Raises ValueError for arguments that make no sense.
+    Where a setting is not given or None, the one of the model's generation_config.json holds, else the first below:
+    max_new_tokens (20); or max_length, prompt included
+    num_beams=1, greedy: the likeliest token each time; more: beam search with length_penalty=1.0 and
+    early_stopping=False, see beam_search
+    do_sample=False; True: draw tokens, see sampling_probabilities, with temperature=1.0, top_k=None (a published
+    model: 50), top_p=None; seed: of the draws
+    num_return_sequences=1, for each input
+    use_cache=True: keep the keys and values of earlier positions; without, the result is the same, only slower
+    eos_token_id (a list for several), pad_token_id, decoder_start_token_id
+    rules: see RULES in generation/rules.py: min_length, min_new_tokens, repetition_penalty, no_repeat_ngram_size,
+    bad_words_ids, forced_bos_token_id, forced_eos_token_id, suppress_tokens, sequence_bias, renormalize_logits, ...
+    Raises ValueError or TypeError for arguments that make no sense.
     """
-    require("num_beams", num_beams, is_count(num_beams), "an integer of at least 1")
-    most = num_beams if not do_sample else 1 << 30
-    valid = f"from 1 to num_beams = {num_beams}" if not do_sample else "at least 1"
-    count = num_return_sequences
-    require("num_return_sequences", count, is_count(count) and count <= most, valid)
-    if do_sample and num_beams > 1:
-        raise ValueError("do_sample=True draws one sequence and num_beams > 1 searches for the best: choose one")
-    draw = sampler(temperature, top_k, top_p, seed)
-    start, state, settings = begin(model, input_ids, attention_mask, max_new_tokens, use_cache, eos_token_id, rules)
+    start, state, decided = begin(model, input_ids, attention_mask, settings)
+    search = decided.search
+    num_beams, count = search["num_beams"], search["num_return_sequences"]
     small = model.num_parameters() * len(start) * num_beams < SMALL
     with one_blas_thread() if small else nullcontext():
         if num_beams > 1:
-            return beam_search(model, start, state, settings, num_beams, length_penalty, early_stopping, count)
+            how = search["length_penalty"], search["early_stopping"], count
+            return beam_search(model, start, state, decided, num_beams, *how)
         if count > 1:
             rows = numpy.repeat(numpy.arange(len(start)), count)
             start = start[rows]
             state.reorder(rows)
+        shape = {name: search[name] for name in ("temperature", "top_k", "top_p")}
+        choose = sampler(**shape, seed=seed) if search["do_sample"] else likeliest
         ids = start
-        for ids, _ in write(model, start, state, settings, draw if do_sample else likeliest):  # noqa: B007
+        for ids, _ in write(model, start, state, decided, choose):  # noqa: B007
             pass  # generate_steps is for those who want to look on
         return ids
 
 
-def begin(model, input_ids, attention_mask, max_new_tokens, use_cache, eos_token_id, rules):
+def begin(model, input_ids, attention_mask, given):
     """(the ids to go on from, the model's state, the Settings)"""
     keep_freed_memory()
-    settings = settings_for(model, max_new_tokens, use_cache, eos_token_id, rules)
-    ids, state = model.start(input_ids, prompt_mask(model, input_ids, attention_mask, settings.eos))
+    settings = settings_for(model, input_ids, given)
+    if model.reads_prompts and len(settings.source.shape) == 2:  # before the model trips over its last position
+        settings.begin(settings.source.shape[1], model.config)
+    ids, state = model.start(input_ids, prompt_mask(model, input_ids, attention_mask, settings))
     ids = to_numpy(ids)
+    ids = ids if model.reads_prompts else numpy.full_like(ids, settings.start)
     settings.begin(ids.shape[1], model.config)
     return ids, state, settings
 
@@ -98,21 +89,21 @@ def generate_steps(
     model: Any,
     input_ids: Any,
     *,
-    max_new_tokens: int,
     attention_mask: Any = None,
-    do_sample: bool = False,
     top: int = 5,
     seed: int | None = None,
-    eos_token_id: int | list[int] | None = None,
-    **rules: Any,
+    **settings: Any,
 ) -> Iterator[Step]:
     """Look over the model's shoulder: yield a Step for each token, with its probability and the `top` likeliest
     alternatives. The other arguments are those of generate, without beams."""
     require("top", top, is_count(top), "an integer of at least 1")
-    shape = {name: rules.pop(name) for name in ("temperature", "top_k", "top_p") if name in rules}
-    choose = sampler(**shape, seed=seed) if do_sample else likeliest
-    start, state, settings = begin(model, input_ids, attention_mask, max_new_tokens, True, eos_token_id, rules)
-    for ids, scores in write(model, start, state, settings, choose):
-        p = sampling_probabilities(scores, **shape) if do_sample else softmax(scores)  # (B, V)
+    given = {"num_beams": 1} | settings
+    require("num_beams", given["num_beams"], given["num_beams"] == 1, "1 in generate_steps")
+    start, state, decided = begin(model, input_ids, attention_mask, given)
+    shape = {name: decided.search[name] for name in ("temperature", "top_k", "top_p")}
+    sampled = decided.search["do_sample"]
+    choose = sampler(**shape, seed=seed) if sampled else likeliest
+    for ids, scores in write(model, start, state, decided, choose):
+        p = sampling_probabilities(scores, **shape) if sampled else softmax(scores)  # (B, V)
         chosen = to_numpy(p)[numpy.arange(len(ids)), ids[:, -1]]
         yield Step(ids[:, -1], chosen, best(p, min(top, p.shape[-1])))

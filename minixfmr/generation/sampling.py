@@ -2,14 +2,12 @@
 
 from ..backend import random_generator, to_numpy, xp
 from ..layers import softmax
-from .settings import is_count, require
+from .checks import check_sampling
 
 
 def sampler(temperature=1.0, top_k=None, top_p=None, seed=None):
     """A function that draws: scores (B, V) → tokens (B,). Raises ValueError for arguments that make no sense."""
-    require("temperature", temperature, temperature > 0, "greater than 0 (for the likeliest token: do_sample=False)")
-    require("top_k", top_k, top_k is None or is_count(top_k), "None or an integer of at least 1")
-    require("top_p", top_p, top_p is None or 0 < top_p <= 1, "None or in (0, 1]")
+    check_sampling(temperature, top_k, top_p)
     rng = random_generator(seed)
     return lambda scores: draw(sampling_probabilities(scores, temperature, top_k, top_p), rng)
 
@@ -21,7 +19,7 @@ def sampling_probabilities(logits, temperature=1.0, top_k=None, top_p=None):
     2018). top_p: then only the likeliest ones that together reach p (nucleus sampling, Holtzman et al. 2020).
     """
     logits = logits / temperature
-    if top_k is not None and top_k < logits.shape[-1]:
+    if top_k and top_k < logits.shape[-1]:
         smallest = xp.sort(logits, axis=-1)[:, -top_k, None]  # (B, 1)
         logits = xp.where(logits < smallest, -xp.inf, logits)
     p = softmax(logits)

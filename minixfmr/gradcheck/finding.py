@@ -19,6 +19,7 @@ def prepare(subject: Subject, rng: numpy.random.Generator, explicit: bool = Fals
     """Choose the calling convention, find the parameters, and move them off their initial values.
 
     explicit: the parameters were named by the caller. Raises GradcheckError where no convention can be run."""
+    subject.move_parameters(rng)  # those that are known
     before = snapshot(subject.roots)
     result = subject.run_forward()
     subject.convention = _convention(subject, result)
@@ -55,6 +56,9 @@ def unseen(subject: Subject) -> tuple[list[str], list[str]]:
         value = place.get()
         key = id(value) if is_array(value) else (id(place.owner), place.key)
         if key in seen or key in tried or (id(place.owner), place.key) in spots:
+            continue
+        if subject.profile.is_data(place.label):
+            subject.notes.append(f"{place.label} is data, as the profile says")
             continue
         tried.add(key)
         if _moves(subject, place, value, y):

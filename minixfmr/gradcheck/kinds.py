@@ -6,6 +6,7 @@ from typing import Any
 import numpy
 
 from ..backend import to_device, to_numpy
+from .report import GradcheckError
 
 LOWEST = -1e3  # an additive mask holds 0 where attention may go, and this or less where it may not
 
@@ -31,7 +32,7 @@ def is_mask(name: str, x: Any) -> bool:
     if getattr(getattr(x, "dtype", None), "kind", "") == "b" or "mask" in name:
         return True
     lowest = to_numpy(x).min(initial=0) if is_float(x) else 0
-    return bool(lowest <= LOWEST and numpy.isin(to_numpy(x), (0, lowest)).all())
+    return bool(lowest <= LOWEST and (x == 0).any() and numpy.isin(to_numpy(x), (0, lowest)).all())
 
 
 def arrays_in(thing: Any, label: str = "saved") -> Iterator[tuple[str, Any]]:
@@ -66,6 +67,8 @@ def prepared(argument: Any, name: str) -> Any:
         return copied if type(argument) is dict else _of_kind(argument, copied)
     if isinstance(argument, list | tuple) and any(hasattr(part, "dtype") for part in argument):
         return type(argument)(prepared(part, f"{name}[{i}]") for i, part in enumerate(argument))
+    if isinstance(argument, list | tuple) and argument and isinstance(argument[0], float | list):
+        raise GradcheckError(f"{name} is a {type(argument).__name__}: pass an array, numpy.array({name})")
     if not is_float(argument) or isinstance(argument, numpy.floating):
         return argument
     value = double(argument)

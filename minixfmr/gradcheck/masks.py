@@ -43,6 +43,9 @@ def _meanings(subject, name, mask):
     hidden = hidden or "padding_mask" in name and not allowed.any(-1).all()
     if subject.profile.mask:
         return [~allowed if subject.profile.mask == "padding" else allowed]
+    itself = numpy.eye(allowed.shape[-1], dtype=bool) if square else False
+    if square and not numpy.triu(allowed, 1).any() and (allowed | ~itself).all():
+        return [allowed]  # what a position sees up to itself: nobody hides that and shows the future
     return [~allowed, allowed] if hidden else [allowed, ~allowed]
 
 

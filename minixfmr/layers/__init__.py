@@ -19,13 +19,14 @@ from .variants.convolution import Convolution, convolution, convolution_backward
 from .variants.gated import GatedFeedForward
 from .variants.grouped_heads import VariantAttention, repeat_heads, repeat_heads_backward
 from .variants.long_attention import long_attention, long_attention_backward
+from .variants.offset_norm import OffsetRMSNorm
 from .variants.relative import DisentangledBias, RelativeBias, relative_buckets
 from .variants.rotary import Rotary, rotary_frequencies, rotate
 
 __all__ = [
     "ACTIVATIONS", "Activation", "Convolution", "DisentangledBias", "Dropout", "Embedding", "FeedForward",
     "GatedFeedForward", "KeyValueCache", "LayerNorm", "LearnedPositions", "Linear", "MultiHeadAttention",
-    "OutputProjection", "RMSNorm", "RelativeBias", "Rotary", "SinusoidalPositions", "VariantAttention",
+    "OffsetRMSNorm", "OutputProjection", "RMSNorm", "RelativeBias", "Rotary", "SinusoidalPositions", "VariantAttention",
     "add_positions", "add_positions_backward", "attention", "attention_backward", "check_ids", "convolution",
     "convolution_backward", "dropout", "dropout_backward", "embedding", "embedding_backward", "gelu",
     "gelu_backward", "gelu_tanh", "gelu_tanh_backward", "layer_norm", "layer_norm_backward", "linear",

@@ -60,6 +60,8 @@ class DecoderOnly(Model):
         mask = causal_mask(T) if mask is None else to_device(mask)
         if attention_mask is not None:
             mask = mask & padding_mask(attention_mask)
+            if self.config.positions_from_mask and position_ids is None:
+                position_ids = PromptState([], to_numpy(attention_mask) != 0).positions(T)
         x, saved_embedding = self.embedding.forward(input_ids, rng, position_ids=position_ids)  # (B, T, d)
         y, saved_decoder = self.decoder.forward(x, mask, rng, save=save)
         logits, saved_head = self.head.forward(y, input_ids, attention_mask)  # (B, T, V)

@@ -52,10 +52,15 @@ class PromptState:
         if self.attention_mask is None:
             return None, None
         B, prompt = self.attention_mask.shape
-        written = numpy.ones((B, self.length + T - prompt), bool)
-        real = numpy.concatenate([self.attention_mask, written], axis=1)  # (B, length + T)
-        positions = (real.cumsum(axis=1) - 1).clip(0)
-        return padding_mask(real), positions[:, self.length :]
+        real = numpy.concatenate([self.attention_mask, numpy.ones((B, self.length + T - prompt), bool)], axis=1)
+        return padding_mask(real), self.positions(self.length + T)[:, self.length :]
+
+    def positions(self, length):
+        """(B, length): the number of real tokens before each of the prompt; what is written counts on."""
+        mask = self.attention_mask
+        prompt = (mask.cumsum(axis=1) - 1) * mask  # (B, T)
+        written = prompt[:, -1:] + 1 + numpy.arange(length - mask.shape[1])
+        return numpy.concatenate([prompt, written], axis=1)
 
     def reorder(self, rows: Any) -> None:
         """Keep these batch rows in this order; a row may come several times."""

@@ -10,7 +10,7 @@ from .masks import padding_mask
 from .model import Model
 from .stack import Stack
 from .variants.heads import MaskedLMHead, SequenceClassifier, TokenClassifier, pool
-from .variants.inputs import VariantEmbedding
+from .variants.narrow import make_encoder_embedding
 
 HEADS = {
     "masked_lm": MaskedLMHead,
@@ -30,7 +30,7 @@ class EncoderOnly(Model):
         """config: a Config; num_encoder_layers blocks. seed: of the initial weights, the same on every backend."""
         rng = random_generator(seed)
         self.config = config
-        self.embedding = VariantEmbedding(config, config.vocab_size, rng=rng)
+        self.embedding = make_encoder_embedding(config, rng)
         self.encoder = Stack(config, config.num_encoder_layers, rng)
         self.head = make_head("EncoderOnly", HEADS, config, self.embedding.tokens.weight, rng)
 

@@ -14,6 +14,8 @@ class Model(Module):
     config: Config
     published: dict[str, Any] | None = None  # the config.json that it came from, if it is a published system
     generation: ClassVar[dict[str, Any]] = {}  # the settings of its generation_config.json
+    kept: ClassVar[dict[str, Any]] = {}  # tensors of its file that it has no use for, to be written again
+    separate: ClassVar[set[str]] = set()  # tensors of its file that are not tied although they might be
     reads_prompts = False  # whether it continues its input, and so what is written comes after it
 
     def __call__(self, *inputs: Any, **options: Any) -> Array:

@@ -8,7 +8,7 @@ from ..module import Module
 from .blocks import DecoderBlock, EncoderBlock
 from .config import Config
 from .masks import sliding_window_mask
-from .variants.blocks import ConvolutionBlock
+from .variants.blocks import ConvolutionBlock, ParallelBlock
 from .variants.parts import make_norm, make_relative_positions
 
 
@@ -20,8 +20,11 @@ class BaseStack(Module):
         rng = random_generator(rng)
         self.relative_positions = make_relative_positions(config, rng, bidirectional)
         self.blocks: list[Any] = [kind(config, rng, self.relative_positions) for kind in kinds]
+        if config.shared_blocks:
+            self.blocks = self.blocks[:1] * len(kinds)
         self.norm = make_norm(config) if config.has_final_norm else None
-        banded = [(i + 1) % config.window_every == 0 for i in range(len(kinds))]
+        first, every = config.window_from, config.window_every
+        banded = [i >= first and (i + 1) % every == 0 for i in range(len(kinds))]
         self.windows = [config.sliding_window if b else None for b in banded]  # of each block; None: no window
 
     def masks(self, mask: Array | None, Tq: int, Tk: int) -> list[Array | None]:
@@ -45,7 +48,7 @@ class Stack(BaseStack):
     """EncoderBlocks: those of an encoder or, under a look-ahead mask, of a decoder-only model."""
 
     def __init__(self, config: Config, num_blocks: int, rng: Any = 0, bidirectional: bool = True) -> None:
-        kinds: list[Any] = [EncoderBlock] * num_blocks
+        kinds: list[Any] = [ParallelBlock if config.parallel_residual else EncoderBlock] * num_blocks
         if config.convolution:
             kinds[:1] = [ConvolutionBlock]
         super().__init__(kinds, config, rng, bidirectional)

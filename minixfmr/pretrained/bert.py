@@ -1,21 +1,42 @@
-"""BERT, RoBERTa and DistilBERT: one network, three sets of names."""
+"""BERT, and RoBERTa under its several names."""
 
 from ..models import EncoderOnly
+from .family import BODY, Family, activation, num_labels, token_fields
+from .keys import COMMON, free, must, must_all, read, to, tokens
 
-KINDS = ("bert", "roberta", "distilbert")
-AS_THEY_ARE = ()
-IGNORED = (  # beside the model proper: the pooler of a bare encoder, next-sentence prediction, tied copies
-    r"(\w+\.)?pooler\.dense\.\w+",
-    r"cls\.seq_relationship\.\w+",
-    r"cls\.predictions\.decoder\.\w+",
-    r"lm_head\.decoder\.\w+",
-    r"vocab_projector\.weight",
-)
+SIZES = {
+    "hidden_size": to("d_model", 768),
+    "num_hidden_layers": to("num_encoder_layers", 12),
+    "num_attention_heads": to("num_heads", 12),
+    "intermediate_size": to("d_ff", 3072),
+    "max_position_embeddings": to("max_position_embeddings", 512),
+    "hidden_act": read("gelu"),
+    "layer_norm_eps": to("layer_norm_eps", 1e-12),
+    "hidden_dropout_prob": to("dropout", 0.1),
+    "attention_probs_dropout_prob": to("attention_dropout", 0.1),
+}
+ENCODER = {  # what may be in the folder of any encoder
+    **COMMON,
+    **free("is_causal classifier_dropout sliding_window layer_types"),
+    **must_all(False, "is_decoder"),
+}
+KEYS = {
+    **ENCODER,
+    **SIZES,
+    **tokens(0, None, None),
+    "vocab_size": to("vocab_size", 30522),
+    "type_vocab_size": to("type_vocab_size", 2),
+    "position_embedding_type": must("absolute"),
+}
+TIES = {
+    "bert": ("cls.predictions.decoder.weight", "cls.predictions.decoder.bias", "cls.predictions.bias"),
+    "roberta": ("lm_head.decoder.weight", "lm_head.decoder.bias", "lm_head.bias"),
+}
+TABLE = f"{BODY}embeddings.word_embeddings.weight"
 
 
-def architectures(kind):
+def heads(name):
     """{architecture: (class, head)}"""
-    name = {"bert": "Bert", "roberta": "Roberta", "distilbert": "DistilBert"}[kind]
     return {
         f"{name}ForMaskedLM": (EncoderOnly, "masked_lm"),
         f"{name}ForSequenceClassification": (EncoderOnly, "sequence_classification"),
@@ -24,103 +45,80 @@ def architectures(kind):
     }
 
 
-ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "swish": "silu"}
+def ties(c):
+    """The output matrix and its bias."""
+    matrix, bias, first = TIES[style(c)]
+    return [(matrix, TABLE), (bias, first)]
 
 
-def num_labels(hf):
-    """The labels of a classification head."""
-    return len(hf["id2label"]) if hf.get("id2label") else hf.get("num_labels", 2)
+def style(c):
+    """Whose names the head has."""
+    return "bert" if c.kind in ("bert", "deberta", "deberta-v2") else "roberta"
 
 
-def fields(hf, head, stored=None):
-    """The Config of a Hugging Face config."""
-    kind = hf["model_type"]
-    distil, roberta = kind == "distilbert", kind == "roberta"
-    activation = hf.get("activation" if distil else "hidden_act", "gelu")
-    activation = ACTIVATIONS.get(activation, activation)
-    if head == "sequence_classification":
-        head_activation = "relu" if distil else "tanh"
-    else:
-        head_activation = "gelu" if roberta else activation  # RoBERTa's head never follows the config
-    return {
-        "head": head,
-        "vocab_size": hf["vocab_size"],
-        "d_model": hf["dim" if distil else "hidden_size"],
-        "num_heads": hf["n_heads" if distil else "num_attention_heads"],
-        "d_ff": hf["hidden_dim" if distil else "intermediate_size"],
-        "num_encoder_layers": hf["n_layers" if distil else "num_hidden_layers"],
-        "max_position_embeddings": hf["max_position_embeddings"],
+def fields(c, head):
+    """The fields of Config that are not one key each."""
+    roberta = c.kind != "bert"
+    act = activation(c, "hidden_act")
+    usual = "tanh" if head == "sequence_classification" else "gelu" if roberta else act  # RoBERTa's is always gelu
+    return encoder_fields(c, roberta) | {
+        "head_activation": usual,
+        "tie_word_embeddings": ties(c)[0][0] not in c.separate,
+    }
+
+
+def encoder_fields(c, counted=False):
+    """What BERT and its descendants have in common. counted: whether positions count from the padding id"""
+    return token_fields(c, counted=counted) | {
         "positions": "learned",
-        "positions_from_ids": roberta,
-        "type_vocab_size": 0 if distil else hf.get("type_vocab_size", 2),
         "embedding_norm": True,
         "scale_embeddings": False,
-        "padding_gradient": False,
-        "activation": activation,
-        "head_activation": head_activation,
-        "num_labels": num_labels(hf),
-        "layer_norm_eps": 1e-12 if distil else hf.get("layer_norm_eps", 1e-12),
-        "dropout": hf.get("dropout" if distil else "hidden_dropout_prob", 0.1),
-        "attention_dropout": hf.get("attention_dropout" if distil else "attention_probs_dropout_prob", 0.1),
-        "pad_token_id": hf.get("pad_token_id") or 0,
-        "decoder_start_token_id": 0,
-        "eos_token_id": None,
+        "activation": activation(c, "hidden_act"),
+        "num_labels": num_labels(c),
     }
 
 
-def names(hf, config):
+def names(c, config):
     """{our name: their name}"""
-    kind = hf["model_type"]
-    root = "" if config.head == "none" else f"{kind}."
-    if kind == "distilbert":
-        layer = f"{root}transformer.layer.{{i}}."
-        attention, feed_forward = layer + "attention.", layer + "ffn."
-        stack = (
-            {
-                "query": attention + "q_lin",
-                "key": attention + "k_lin",
-                "value": attention + "v_lin",
-                "output": attention + "out_lin",
-            },
-            (layer + "sa_layer_norm", feed_forward + "lin1", feed_forward + "lin2", layer + "output_layer_norm"),
-        )
-        heads = {
-            "head.dense": "vocab_transform" if config.head == "masked_lm" else "pre_classifier",
-            "head.norm": "vocab_layer_norm",
-            "head.bias": "vocab_projector.bias",
-            "head.output": "classifier",
-        }
+    matrix, bias, first = TIES[style(c)]
+    output = matrix if config.head == "masked_lm" else "classifier.weight"
+    if c.kind == "bert":
+        dense = "cls.predictions.transform.dense" if config.head == "masked_lm" else f"{BODY}pooler.dense"
+        norm = "cls.predictions.transform.LayerNorm"
     else:
-        stack = bert_block(f"{root}encoder.layer.{{i}}.")
-        if kind == "bert":
-            heads = bert_heads(config.head, "bert.pooler.dense")
-        else:
-            classifier = "classifier.out_proj" if config.head == "sequence_classification" else "classifier"
-            heads = {
-                "head.dense": "lm_head.dense" if config.head == "masked_lm" else "classifier.dense",
-                "head.norm": "lm_head.layer_norm",
-                "head.bias": "lm_head.bias",
-                "head.output": classifier,
-            }
-    return embedding_names(root) | block_names(*stack) | heads
+        dense = "lm_head.dense" if config.head == "masked_lm" else "classifier.dense"
+        norm = "lm_head.layer_norm"
+        if config.head == "sequence_classification":
+            output = "classifier.out_proj.weight"
+    return (
+        embedding_names()
+        | block_names(*bert_block())
+        | {
+            "head.dense": dense,
+            "head.norm": norm,
+            "head.bias": c.own(bias, first),
+            "head.output.weight": output,
+            "head.output.bias": output.replace("weight", "bias"),
+        }
+    )
 
 
-def embedding_names(root):
+def embedding_names():
     """The names of the embeddings."""
     return {
-        "embedding.tokens": f"{root}embeddings.word_embeddings",
-        "embedding.positions": f"{root}embeddings.position_embeddings",
-        "embedding.types": f"{root}embeddings.token_type_embeddings",
-        "embedding.norm": f"{root}embeddings.LayerNorm",
+        "embedding.tokens": f"{BODY}embeddings.word_embeddings",
+        "embedding.positions": f"{BODY}embeddings.position_embeddings",
+        "embedding.types": f"{BODY}embeddings.token_type_embeddings",
+        "embedding.norm": f"{BODY}embeddings.LayerNorm",
     }
 
 
-def bert_block(layer):
+def bert_block():
     """The names of a BERT block: its four projections, and (attention norm, hidden, output, feed-forward norm)."""
-    attention = layer + "attention."
-    projections = {part: f"{attention}self.{part}" for part in ("query", "key", "value")}
+    layer = f"{BODY}encoder.layer.{{i}}."
+    projections = {part: f"{layer}attention.self.{part}" for part in ("query", "key", "value")}
     rest = ("attention.output.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm")
-    return projections | {"output": attention + "output.dense"}, tuple(layer + name for name in rest)
+    return projections | {"output": f"{layer}attention.output.dense"}, tuple(layer + name for name in rest)
 
 
 def block_names(projections, rest):
@@ -130,11 +128,25 @@ def block_names(projections, rest):
     return rules | {f"encoder.blocks.{{i}}.self_attention.layer.{part}": theirs for part, theirs in projections.items()}
 
 
-def bert_heads(head, pooler):
-    """The names of BERT's heads."""
-    return {
-        "head.dense": "cls.predictions.transform.dense" if head == "masked_lm" else pooler,
-        "head.norm": "cls.predictions.transform.LayerNorm",
-        "head.bias": "cls.predictions.bias",
-        "head.output": "classifier",
-    }
+UNUSED = r"\*\.pooler\..*|cls\..*|lm_head\..*|classifier\..*|qa_outputs\..*"
+OUTSIDE = r"cls\.|lm_head\.|classifier\.|qa_outputs\."
+FAMILIES = [
+    Family(
+        kind,
+        heads(name),
+        keys,
+        fields,
+        names,
+        "bert." if kind == "bert" else "roberta.",
+        ties,
+        OUTSIDE,
+        UNUSED,
+        aliases={"BertForPreTraining": "BertForMaskedLM"} if kind == "bert" else {},
+    )
+    for kind, name, keys in (
+        ("bert", "Bert", KEYS),
+        ("roberta", "Roberta", KEYS | tokens(1, 0, 2) | {"vocab_size": to("vocab_size", 50265)}),
+        ("xlm-roberta", "XLMRoberta", KEYS | tokens(1, 0, 2)),
+        ("camembert", "Camembert", KEYS | tokens(1, 0, 2)),
+    )
+]

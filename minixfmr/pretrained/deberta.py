@@ -1,84 +1,75 @@
 """DeBERTa, versions 1 to 3."""
 
-from ..checkpoint import CheckpointError
-from ..models import EncoderOnly
-from .bert import ACTIVATIONS, bert_block, bert_heads, block_names, embedding_names, num_labels
+from .bert import ENCODER, SIZES, TIES, bert_block, block_names, embedding_names, encoder_fields, heads, ties
+from .family import BODY, Family, activation
+from .keys import free, must, must_all, read, to, tokens
 
-KINDS = ("deberta", "deberta-v2")
-AS_THEY_ARE = ()
-IGNORED = (r"cls\.predictions\.decoder\.\w+", r"mask_predictions\..*", r"pooler\.dense\.\w+")
+KEYS = {
+    **ENCODER,
+    **SIZES,
+    **tokens(0, None, None),
+    **free("pooler_dropout cls_dropout max_rel_pos_"),
+    **must_all(None, "embedding_size attention_head_size"),
+    **must_all(False, "talking_head"),
+    "vocab_size": to("vocab_size", 50265),
+    "type_vocab_size": to("type_vocab_size", 0),
+    "layer_norm_eps": to("layer_norm_eps", 1e-7),
+    "relative_attention": read(False),
+    "max_relative_positions": read(-1),
+    "position_biased_input": read(True),
+    "pos_att_type": read(None),
+    "pooler_hidden_act": read("gelu"),
+    "pooler_hidden_size": read(None),
+    "legacy": read(True),
+    "position_buckets": read(-1),
+    "norm_rel_ebd": read("none"),
+    "share_att_key": to("shared_position_projections", False),
+    "conv_kernel_size": to("convolution", 0),
+    "conv_act": read("tanh"),
+    "conv_groups": must(1),
+}
+V2 = {
+    "vocab_size": to("vocab_size", 128100),
+    "hidden_size": to("d_model", 1536),
+    "num_hidden_layers": to("num_encoder_layers", 24),
+    "num_attention_heads": to("num_heads", 24),
+    "intermediate_size": to("d_ff", 6144),
+}
 
 
-def architectures(kind):
-    """{architecture: (class, head)}"""
-    name = {"deberta": "Deberta", "deberta-v2": "DebertaV2"}[kind]
-    return {
-        f"{name}ForMaskedLM": (EncoderOnly, "masked_lm"),
-        f"{name}ForSequenceClassification": (EncoderOnly, "sequence_classification"),
-        f"{name}ForTokenClassification": (EncoderOnly, "token_classification"),
-        f"{name}Model": (EncoderOnly, "none"),
-    }
-
-
-def fields(hf, head, stored=None):
-    """The Config of a Hugging Face config. Raises CheckpointError for options that no published model uses."""
-    v1, d = hf["model_type"] == "deberta", hf["hidden_size"]
-    standard = {"talking_head": False, "embedding_size": d, "conv_groups": 1}
-    standard["attention_head_size"] = d // hf["num_attention_heads"]
-    for option, value in standard.items():
-        if hf.get(option, value) not in (value, None):
-            raise CheckpointError(f"DeBERTa's option {option} = {hf[option]} is not supported, only {value}")
-    terms = hf.get("pos_att_type") or []
-    terms = terms.split("|") if isinstance(terms, str) else terms
-    relative = hf.get("relative_attention", False)
-    furthest = hf.get("max_relative_positions", -1)
-    furthest = furthest if furthest >= 1 else hf["max_position_embeddings"]
-    activation = ACTIVATIONS.get(hf.get("hidden_act", "gelu"), hf.get("hidden_act", "gelu"))
-    convolution = ACTIVATIONS.get(hf.get("conv_act", "tanh"), hf.get("conv_act", "tanh"))
-    pooler = hf.get("pooler_hidden_act", "gelu")
-    return {
-        "head": head,
-        "vocab_size": hf["vocab_size"],
-        "d_model": d,
-        "num_heads": hf["num_attention_heads"],
-        "d_ff": hf["intermediate_size"],
-        "num_encoder_layers": hf["num_hidden_layers"],
-        "max_position_embeddings": hf["max_position_embeddings"],
-        "positions": "learned" if hf.get("position_biased_input", True) else "none",
-        "type_vocab_size": hf.get("type_vocab_size", 0),
-        "embedding_norm": True,
+def fields(c, head):
+    """The fields of Config that are not one key each. Raises CheckpointError for options of no published model."""
+    v1, d = c.kind == "deberta", c.hidden_size
+    if c.pooler_hidden_size not in (None, d):
+        raise c.refuse("pooler_hidden_size", f"cannot be obeyed here, only hidden_size = {d}")
+    terms = c.pos_att_type or []
+    terms = terms.lower().split("|") if isinstance(terms, str) else terms
+    if not isinstance(terms, list) or not set(terms) <= {"c2p", "p2c"}:
+        raise c.refuse("pos_att_type", "must name c2p, p2c or both, as c2p|p2c")
+    furthest = c.max_relative_positions if c.max_relative_positions >= 1 else c.max_position_embeddings
+    is_classifier = head == "sequence_classification"
+    return encoder_fields(c) | {
+        "positions": "learned" if c.position_biased_input else "none",
         "embedding_padding": False,
-        "scale_embeddings": False,
-        "padding_gradient": False,
-        "relative_positions": "disentangled" if relative else "none",
+        "relative_positions": "disentangled" if c.relative_attention else "none",
         "disentangled_terms": "|".join(terms),
-        "relative_buckets": 0 if v1 else max(hf.get("position_buckets", -1), 0),
+        "relative_buckets": 0 if v1 else max(c.position_buckets, 0),
         "relative_max_distance": furthest,
-        "relative_norm": "layer_norm" in hf.get("norm_rel_ebd", "none"),
-        "shared_position_projections": hf.get("share_att_key", False),
+        "relative_norm": not v1 and c.relative_attention and "layer_norm" in c.norm_rel_ebd,
         "key_bias": not v1,
-        "attention_scale": (d // hf["num_attention_heads"] * (1 + len(terms))) ** -0.5,
-        "convolution": hf.get("conv_kernel_size", 0),
-        "convolution_activation": convolution,
-        "activation": activation,
-        "head_activation": ACTIVATIONS.get(pooler, pooler) if head == "sequence_classification" else activation,
-        "num_labels": num_labels(hf),
-        "layer_norm_eps": hf.get("layer_norm_eps", 1e-7),
-        "dropout": hf.get("hidden_dropout_prob", 0.1),
-        "attention_dropout": hf.get("attention_probs_dropout_prob", 0.1),
-        "pad_token_id": hf.get("pad_token_id") or 0,
-        "decoder_start_token_id": 0,
-        "eos_token_id": None,
+        "attention_scale": (d // c.num_attention_heads * (1 + len(terms))) ** -0.5,
+        "convolution_activation": activation(c, "conv_act"),
+        "head_activation": activation(c, "pooler_hidden_act" if is_classifier else "hidden_act"),
+        "tie_word_embeddings": not c.legacy or ties(c)[0][0] not in c.separate,
     }
 
 
-def names(hf, config):
+def names(c, config):
     """{our name: their name}"""
-    root = "" if config.head == "none" else "deberta."
-    projections, rest = bert_block(f"{root}encoder.layer.{{i}}.")
-    attention = f"{root}encoder.layer.{{i}}.attention.self."
+    projections, rest = bert_block()
+    attention = f"{BODY}encoder.layer.{{i}}.attention.self."
     ours = "encoder.blocks.{i}.self_attention.layer."
-    if hf["model_type"] == "deberta":  # query, key and value lie in one matrix, by head; the key has no bias
+    if c.kind == "deberta":  # query, key and value lie in one matrix, by head; the key has no bias
         extra: dict = {
             f"{ours}{part}.weight": (attention + "in_proj.weight", ("heads", k))
             for k, part in enumerate(("query", "key", "value"))
@@ -88,21 +79,57 @@ def names(hf, config):
     else:
         projections |= {part: f"{attention}{part}_proj" for part in ("query", "key", "value")}
         extra, to_key, to_query = {}, "pos_key_proj", "pos_query_proj"
-    heads = bert_heads(config.head, "pooler.dense")
-    if not hf.get("legacy", True) and config.head == "masked_lm":
-        lm_head = "lm_predictions.lm_head."
-        heads = {f"head.{a}": lm_head + b for a, b in (("dense", "dense"), ("norm", "LayerNorm"), ("bias", "bias"))}
+    matrix, bias, first = TIES["bert"]
+    lm = config.head == "masked_lm"
     return (
-        embedding_names(root)
+        embedding_names()
         | block_names(projections, rest)
         | extra
-        | heads
         | {
-            "encoder.relative_positions": f"{root}encoder.rel_embeddings",
-            "encoder.relative_positions.norm": f"{root}encoder.LayerNorm",
-            "encoder.blocks.{i}.convolution": f"{root}encoder.conv.conv",
-            "encoder.blocks.{i}.norm": f"{root}encoder.conv.LayerNorm",
+            "head.dense": "cls.predictions.transform.dense" if lm else "pooler.dense",
+            "head.norm": "cls.predictions.transform.LayerNorm",
+            "head.bias": c.own(bias, first),
+            "head.output.weight": matrix if lm else "classifier.weight",
+            "head.output.bias": "classifier.bias",
+            "encoder.relative_positions": f"{BODY}encoder.rel_embeddings",
+            "encoder.relative_positions.norm": f"{BODY}encoder.LayerNorm",
+            "encoder.blocks.{i}.convolution": f"{BODY}encoder.conv.conv",
+            "encoder.blocks.{i}.norm": f"{BODY}encoder.conv.LayerNorm",
             f"{ours}score_bias.to_key": attention + to_key,
             f"{ours}score_bias.to_query": attention + to_query,
         }
     )
+
+
+MODERN = (  # the head of version 3 as Microsoft and transformers' legacy = false have it
+    (r"^lm_predictions\.lm_head\.bias$", "cls.predictions.bias"),
+    (r"^lm_predictions\.lm_head\.", "cls.predictions.transform."),
+)
+
+
+def spelling(published):
+    """MODERN the other way round, where it is the file's way."""
+    if published.get("legacy", True):
+        return ()
+    head = "lm_predictions.lm_head."
+    return (r"^cls\.predictions\.transform\.", head), (r"^cls\.predictions\.", head)
+
+
+OUTSIDE = r"(cls|lm_predictions|mask_predictions|pooler|classifier|qa_outputs)\."
+UNUSED = OUTSIDE + r".*|\*\.embeddings\.position_embeddings\.weight|\*\.encoder\.LayerNorm\.\w+"
+FAMILIES = [
+    Family(
+        kind,
+        heads(name),
+        KEYS | keys,
+        fields,
+        names,
+        "deberta.",
+        ties,
+        OUTSIDE,
+        UNUSED,
+        old_names=MODERN,
+        spelling=spelling,
+    )
+    for kind, name, keys in (("deberta", "Deberta", {}), ("deberta-v2", "DebertaV2", V2))
+]

@@ -1,74 +1,108 @@
 """GPT-2."""
 
-from ..checkpoint import CheckpointError
 from ..models import DecoderOnly
-from .bert import ACTIVATIONS, num_labels
-from .folder import is_tied
+from .family import BODY, Family, activation, num_labels, token_fields
+from .keys import COMMON, free, must, must_all, read, to, tokens
 
-KINDS = ("gpt2",)
-AS_THEY_ARE = ("decoder.",)  # the matrices of its blocks are (in, out), as ours
-IGNORED = (r"lm_head\.weight", r"(transformer\.)?h\.\d+\.attn\.(masked_)?bias")  # the tied table; masks of old files
+DECODER = {  # what may be in the folder of any decoder
+    **COMMON,
+    **free("classifier_dropout embd_pdrop embed_dropout is_decoder pretraining_tp rope_interleaved"),
+    **must_all(True, "is_causal"),
+    **must_all(None, "sliding_window layer_types attention_chunk_size"),
+}
+KEYS = {
+    **DECODER,
+    **tokens(None, 50256, 50256),
+    **free("n_ctx reorder_and_upcast_attn predict_special_tokens"),
+    "vocab_size": to("vocab_size", 50257),
+    "n_positions": to("max_position_embeddings", 1024, "max_position_embeddings"),
+    "n_embd": to("d_model", 768, "hidden_size"),
+    "n_layer": to("num_decoder_layers", 12, "num_hidden_layers"),
+    "n_head": to("num_heads", 12, "num_attention_heads"),
+    "n_inner": read(None),
+    "activation_function": read("gelu_new"),
+    "resid_pdrop": to("dropout", 0.1),
+    "attn_pdrop": to("attention_dropout", 0.1),
+    "layer_norm_epsilon": to("layer_norm_eps", 1e-5),
+    "scale_attn_weights": must(True),
+    "scale_attn_by_inverse_layer_idx": must(False),
+}
 
 
-HEADS = {"sequence_classification": "score", "token_classification": "classifier"}
-
-
-def architectures(kind):
+def heads(name):
     """{architecture: (class, head)}"""
     return {
-        "GPT2LMHeadModel": (DecoderOnly, "causal_lm"),
-        "GPT2ForSequenceClassification": (DecoderOnly, "sequence_classification"),
-        "GPT2ForTokenClassification": (DecoderOnly, "token_classification"),
-        "GPT2Model": (DecoderOnly, "none"),
+        f"{name}ForCausalLM": (DecoderOnly, "causal_lm"),
+        f"{name}ForSequenceClassification": (DecoderOnly, "sequence_classification"),
+        f"{name}ForTokenClassification": (DecoderOnly, "token_classification"),
+        f"{name}Model": (DecoderOnly, "none"),
     }
 
 
-def fields(hf, head, stored=None):
-    """The Config of a Hugging Face config. Raises CheckpointError for options that no published model uses."""
-    for option, value in (("scale_attn_weights", True), ("scale_attn_by_inverse_layer_idx", False)):
-        if hf.get(option, value) != value:
-            raise CheckpointError(f"GPT-2's option {option} = {hf[option]} is not supported, only {value}")
-    activation = hf.get("activation_function", "gelu_new")
-    return {
-        "head": head,
-        "pooling": "last",
-        "num_labels": num_labels(hf),
-        "tie_word_embeddings": is_tied(True, stored, "lm_head.weight", "transformer.wte.weight"),
-        "vocab_size": hf["vocab_size"],
-        "d_model": hf["n_embd"],
-        "num_heads": hf["n_head"],
-        "d_ff": hf.get("n_inner") or 4 * hf["n_embd"],
-        "num_decoder_layers": hf["n_layer"],
-        "max_position_embeddings": hf["n_positions"],
-        "positions": "learned",
+def ties(c):
+    """The output matrix."""
+    return [("lm_head.weight", f"{BODY}wte.weight")]
+
+
+def decoder_fields(c, padded=False):
+    """What decoders have in common. A classifier looks at the last token that is not padding by its id."""
+    return token_fields(c, padded) | {
+        "pooling": "last" if c.pad_token_id is None else "last_by_id",
+        "num_labels": num_labels(c),
         "norm_order": "pre",
-        "activation": ACTIVATIONS.get(activation, activation),
-        "layer_norm_eps": hf.get("layer_norm_epsilon", 1e-5),
         "scale_embeddings": False,
-        "dropout": hf.get("resid_pdrop", 0.1),
-        "attention_dropout": hf.get("attn_pdrop", 0.1),
-        "pad_token_id": hf.get("pad_token_id") or 0,
-        "decoder_start_token_id": 0,
-        "eos_token_id": hf.get("eos_token_id"),
+        "tie_word_embeddings": "lm_head.weight" not in c.separate,
     }
 
 
-def names(hf, config):
+def fields(c, head):
+    """The fields of Config that are not one key each."""
+    return decoder_fields(c) | {
+        "d_ff": 4 * c.n_embd if c.n_inner is None else c.n_inner,
+        "positions": "learned",
+        "activation": activation(c, "activation_function"),
+    }
+
+
+OUTPUTS = {"causal_lm": "lm_head", "sequence_classification": "score", "token_classification": "classifier"}
+
+
+def names(c, config):
     """{our name: their name}"""
-    root = "" if config.head == "none" else "transformer."
-    ours, layer = "decoder.blocks.{i}.", f"{root}h.{{i}}."
+    ours, layer = "decoder.blocks.{i}.", f"{BODY}h.{{i}}."
     fused = {}  # query, key and value lie in one matrix, side by side
     for kind in ("weight", "bias"):
         for k, part in enumerate(("query", "key", "value")):
             fused[f"{ours}self_attention.layer.{part}.{kind}"] = (f"{layer}attn.c_attn.{kind}", ("columns", k))
     return fused | {
-        "embedding.tokens": f"{root}wte",
-        "embedding.positions": f"{root}wpe",
-        "decoder.norm": f"{root}ln_f",
-        "head.output": HEADS.get(config.head, "lm_head"),
+        "embedding.tokens": f"{BODY}wte",
+        "embedding.positions": f"{BODY}wpe",
+        "decoder.norm": f"{BODY}ln_f",
+        "head.output": OUTPUTS.get(config.head, "lm_head"),
         f"{ours}self_attention.layer.output": f"{layer}attn.c_proj",
         f"{ours}self_attention.norm": f"{layer}ln_1",
         f"{ours}feed_forward.layer.hidden": f"{layer}mlp.c_fc",
         f"{ours}feed_forward.layer.output": f"{layer}mlp.c_proj",
         f"{ours}feed_forward.norm": f"{layer}ln_2",
     }
+
+
+HEADS = {"GPT2LMHeadModel": (DecoderOnly, "causal_lm")} | heads("GPT2")
+del HEADS["GPT2ForCausalLM"]
+OUTSIDE = r"(lm_head|score|classifier|multiple_choice_head)\."
+FAMILIES = [
+    Family(
+        "gpt2",
+        HEADS,
+        KEYS,
+        fields,
+        names,
+        "transformer.",
+        ties,
+        OUTSIDE,
+        OUTSIDE + ".*",
+        leftovers=(r"(transformer\.)?h\.\d+\.attn\.(masked_)?bias",),  # masks of old files
+        as_they_are=("decoder.",),  # the matrices of its blocks are (in, out), as ours
+        aliases={"GPT2DoubleHeadsModel": "GPT2LMHeadModel"},
+    )
+]

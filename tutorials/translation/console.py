@@ -30,21 +30,25 @@ class Unbreakable:
         return text.encode(encoding, "backslashreplace").decode(encoding)
 
     def _attempt(self, action):
-        if self.broken or self._stream is None:
+        if self.broken:
             return
         try:
             action()
         except (OSError, ValueError) as error:
             self.broken = error
-            with contextlib.suppress(OSError, ValueError):  # so that Python's own flush at the end has nothing to say
+            with contextlib.suppress(
+                AttributeError, OSError, ValueError
+            ):  # so that Python's own flush at the end has nothing to say
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
 @contextlib.contextmanager
 def unbreakable():
     """Standard output and error as such streams."""
-    with contextlib.redirect_stdout(Unbreakable(sys.stdout)), contextlib.redirect_stderr(Unbreakable(sys.stderr)):
-        yield
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:  # for a stream that was closed from the beginning
+        out, err = (Unbreakable(stream or nowhere) for stream in (sys.stdout, sys.stderr))
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            yield
 
 
 def error(message):
@@ -55,6 +59,11 @@ def error(message):
 def shortened(text):
     """The text, or its beginning: an untrained model writes on and on."""
     return text if len(text) <= WIDEST else text[:WIDEST] + " ..."
+
+
+def counted(number, what):
+    """ "1 pair", "1,200 pairs" """
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def note(message):

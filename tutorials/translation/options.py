@@ -10,9 +10,9 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 
 def columns(text):
     """ "2,4" → (2, 4)"""
-    numbers = [int(number) for number in text.split(",")]
-    if len(numbers) != 2 or min(numbers) < 1 or numbers[0] == numbers[1]:
-        raise ValueError(text)
+    numbers = [int(number) for number in text.split(",") if number.strip().isdecimal()]
+    if len(numbers) != 2 or text.count(",") != 1 or min(numbers) < 1 or numbers[0] == numbers[1]:
+        raise argparse.ArgumentTypeError(f"must be two different numbers from 1 on, such as 2,4, got {text!r}")
     return numbers
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from . import DataError
+from .console import counted
 from .files import normalise, read_lines
 
 HEADERS = {"source", "target", "src", "tgt", "trg", "sentence", "translation", "text", "en", "de", "fr", "es", "it"}
@@ -96,9 +97,11 @@ def _complaint(path, number, columns, first, second):
 
 def _columns(path, rows):
     """The first two columns, unless one of them holds numbers: then those beside the numbers of a Tatoeba export."""
+    rows = [row for row in rows if len(row) > 2]
     width = min(map(len, rows), default=0)
-    numbers = [i for i in range(width) if len(rows) > 1 and all(row[i].strip().isdecimal() for row in rows)]
-    if width < 3 or not {0, 1} & set(numbers):
+    shares = [sum(row[i].strip().isdecimal() for row in rows) / len(rows) for i in range(width)]
+    numbers = [i for i, share in enumerate(shares) if share > 0.9]  # a header or a bad line changes nothing
+    if not {0, 1} & set(numbers):
         return 1, 2
     if width >= 4 and numbers[:2] == [0, 2] and not {1, 3} & set(numbers):
         print(f"{path}: sentences are read from columns 2 and 4, columns 1 and 3 are numbers of sentences")
@@ -119,7 +122,7 @@ def _is_header(path, rows):
     return named
 
 
-def _tell(count, what, path, lines=(), why=""):
-    if count:
+def _tell(number, what, path, lines=(), why=""):
+    if number:
         where = f" (the first is line {lines[0]})" if lines else ""
-        print(f"left out {count:,} {what}{'s' * (count != 1)} of {path}{where}{why}")
+        print(f"left out {counted(number, what)} of {path}{where}{why}")

@@ -14,7 +14,7 @@ from pathlib import Path
 import minixfmr
 from minixfmr.checkpoint import write_file
 
-from .console import command, note, shortened
+from .console import command, counted, note, shortened
 
 UNSPACED = {"HIRAGANA", "KATAKANA", "HANGUL", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN"}  # by characters
 SHOWN = 10
@@ -153,7 +153,8 @@ def draw(folder, translator, translations, state):
             write_file(folder / name, buffer.getvalue())
             longer = sum(max(len(t.source_ids), len(t.ids)) > plots.LONGEST for t in maps)
             if longer and name == "attention.png":
-                note(f"{name}: {longer} long sentences are cut, the picture has their first {plots.LONGEST} tokens")
+                sentences = counted(longer, "long sentence")
+                note(f"{name}: {sentences} cut, the picture has the first {plots.LONGEST} tokens")
             drawn.append(name)
             if missing:
                 note(

@@ -10,7 +10,7 @@ import minixfmr
 from minixfmr.training import cosine
 
 from . import DataError, RunError
-from .console import command, note, resume_command, shortened
+from .console import command, counted, note, resume_command, shortened
 from .options import DEFAULTS, option
 from .translator import Translator
 
@@ -25,7 +25,8 @@ def encoded(pairs, tokenizer, limit):
     sides = [[e.ids for e in tokenizer.encode_batch(list(side))] for side in zip(*pairs, strict=True)]
     short = [(s, t) for s, t in zip(*sides, strict=True) if max(len(s), len(t)) <= limit]
     if len(short) < len(pairs):
-        print(f"left out {len(pairs) - len(short):,} pairs longer than {limit} subwords (--max-length)")
+        left_out = counted(len(pairs) - len(short), "pair")
+        print(f"left out {left_out} longer than {limit} subwords (--max-length)")
     if not short:
         raise DataError(f"every pair is longer than {limit} subwords: raise --max-length")
     return tuple(map(list, zip(*short, strict=True)))

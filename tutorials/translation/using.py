@@ -24,7 +24,10 @@ def use(given):
         raise UsageError("--translate and --evaluate are two things: give one")
     beams = given.get("num_beams", 1)
     wanted = ("translate", "verbose") if "translate" in given else ("evaluate", "output", *LAYOUT)
-    refuse(given, ("verbose",) if "evaluate" in given else ("output",), "does not go with this")
+    if "evaluate" in given:
+        refuse(given, ("verbose",), "goes with --translate")
+    else:
+        refuse(given, ("output", *LAYOUT), "goes with --evaluate")
     others = [name for name in given if name not in ("model", "num_beams", *wanted)]
     refuse(given, others, f"goes with training, not with --{wanted[0]}")
     if not 1 <= beams <= 64:

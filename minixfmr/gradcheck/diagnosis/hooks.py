@@ -98,16 +98,16 @@ class Hooks(ast.NodeTransformer):
             return node
         k, site = self._site(node)
         node.value = self._inside(site, self.visit, node.value)
-        node.slice = self._index(node)
+        node.slice = self._inside(site, lambda n: self._index(n, site.text), node)
         return self._hook(k, node)
 
-    def _index(self, subscript):
+    def _index(self, subscript, text):
         """array[__hook__(k, index)], slices as slice(...), so that windows can be moved."""
         node = subscript.slice
         if isinstance(node, ast.Constant):
             return node
         k, site = self._site(node, "index")
-        site.text = ast.unparse(subscript)
+        site.text = text
         return self._hook(k, self._inside(site, self._sliced, node))
 
     def _sliced(self, node):
@@ -160,7 +160,7 @@ class Hooks(ast.NodeTransformer):
 
     def _stored(self, k, target, value, operator):
         array = ast.parse(ast.unparse(target.value), mode="eval").body
-        index = target.slice if isinstance(target.slice, ast.Constant) else self._index(target)
+        index = target.slice if isinstance(target.slice, ast.Constant) else self._index(target, ast.unparse(target))
         return ast.Expr(_call("__store__", ast.Constant(k), array, index, value, ast.Constant(operator)))
 
     def visit_Expr(self, node: ast.Expr) -> Any:

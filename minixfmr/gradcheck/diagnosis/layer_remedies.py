@@ -15,7 +15,13 @@ EPSILONS = (1e-5, 1e-6, 1e-8, 1e-12)
 
 def telling(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
     """Remedies for mistakes that v itself gives away: it is what the wrong formula gives."""
-    for family in (softmax, normalization, activation, labels, embedding, dropout):
+    yield from formulas(v, pool)
+    yield from normalization(v, pool)
+
+
+def formulas(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
+    """Those that say all there is to say, without a line."""
+    for family in (softmax, activation, labels, embedding, dropout):
         yield from family(v, pool)
 
 

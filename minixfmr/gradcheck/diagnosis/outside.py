@@ -8,7 +8,7 @@ import numpy
 from ..report import Explanation
 from .case import EVIDENCE, Case
 from .constants import COUNTS, either, names_of, numbers_in, say
-from .layer_remedies import general, smoothing, telling
+from .layer_remedies import formulas, general, normalization, smoothing
 from .remedies import IT, Remedy, misshapen
 from .settings import Others, Setting
 
@@ -28,7 +28,12 @@ def likely(case: Case, first: Setting, others: Others) -> Explanation | None:
     """A change that fits any gradient: less than a line would tell."""
     if case.analytic.shape != case.shape:
         return None
-    return _mended(case, first, others, lambda case, first: general(case.analytic, first.pool)) or scaled(case, others)
+    return _mended(case, first, others, _any) or scaled(case, others)
+
+
+def _any(case, first):
+    yield from normalization(case.analytic, first.pool)
+    yield from general(case.analytic, first.pool)
 
 
 def _mended(case, first, others, remedies):
@@ -72,7 +77,7 @@ def swapped(cases: list[Case], others: Others) -> dict[str, Explanation]:
 
 def _telling(case: Case, first: Setting) -> Iterator[Remedy]:
     v = case.analytic
-    yield from telling(v, first.pool)
+    yield from formulas(v, first.pool)
     numbers = [n for value in first.constants.values() for n in numbers_in(value) if 0 < n < 1]
     yield from smoothing(v, case.numeric.slopes, case.numeric.indices, first.pool, numbers)
 

@@ -9,6 +9,7 @@ from ...backend import to_numpy
 from ..adapter import children_of, parameters_of
 from ..report import Explanation, GradcheckError
 from ..subject import LayerSubject
+from .settings import restarting
 
 
 def blame_part(subject: LayerSubject, dy: Any, cases: list, check: Callable) -> Explanation | None:
@@ -25,7 +26,7 @@ def blame_part(subject: LayerSubject, dy: Any, cases: list, check: Callable) -> 
             return _forward(*inputs, **options)
 
         try:
-            with _methods(part, forward=recording):
+            with _methods(part, forward=recording), restarting(subject):
                 subject.forward()
             if not calls:
                 continue
@@ -50,7 +51,7 @@ def blame_part(subject: LayerSubject, dy: Any, cases: list, check: Callable) -> 
 
 def _passes(subject, dy, cases, part, mended):
     """Do the wrong gradients pass with the part's methods mended?"""
-    with _methods(part, **mended(part)):
+    with _methods(part, **mended(part)), restarting(subject):
         subject.zero_grad()
         try:
             _, saved = subject.forward()

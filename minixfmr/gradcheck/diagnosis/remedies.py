@@ -26,6 +26,7 @@ class Remedy:
     cause: str
     text: str  # what is wrong with v, and what to do: completes "dx: ..." and "file.py:12, `...`: ..."
     apply: Change
+    zeroes: bool = False  # it is meant to make something 0
 
 
 def misshapen(v: numpy.ndarray, name: str, shape: tuple[int, ...], rows: tuple[int, ...]) -> Iterator[Remedy]:

@@ -19,11 +19,11 @@ from .layer_remedies import at_sites, telling
 from .remedies import IT, Remedy, branches
 from .settings import Others, Setting
 from .sites import Site, is_real
-from .windows import windows
+from .windows import windows, wraps
 
 RUNS = 6000  # of backward, in one search
 REWRITES = (slips.operations, *(getattr(rewrites, n) for n in ("transposes", "reductions", "reshapes", "letters")))
-REWRITES += (rewrites.shared_factors,)
+REWRITES += (rewrites.shared_factors, wraps)
 SLIPS = (slips.statements, slips.loops, slips.numbers, slips.swaps, windows, slips.variables, slips.comparisons)
 
 
@@ -104,7 +104,8 @@ class Search:
             mended = tuple(c.name for c in self.cases if self._agrees(c, gradients))
             if len(mended) <= (len(found.names) if found else 0) or not self._keeps(gradients):
                 continue
-            if self._absorbs(active, remedy.apply) or not self.others.hold(self._test(active, remedy, mended)):
+            absorbed = not remedy.zeroes and self._absorbs(active, remedy.apply)
+            if absorbed or not self.others.hold(self._test(active, remedy, mended)):
                 continue
             text = remedy.text.replace(IT, f"`{site.text}`" if len(site.text) <= 40 else "all this")
             found = Explanation(mended, remedy.cause, f"{site}: {text}", site.line)

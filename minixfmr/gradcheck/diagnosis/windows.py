@@ -1,5 +1,6 @@
 """Indices that look at other entries in backward than in forward: strides, padding, labels."""
 
+import ast
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,6 +35,20 @@ def windows(site: Site) -> Iterator[Remedy]:
     if whole_rows and getattr(getattr(parts[1], "dtype", None), "kind", "") in tuple("iu"):
         text = "[:, labels] takes these columns in every row: use [np.arange(len(labels)), labels], one entry a row"
         yield Remedy("wrong index", text, lambda i, s: (numpy.arange(len(i[1])), i[1]))
+
+
+def wraps(site: Site, code: Any) -> Iterator[Remedy]:
+    """hs[t - 1] at t = 0: index -1 is the last entry. code.latest: the values of the subscript's parts."""
+    index = site.parts[-1] if site.kind == "Subscript" and len(site.parts) > 1 else None
+    if index is None or code.sites[index].kind != "index" or not isinstance(site.node.slice, ast.BinOp):
+        return
+
+    def change(v, s):
+        number = code.latest[index]
+        return 0 * v if isinstance(number, int | numpy.integer) and number < 0 else v
+
+    text = "at the first step its index is -1, which is the last entry: nothing comes before, so take zeros there"
+    yield Remedy("wrong index", text, change, zeroes=True)
 
 
 def _is_window(part: Any) -> bool:

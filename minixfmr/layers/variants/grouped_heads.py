@@ -1,5 +1,7 @@
 """The attention of the Transformer's descendants, as one more layer over the plain one."""
 
+from typing import Any
+
 from ...backend import random_generator, xp
 from ..linear import Linear
 from ..multi_head import MultiHeadAttention, attend, attend_backward, attend_weights
@@ -22,7 +24,8 @@ def repeat_heads_backward(dy, times):
 
 class VariantAttention(MultiHeadAttention):
     """Multi-head attention with any of: heads of their own width, grouped queries (Ainslie et al. 2023), no biases,
-    another scale, rotary positions, and a term added to the scores by relative position.
+    another scale, a norm on each head's queries and keys, rotary positions, and a term added to the scores by relative
+    position.
 
     num_key_value_heads: Hk, a divisor of H. rotary: a Rotary. score_bias: a RelativeBias or DisentangledBias.
     """
@@ -36,6 +39,7 @@ class VariantAttention(MultiHeadAttention):
         num_key_value_heads=None,
         bias=True,
         key_bias=True,
+        output_bias=None,
         scale=None,
         rotary=None,
         score_bias=None,
@@ -51,14 +55,21 @@ class VariantAttention(MultiHeadAttention):
         self.query = Linear(d_model, inner, bias=bias, rng=rng, dtype=dtype)
         self.key = Linear(d_model, shared, bias=bias and key_bias, rng=rng, dtype=dtype)
         self.value = Linear(d_model, shared, bias=bias, rng=rng, dtype=dtype)
-        self.output = Linear(inner, d_model, bias=bias, rng=rng, dtype=dtype)
+        output_bias = bias if output_bias is None else output_bias
+        self.output = Linear(inner, d_model, bias=output_bias, rng=rng, dtype=dtype)
+        self.query_norm: Any = None
+        self.key_norm: Any = None  # give norms of width dh for Qwen3's
         self.rotary = rotary
         self.score_bias = score_bias
 
     def attend(self, q, k, v, mask, rng):
         """q: (B, H, Tq, dh)    k, v: (B, Hk, Tk, dh)    →    (B, H, Tq, dh)"""
         times = self.num_heads // self.num_key_value_heads
-        turns = bias = saved_bias = None
+        turns = bias = saved_bias = saved_norms = None
+        if self.query_norm is not None:
+            q, saved_q = self.query_norm.forward(q)
+            k, saved_k = self.key_norm.forward(k)
+            saved_norms = saved_q, saved_k
         if self.rotary is not None:
             table = self.rotary.table(k.shape[2], k.dtype)
             q, turn_q = self.rotary.forward(q, table)  # the queries are the last positions
@@ -68,11 +79,11 @@ class VariantAttention(MultiHeadAttention):
         if self.score_bias is not None:
             bias, saved_bias = self.score_bias.forward(q, k)
         y, saved = attend(q, k, v, mask, self.dropout, rng, bias, self.scale)
-        return y, (saved, times, turns, saved_bias)
+        return y, (saved, times, turns, saved_bias, saved_norms)
 
     def attend_backward(self, dheads, saved):
         """dheads: (B, H, Tq, dh) → dL/dq (B, H, Tq, dh), dL/dk, dL/dv (B, Hk, Tk, dh)"""
-        saved, times, turns, saved_bias = saved
+        saved, times, turns, saved_bias, saved_norms = saved
         dq, dk, dv, dbias = attend_backward(dheads, saved)
         if self.score_bias is not None:
             dq_bias, dk_bias = self.score_bias.backward(dbias, saved_bias)
@@ -81,6 +92,9 @@ class VariantAttention(MultiHeadAttention):
         if turns is not None:
             turn_q, turn_k = turns
             dq, dk = self.rotary.backward(dq, turn_q), self.rotary.backward(dk, turn_k)
+        if saved_norms is not None:
+            saved_q, saved_k = saved_norms
+            dq, dk = self.query_norm.backward(dq, saved_q), self.key_norm.backward(dk, saved_k)
         return dq, dk, dv
 
     def attend_weights(self, saved):

@@ -3,67 +3,27 @@
 The product of two turned vectors depends only on the difference of their positions.
 """
 
-import math
-
 from ...backend import to_device, xp
 from ...module import Module
 
 
-def rotary_frequencies(dh, theta=10000.0, scaling=None, length=0, max_length=0):
-    """(frequencies (dh/2,), factor of the table), in float64.
+def rotary_frequencies(width, theta=10000.0, scaling=None, length=0, dtype="float64"):
+    """(frequencies (width/2,), factor of the table).
 
-        frequency_i = theta^(-2i/dh)
+        frequency_i = theta^(-2i/width)
 
-    scaling: how they were stretched to read longer texts than in training, as in a Hugging Face config: "rope_type" is
-    default, linear, dynamic, llama3, yarn or longrope, beside its own numbers. length: of the sequence; max_length: the
-    config's max_position_embeddings. Raises ValueError for an unknown type.
+    scaling: how they were stretched to read longer texts than in training: {"frequencies": a list, "factor": of the
+    table}, perhaps with {"long_frequencies": for texts longer than "length"}; or {"growth": s, "length": n}, where the
+    base grows with the text. length: of the sequence
     """
     scaling = scaling or {}
-    kind, s = scaling.get("rope_type", scaling.get("type", "default")), scaling.get("factor")
-    original = scaling.get("original_max_position_embeddings") or max_length
-    if kind == "dynamic":  # the base grows with the text
-        theta *= (s * max(length, max_length) / max_length - (s - 1)) ** (dh / (dh - 2))
-    i = xp.arange(dh // 2)
-    frequency = theta ** (-2.0 * i / dh)
-    if kind in ("default", "dynamic"):
-        return frequency, 1.0
-    if kind == "linear":
-        return frequency / s, 1.0
-    if kind == "llama3":  # slow waves are stretched, fast ones are not, those between a little
-        low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
-        turns = original * frequency / (2 * math.pi)  # within the original length
-        keep = xp.clip((turns - low) / (high - low), 0, 1)
-        return frequency * (keep + (1 - keep) / s), 1.0
-    if kind == "yarn":  # likewise, by a ramp over the index (Peng et al. 2023)
-        s = s or max_length / original
-
-        def index_of(turns):
-            return dh * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(theta))
-
-        low, high = index_of(scaling.get("beta_fast") or 32), index_of(scaling.get("beta_slow") or 1)
-        if scaling.get("truncate", True):
-            low, high = math.floor(low), math.ceil(high)
-        low, high = max(low, 0), min(high, dh - 1)
-        stretch = xp.clip((i - low) / (high - low if high != low else 0.001), 0, 1)
-        return frequency * (1 - stretch + stretch / s), _yarn_factor(scaling, s)
-    if kind == "longrope":  # a factor for each wave, found by search (Ding et al. 2024)
-        factors = scaling["long_factor" if length > original else "short_factor"]
-        s = s or max_length / original
-        factor = scaling.get("attention_factor")
-        if factor is None:
-            factor = 1.0 if s <= 1 else math.sqrt(1 + math.log(s) / math.log(original))
-        return frequency / to_device(factors, "float64"), factor
-    raise ValueError(f"rope_type must be default, linear, dynamic, llama3, yarn or longrope, got {kind!r}")
-
-
-def _yarn_factor(scaling, s):
-    def grown(m):
-        return 0.1 * m * math.log(s) + 1 if s > 1 else 1.0
-
-    if scaling.get("attention_factor") is not None:
-        return scaling["attention_factor"]
-    m, m_all = scaling.get("mscale"), scaling.get("mscale_all_dim")
-    return grown(m) / grown(m_all) if m and m_all else grown(1)
+    if "growth" in scaling:
+        s, longest = scaling["growth"], scaling["length"]
+        theta *= (s * max(length, longest) / longest - (s - 1)) ** (width / (width - 2))
+    if "frequencies" not in scaling:
+        return 1 / theta ** (xp.arange(0, width, 2, dtype=dtype) / width), 1.0
+    beyond = "long_frequencies" in scaling and length > scaling["length"]
+    return to_device(scaling["long_frequencies" if beyond else "frequencies"], dtype), scaling["factor"]
 
 
 def rotate(x, cos, sin):
@@ -83,24 +43,37 @@ def rotate(x, cos, sin):
 
 
 class Rotary(Module):
-    """Turns the vectors of positions 0, 1, ..., or later ones; nothing to learn."""
+    """Turns the vectors of positions 0, 1, ..., or later ones; nothing to learn.
 
-    def __init__(self, dh, theta=10000.0, scaling=None, max_length=0):
-        self.options = (dh, theta, scaling)
-        self.max_length = max_length
-        rotary_frequencies(dh, theta, scaling, 0, max_length or 1)  # so that an unknown type is refused at once
+    dh: width of the vectors; scaling: see rotary_frequencies. With fewer frequencies than dh/2 only the first entries
+    of each vector turn, as in GPT-NeoX.
+    """
 
-    def table(self, length, dtype):
-        """cos and sin, (length, dh/2), of the positions 0, 1, ..."""
-        frequency, factor = rotary_frequencies(*self.options, length=length, max_length=self.max_length or length)
-        angle = xp.arange(length)[:, None] * frequency
-        return (xp.cos(angle) * factor).astype(dtype), (xp.sin(angle) * factor).astype(dtype)
+    def __init__(self, dh, theta=10000.0, scaling=None):
+        width = 2 * len(scaling["frequencies"]) if scaling and "frequencies" in scaling else dh
+        self.options = ((scaling or {}).get("width", width), theta, scaling)
+        self.width = self.options[0]
+        # whether what turned an early key still holds when the text has become longer, so that it may be kept
+        self.is_steady = not scaling or not {"growth", "long_frequencies"} & set(scaling)
+
+    def table(self, length, dtype, start=0):
+        """cos and sin, (length - start, width/2), of the positions start, start + 1, ..., in a text of this length"""
+        frequency, factor = rotary_frequencies(*self.options, length=length, dtype=dtype)
+        # in the model's precision, as those who trained it had it: far from the start that is another angle
+        angle = xp.arange(start, length, dtype=dtype)[:, None] * frequency
+        return xp.cos(angle) * factor, xp.sin(angle) * factor
 
     def forward(self, x, table=None):
         """x: (B, H, T, dh) → (B, H, T, dh). table: of as many positions or more, of which x are the last"""
         cos, sin = (rows[-x.shape[2] :] for rows in table or self.table(x.shape[2], x.dtype))
-        return rotate(x, cos, sin), (cos, sin)
+        return self._turned(x, cos, sin), (cos, sin)
 
     def backward(self, dy, saved):
         cos, sin = saved
-        return rotate(dy, cos, -sin)
+        return self._turned(dy, cos, -sin)
+
+    def _turned(self, x, cos, sin):
+        if self.width == x.shape[-1]:
+            return rotate(x, cos, sin)
+        turned = rotate(x[..., : self.width], cos, sin)
+        return xp.concatenate([turned, x[..., self.width :]], axis=-1)

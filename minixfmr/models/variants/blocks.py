@@ -1,4 +1,4 @@
-"""The block that one descendant changed."""
+"""The blocks that descendants changed."""
 
 from typing import Any
 
@@ -38,3 +38,18 @@ class ConvolutionBlock(EncoderBlock):
     def attention_weights(self, saved: tuple) -> Array:
         saved_block, *_ = saved
         return super().attention_weights(saved_block)
+
+
+class ParallelBlock(EncoderBlock):
+    """Attention and feed-forward side by side:   y = x + attention(norm(x)) + feed_forward(norm'(x)), as in GPT-NeoX
+    (Wang & Komatsuzaki 2021). Its two branches are those of an EncoderBlock in pre-norm order."""
+
+    def forward(self, x: Array, mask: Array | None = None, rng: Any = None, cache: Any = None) -> tuple[Array, tuple]:
+        """x: (B, T, d) → (B, T, d)    mask: broadcastable to (B, H, T, T)    cache: a KeyValueCache when generating"""
+        a, saved_self = self.self_attention.forward(x, mask=mask, rng=rng, cache=cache)  # x + attention
+        f, saved_ff = self.feed_forward.forward(x, rng=rng)  # x + feed-forward
+        return a + f - x, (saved_self, saved_ff)
+
+    def backward(self, dy: Array, saved: tuple) -> Array:
+        saved_self, saved_ff = saved
+        return self.self_attention.backward(dy, saved_self) + self.feed_forward.backward(dy, saved_ff) - dy

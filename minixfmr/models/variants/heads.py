@@ -13,9 +13,12 @@ class MaskedLMHead(Module):
     """Which token stood here?   z = norm(activation(x W + b)) Eᵀ + c, with E the token table (Devlin et al. 2019)."""
 
     def __init__(self, config: Config, table: Parameter, rng: Any = 0) -> None:
-        self.dense = Linear(config.d_model, config.d_model, rng=rng, dtype=config.dtype)
+        V, d = table.shape
+        self.dense = Linear(config.d_model, d, rng=rng, dtype=config.dtype)
         self.activation = Activation(config.head_activation)
-        self.norm = make_norm(config)
+        self.norm = make_norm(config, d)
+        if not config.tie_word_embeddings:
+            table = Parameter(to_device(random_generator(rng).normal(0, d**-0.5, (V, d)), config.dtype))
         self.bias = Parameter(xp.zeros(len(table.data), dtype=config.dtype))
         self.output = OutputProjection(table, self.bias)
 
@@ -102,12 +105,13 @@ class PooledClassifier(Module):
     """What kind of sequence is this?   z = pool(x) W, the head of decoder-only models."""
 
     def __init__(self, config: Config, table: Parameter, rng: Any = 0) -> None:
-        self.pooling = config.pooling
+        self.pooling, self.pad = config.pooling, config.pad_token_id
         self.output = Linear(config.d_model, config.num_labels, bias=False, rng=rng, dtype=config.dtype)
 
     def forward(self, x: Array, ids: Any = None, attention_mask: Any = None) -> tuple[Array, tuple]:
         """x: (B, T, d) → logits (B, num_labels)"""
-        s, saved_pool = pool(x, attention_mask, self.pooling)  # (B, d)
+        real = ids != self.pad if self.pooling == "last_by_id" else attention_mask
+        s, saved_pool = pool(x, real, self.pooling)  # (B, d)
         logits, saved_output = self.output.forward(s)
         return logits, (saved_pool, saved_output)
 

@@ -8,6 +8,7 @@ from ...layers import (
     LayerNorm,
     Linear,
     MultiHeadAttention,
+    OffsetRMSNorm,
     RelativeBias,
     RMSNorm,
     Rotary,
@@ -16,11 +17,12 @@ from ...layers import (
 from ...module import Module, Parameter
 from ..residual import PostNorm, PreNorm
 
+NORMS = {"layer": LayerNorm, "rms": RMSNorm, "rms_offset": OffsetRMSNorm}
 
-def make_norm(config):
-    """LayerNorm, or RMSNorm."""
-    kind = RMSNorm if config.norm == "rms" else LayerNorm
-    return kind(config.d_model, eps=config.layer_norm_eps, dtype=config.dtype)
+
+def make_norm(config, d=None):
+    """LayerNorm, or another of NORMS, of width d_model unless another is given."""
+    return NORMS[config.norm](d or config.d_model, eps=config.layer_norm_eps, dtype=config.dtype)
 
 
 def make_residual(layer, config):
@@ -48,14 +50,18 @@ def make_attention(config, rng, positions=None):
     all layers of a stack share; None for cross-attention, and where there is none."""
     d, H, options = config.d_model, config.num_heads, {"dropout": config.attention_dropout, "dtype": config.dtype}
     shape = {"head_dim": config.head_dim, "num_key_value_heads": config.num_key_value_heads}
-    plain = positions is None and config.attention_scale is None and config.attention_bias and config.key_bias
-    if plain and not any(shape.values()):
+    biases = {name: getattr(config, name) for name in ("attention_bias", "key_bias", "output_bias")}
+    asked = positions or config.attention_scale or config.query_key_norm or any(shape.values())
+    if not asked and set(biases.values()) <= {True, None}:
         return MultiHeadAttention(d, H, rng=rng, **options)
-    biases = {"bias": config.attention_bias, "key_bias": config.key_bias}
+    biases["bias"] = biases.pop("attention_bias")
     layer = VariantAttention(d, H, scale=config.attention_scale, rng=rng, **shape, **biases, **options)
+    if config.query_key_norm:
+        dh = layer.query.weight.shape[1] // H
+        layer.query_norm, layer.key_norm = make_norm(config, dh), make_norm(config, dh)
     if isinstance(positions, Rotary):
         layer.rotary = positions
-    elif isinstance(positions, RelativeTable):
+    elif isinstance(positions, RelativeTable | BucketsPerBlock):
         layer.score_bias = positions.bias_for(layer, config, rng)
     else:
         layer.score_bias = positions
@@ -66,17 +72,35 @@ def make_relative_positions(config, rng, bidirectional):
     """What the self-attention layers of a stack share, or None."""
     if config.relative_positions == "rotary":
         dh = config.head_dim or config.d_model // config.num_heads
-        return Rotary(dh, config.rope_theta, config.rope_scaling, config.max_position_embeddings)
+        return Rotary(dh, config.rope_theta, config.rope_scaling)
     if config.relative_positions == "buckets":
-        return RelativeBias(
-            config.num_heads,
-            buckets=config.relative_buckets,
-            max_distance=config.relative_max_distance,
-            bidirectional=bidirectional,
-            rng=rng,
-            dtype=config.dtype,
-        )
+        if config.relative_per_block:
+            return BucketsPerBlock(config, bidirectional)
+        return make_buckets(config, rng, bidirectional)
     return RelativeTable(config, rng) if config.relative_positions == "disentangled" else None
+
+
+def make_buckets(config, rng, bidirectional):
+    """T5's table of relative positions."""
+    return RelativeBias(
+        config.num_heads,
+        buckets=config.relative_buckets,
+        max_distance=config.relative_max_distance,
+        bidirectional=bidirectional,
+        rng=rng,
+        dtype=config.dtype,
+    )
+
+
+class BucketsPerBlock:
+    """A table of relative positions for each block (umT5)."""
+
+    def __init__(self, config, bidirectional):
+        self.config, self.bidirectional = config, bidirectional
+
+    def bias_for(self, attention, config, rng):
+        """The score term of one attention layer."""
+        return make_buckets(self.config, rng, self.bidirectional)
 
 
 class RelativeTable(Module):

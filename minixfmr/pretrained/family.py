@@ -1,0 +1,111 @@
+"""A family of published systems: what its file has to say."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .keys import Key, Values
+
+BODY = "*."  # stands, in the names of tensors, for what a model with a head puts before those of its body
+ACTIVATIONS = {
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_python": "gelu",
+    "gelu_fast": "gelu_tanh",  # the same formula, otherwise factored
+    "swish": "silu",
+}
+# what old libraries stored beside the weights, and what no model has a use for
+LEFTOVERS = (r".*position_ids", r".*\brotary_emb\.inv_freq", r".*\bversion", r".*\bembed_positions\.weights")
+OLD_NAMES = ((r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias"))
+
+
+@dataclass(frozen=True)
+class Family:
+    """One model_type.
+
+    heads: {architecture: (class of model, head)}, the first is the usual one; the one with head "none" is the bare body
+    keys: what becomes of each key of config.json
+    fields: Values → the fields of Config that are not one key each
+    names: (Values, Config) → {our name: their name}, of arrays or layers; {i}: a block's number; a name may come as
+        (name, part), see layouts.take. BODY stands for the prefix of the body's names
+    prefix: what that is in the file of a model with a head
+    ties: Values → [(name of a tensor, name of the one it is tied to where tie_word_embeddings holds)]
+    """
+
+    kind: str
+    heads: dict[str, tuple[Any, str]]
+    keys: dict[str, Key]
+    fields: Callable[[Values, str], dict]
+    names: Callable[[Values, Any], dict]
+    prefix: str
+    ties: Callable[[Values], list] = lambda c: []
+    outside: str = r"(?!)"  # names that are not the body's: those of heads
+    unused: str = r"(?!)"  # names of other heads, kept for saving but not used
+    leftovers: tuple = ()  # beside LEFTOVERS
+    old_names: tuple = ()  # beside OLD_NAMES: (pattern, what to put in its place)
+    as_they_are: tuple = ()  # starts of our names whose matrices are (in, out) there too
+    always_tied: bool = False  # tie_word_embeddings is not asked
+    aliases: dict = field(default_factory=dict)  # {other name of an architecture: its name}
+    spelling: Callable[[dict], tuple] = lambda published: ()  # what old_names undid, for a file of this config.json
+    prefixed: tuple | None = None  # the heads whose files have the prefix; None: all but "none"
+
+    def canonical(self, stored: str) -> str:
+        """The name in the file, whatever library wrote it, as names and ties say it."""
+        for pattern, new in (*OLD_NAMES, *self.old_names):
+            stored = re.sub(pattern, new, stored)
+        if self.prefix and stored.startswith(self.prefix):
+            return BODY + stored.removeprefix(self.prefix)
+        return stored if re.match(self.outside, stored) else BODY + stored
+
+    def written(self, name: str, model: Any) -> str:
+        """The name that the file of this model has for a canonical one."""
+        for pattern, new in self.spelling(model.published):
+            name = re.sub(pattern, new, name)
+        head = model.config.head
+        has_prefix = head != "none" if self.prefixed is None else head in self.prefixed
+        return (self.prefix if has_prefix else "") + name.removeprefix(BODY) if name.startswith(BODY) else name
+
+
+def activation(c: Values, name: str) -> str:
+    """Our name of an activation."""
+    value = getattr(c, name)
+    ours = ACTIVATIONS.get(value, value)
+    if ours not in ("relu", "gelu", "gelu_tanh", "silu", "tanh"):
+        known = "relu, gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, silu, swish, tanh"
+        raise c.refuse(name, f"is an activation that is not known; known are {known}")
+    return ours
+
+
+def num_labels(c: Values) -> int:
+    """The labels of a classification head."""
+    return len(c.id2label) if c.id2label else c.num_labels or 2
+
+
+def token_fields(c: Values, padded: bool = True, counted: bool = False) -> dict[str, Any]:
+    """The special tokens as Config wants them: within the vocabulary.
+
+    padded: whether the padding id is a row that learns nothing, as PyTorch's padding_idx makes it; a negative one then
+    counts from the end. counted: whether positions count from the padding id
+    """
+    V, pad, eos, start = c.vocab_size, c.pad_token_id, c.eos_token_id, c.decoder_start_token_id
+    for name in ("pad_token_id", "bos_token_id", "decoder_start_token_id"):
+        value = getattr(c, name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            raise c.refuse(name, "must be one token id")
+    if padded and pad is not None and not -V <= pad < V:
+        raise c.refuse("pad_token_id", f"is no token of a vocabulary of {V}: correct it, or remove the key")
+    if counted and (pad is None or not 0 <= pad < c.max_position_embeddings):
+        raise c.refuse("pad_token_id", f"is what positions count from: it must be in [0, {c.max_position_embeddings})")
+    pad = V + pad if padded and pad is not None and pad < 0 else pad
+    ends = eos if isinstance(eos, list) else [eos]
+    if not all(e is None or (isinstance(e, int) and not isinstance(e, bool)) for e in ends):
+        raise c.refuse("eos_token_id", "must be a token id, or a list of them")
+    eos = next((e for e in ends if e is not None and 0 <= e < V), None)
+    return {
+        "pad_token_id": pad if pad is not None and 0 <= pad < V else 0,
+        "decoder_start_token_id": start if start is not None and 0 <= start < V else 0,
+        "eos_token_id": eos,
+        "padding_gradient": not padded or pad is None,
+        "positions_from_ids": counted,
+    }

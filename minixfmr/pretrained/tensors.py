@@ -1,0 +1,147 @@
+"""Which stored tensor goes where: each one is used, equal to the one it is tied to, a leftover, or refused."""
+
+import re
+import warnings
+from typing import Any
+
+import numpy
+
+from ..backend import column_major
+from ..checkpoint import CheckpointError
+from ..module import Buffer
+from .family import BODY, LEFTOVERS, Family
+from .folder import Lazy, Tensor
+from .keys import Values
+from .layouts import take, transposed
+
+
+class File:
+    """The tensors of a folder under the names that its family gives them."""
+
+    def __init__(self, family: Family, tensors: dict[str, Tensor], where: str) -> None:
+        """Raises CheckpointError where two tensors have one name and differ."""
+        self.family, self.where = family, where
+        self.stored: dict[str, str] = {}  # {canonical name: name in the file}
+        self.tensors = tensors
+        for stored in sorted(tensors):
+            name = family.canonical(stored)
+            if name in self.stored and not self.equal(stored, self.stored[name]):
+                raise CheckpointError(f"{where}: {stored} and {self.stored[name]} are one tensor, and differ")
+            self.stored[name] = stored
+
+    def equal(self, a: str, b: str) -> bool:
+        """Whether two tensors, by their names in the file, are the same numbers."""
+        one, two = self.tensors[a], self.tensors[b]
+        same = one.shape == two.shape and one.is_float and two.is_float
+        return same and bool(numpy.array_equal(one.read(), two.read(), equal_nan=True))
+
+    def tie(self, c: Values) -> None:
+        """Find out which tensors are tied, as transformers does: where tie_word_embeddings holds, and the file does
+        not hold two that differ. One that is there under the other's name alone serves as both."""
+        flag = self.family.always_tied or c.tie_word_embeddings
+        for target, source in self.family.ties(c):
+            if not flag:
+                c.separate.add(target)
+            elif target in self.stored and source in self.stored:
+                if not self.equal(self.stored[target], self.stored[source]):
+                    c.separate.add(target)
+            elif target in self.stored:
+                self.stored[source] = self.stored[target]
+
+    def read(self, name: str, finite: bool) -> numpy.ndarray:
+        """The tensor of this name. Raises CheckpointError for one that is NaN or infinite where it must be finite."""
+        stored = self.stored[name]
+        array = self.tensors[stored].read()
+        if finite and not numpy.isfinite(array).all():
+            count = int((~numpy.isfinite(array)).sum())
+            raise CheckpointError(
+                f"{self.where}: {stored} has {count} values that are NaN or infinite: the file is damaged, or the "
+                "training diverged; to open it nevertheless give finite=False"
+            )
+        return array
+
+
+def fill(model: Any, file: File, places: dict, c: Values, *, finite: bool, head: str = "") -> None:
+    """Copy the file's tensors into the model. places: {our name: (their canonical name, part)}
+
+    head: if it was asked for, the file may lack its tensors, which then stay as they start
+    Raises CheckpointError unless each tensor has its place.
+    """
+    family, where = file.family, file.where
+    arrays = dict(model.named_arrays())
+    expected = {theirs for theirs, _ in places.values()}
+    optional = {places[name][0] for name, array in arrays.items() if isinstance(array, Buffer)}  # they start right
+    missing = sorted(expected - optional - set(file.stored))
+    fresh = [name for name in missing if head and not name.startswith(BODY)]
+    missing = [family.written(name, model) for name in missing if name not in fresh]
+    copies = {target for target, _ in family.ties(c)} - c.separate
+    unexpected = _sort_out(file, expected, copies, model)
+    if missing or unexpected:
+        raise CheckpointError(
+            f"{where} does not hold what a {type(model).__name__} of its config needs:\n"
+            f"  expected: {len(expected)} arrays, such as "
+            f"{', '.join(sorted(family.written(name, model) for name in expected)[:3])}\n"
+            f"  missing: {', '.join(missing) or 'none'}\n  unexpected: {', '.join(unexpected) or 'none'}"
+        )
+    if fresh:
+        warnings.warn(f"{where}: not in the file, so they start anew: {', '.join(fresh)}", stacklevel=3)
+    _check_kinds(file, expected)
+    flip = transposed(model, family.as_they_are)
+
+    def read(name):
+        theirs, part = places[name]
+        if theirs not in file.stored:
+            return arrays[name].data
+        try:
+            array = take(file.read(theirs, finite), part, model.config.num_heads)
+        except (ValueError, IndexError) as error:
+            if isinstance(error, CheckpointError):
+                raise
+            shape = file.tensors[file.stored[theirs]].shape
+            raise CheckpointError(f"{where}: {file.stored[theirs]} has shape {shape}: {error}") from error
+        return array.T if name in flip else array
+
+    try:
+        model.load_state_dict(Lazy(list(places), read))
+    except CheckpointError:
+        raise
+    except ValueError as error:
+        raise CheckpointError(f"{where}: {error}") from error
+    for name in transposed(model) & set(arrays):
+        arrays[name].data = column_major(arrays[name].data)
+
+
+def _check_kinds(file, expected):
+    """Raise CheckpointError for a weight that is not stored as floating-point numbers."""
+    for name in sorted(expected & set(file.stored)):
+        tensor = file.tensors[file.stored[name]]
+        if not tensor.is_float:
+            raise CheckpointError(
+                f"{file.where}: {file.stored[name]} is stored as {tensor.dtype}, quantised or of too few bits: only "
+                "F64, F32, F16 and BF16 are read; save the model in one of these"
+            )
+
+
+def _sort_out(file, expected, copies, model):
+    """Keep what belongs to other heads, warn of it and of leftovers; return the names of all others."""
+    family, leftovers = file.family, re.compile("|".join((*LEFTOVERS, *file.family.leftovers)))
+    kept, left, unexpected = [], [], []
+    for name in sorted(set(file.stored) - expected):
+        stored = file.stored[name]
+        if name in copies:  # equal to what it is tied to
+            continue
+        if leftovers.fullmatch(stored):
+            left.append(stored)
+        elif re.fullmatch(family.unused, name) and file.tensors[stored].is_float:
+            kept.append(name)
+        else:
+            kind = "" if file.tensors[stored].is_float else f" ({file.tensors[stored].dtype})"
+            unexpected.append(stored + kind)
+    if unexpected:
+        _check_kinds(file, expected)  # scales beside a quantised matrix are not what is wrong
+        return unexpected
+    if kept or left:
+        names = ", ".join(sorted([file.stored[name] for name in kept] + left))
+        warnings.warn(f"{file.where}: left out, as this model has no use for them: {names}", stacklevel=4)
+    model.kept = {name: file.tensors[file.stored[name]].read() for name in kept}
+    return []
