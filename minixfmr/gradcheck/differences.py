@@ -57,6 +57,8 @@ class Differences:
         self.y = output()
         self.finite = bool(numpy.isfinite(to_numpy(self.y)).all())
         precision = numpy.finfo(self.y.dtype).eps / numpy.finfo(numpy.float64).eps
+        weights = numpy.abs(to_numpy(dy * numpy.maximum(1.0, numpy.nan_to_num(abs(to_numpy(self.y))))))
+        self.unit = 32 * numpy.finfo(numpy.float64).eps * precision * float(weights.sum())
         self.noise = self.rounding = 1e-15 * precision * float(numpy.nan_to_num(to_numpy(abs(dy * self.y))).sum())
 
     def numeric(self, value: Any, entries: Iterator[int], seconds: float, least: int = 4) -> Numeric:
@@ -111,11 +113,12 @@ class Differences:
             rough = []
             for step in (scale * small for small in ROUGH):
                 thirds = [at(kept + 3 * step * s) - 3 * at(kept + 2 * step * s) + 3 * at(kept + step * s) for s in signs]
-                rough.append(float(numpy.median(numpy.abs(thirds))))
+                rough += [abs(third) for third in thirds]
         finally:
             value[...] = kept
         rough = [noise for noise in rough if noise > 0 and numpy.isfinite(noise)]
-        self.noise = max([self.rounding, *filter(numpy.isfinite, jitter), min(rough, default=0.0)])
+        usual = [noise for noise in rough if noise <= self.unit]  # of numbers about 1 inside; more is curvature
+        self.noise = max([self.rounding, *filter(numpy.isfinite, jitter), max(usual or [min(rough, default=0.0)])])
 
     def _change(self):
         """L - L at the point itself, without the entries of y that are NaN or infinite there."""
@@ -153,7 +156,7 @@ class Differences:
             straight = abs(coarse - fine) <= 1e-4 * abs(fine) + noise
             smooth = abs(bend - 2 * half) <= 1e-7 * abs(fine) + 4 * noise
             if straight and smooth and not _is_kink(bends, noise):
-                return (4 * fine - coarse) / 3, noise + 1e-3 * abs(coarse - fine)
+                return self._louder(move, h, (4 * fine - coarse) / 3, noise + 1e-3 * abs(coarse - fine))
             if abs(half) <= 0.6 * abs(bend) + noise:  # two curvatures, one slope: the error is of order h
                 linear.append((2 * fine - coarse, noise))
                 if len(linear) > 1 and abs(linear[-1][0] - linear[-2][0]) <= 1e-7 * abs(fine) + 2 * noise:
@@ -163,6 +166,21 @@ class Differences:
                 linear.clear()
             bends.append((h, abs(half)))
         return KINK if bends else self._at_the_end(move, scale)
+
+    def _louder(self, move, h, slope, bar):
+        """The same slope with less rounding: where that is much of it, h grows as long as L is as smooth."""
+        for h in (h * 10.0**k for k in range(1, 6)):
+            if bar <= 1e-6 * abs(slope):
+                break
+            noise = 4 * self.noise / h
+            with numpy.errstate(all="ignore"):
+                (coarse, bend), (fine, half) = self._sides(move, h), self._sides(move, h / 2)
+            better = (4 * fine - coarse) / 3
+            smooth = abs(coarse - fine) <= 1e-4 * abs(fine) + noise and abs(bend - 2 * half) <= 1e-7 * abs(fine) + 4 * noise
+            if not (smooth and abs(better - slope) <= bar + noise):  # NaN is not smooth
+                break
+            slope, bar = better, min(bar, noise + 1e-3 * abs(coarse - fine))
+        return slope, bar
 
     def _sides(self, move, h):
         """(central slope, right slope - left slope)"""
