@@ -243,7 +243,7 @@ def _look_again(subject, rng, report, comparison, tolerance):
         analytic = {n: None if found.get(n) is None else to_numpy(found[n]).copy() for n in subject.values}
         _apply_factor(subject, analytic)
         second = Comparison(subject, dy, analytic, rng, 16)
-        rows = {row.name: row for row in second.run(tolerance, 5.0) if row.name in faint}
+        rows = {row.name: row for row in second.run(tolerance, 5.0, faint)}
     except GradcheckError:
         return
     finally:

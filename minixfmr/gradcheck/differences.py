@@ -54,6 +54,7 @@ class Differences:
     def __init__(self, output: Callable[[], Any], dy: Any):
         self.output, self.dy = output, dy
         self.y = output()
+        self.finite = bool(numpy.isfinite(to_numpy(self.y)).all())
         precision = numpy.finfo(self.y.dtype).eps / numpy.finfo(numpy.float64).eps
         self.rounding = 1e-15 * precision * float(numpy.nan_to_num(to_numpy(abs(dy * self.y))).sum())
 
@@ -129,7 +130,7 @@ class Differences:
         they do not, so h shrinks until it is smaller than the distance to the kink; exactly at a kink that never
         happens. Where L ends within h, as log does at 0, h shrinks as well.
         """
-        if not numpy.isfinite(self._moved(move, 0.0)):
+        if not self.finite:
             return NAN
         bends: list[tuple[float, float]] = []  # (h, how far the slopes to both sides differ)
         linear: list[tuple[float, float]] = []

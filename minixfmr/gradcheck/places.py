@@ -13,6 +13,7 @@ from .blame import PACKAGE, is_students
 
 DEEP = 8  # objects inside objects
 LARGE = 1_000_000  # entries of an array whose contents are not kept
+WRITTEN = 1 << 9  # the flag of a class that is not built in
 MISSING = object()
 
 
@@ -118,21 +119,27 @@ class State:
         for value in (layer, *(value for _, value in self.roots)):
             self._keep(value, 0)
 
-    def rewind(self, moved: set[int] = frozenset()) -> None:  # type: ignore[assignment]
-        """moved: the ids of arrays whose contents stay as they are."""
+    def rewind(self, moved: set[int] = frozenset()) -> bool:  # type: ignore[assignment]
+        """Was anything to be put back? moved: the ids of arrays whose contents stay as they are."""
+        changed = False
         for place, value in self.roots:
             if place.get() is not value:
                 place.set(value)
+                changed = True
         for container, copy in self.containers.values():
             if isinstance(container, list):
                 if len(container) != len(copy) or any(a is not b for a, b in zip(container, copy, strict=True)):
                     container[:] = copy
+                    changed = True
             elif len(container) != len(copy) or any(container.get(k, MISSING) is not v for k, v in copy.items()):
                 container.clear()
                 container.update(copy)
+                changed = True
         for key, (array, copy) in self.arrays.items():
-            if key not in moved:
+            if key not in moved and not _equal(array, copy):
                 array[...] = copy
+                changed = True
+        return changed
 
     def _keep(self, value, depth):
         if id(value) in self.containers or id(value) in self.arrays or depth > DEEP:
@@ -148,6 +155,10 @@ class State:
             self.containers[id(value)] = (container, container.copy())
         for place in _inside(value, ()):
             self._keep(place.get(), depth + 1)
+
+
+def _equal(a, b):
+    return bool(((a == b) | (a != a)).all()) if a.size else True
 
 
 def _inside(value, path):
@@ -180,8 +191,13 @@ def _is_open(value):
 
 
 def _is_students_class(kind):
-    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    return kind.__module__ != "builtins" and (file is None or is_students(file) or str(file).startswith(PACKAGE))
+    if not kind.__flags__ & WRITTEN:
+        return False
+    name = kind.__module__
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if file is None:  # of a notebook, or of exec; modules of C have no file either
+        return name.split(".")[0] not in sys.stdlib_module_names or name in ("__main__", "builtins")
+    return is_students(file) or str(file).startswith(PACKAGE)
 
 
 def _is_code(thing):

@@ -24,10 +24,10 @@ class Comparison:
         self.unchecked: list[str] = []
         self.notes: list[str] = []
 
-    def run(self, tolerance: float, max_seconds: float) -> list[Row]:
-        """The rows; tolerance is of the relative error."""
+    def run(self, tolerance: float, max_seconds: float, names: list[str] | None = None) -> list[Row]:
+        """The rows, of all values or of those named; tolerance is of the relative error."""
         end = time.monotonic() + max_seconds
-        values = self.subject.values
+        values = {n: v for n, v in self.subject.values.items() if names is None or n in names}
         rows = []
         for i, (name, value) in enumerate(values.items()):
             share = (end - time.monotonic()) / (len(values) - i)

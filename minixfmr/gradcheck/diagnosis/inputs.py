@@ -75,11 +75,11 @@ def replaced(subject: Subject, arrays: dict[str, Any]) -> Iterator[None]:
 def restarting(subject: Subject) -> Iterator[None]:
     """Let each forward start from things as they are now, which the caller has changed."""
     state = subject.state
-    subject.state = State(subject.roots)
+    subject.state, subject.settled = State(subject.roots, subject.layer), False
     try:
         yield
     finally:
-        subject.state = state
+        subject.state, subject.settled = state, False
 
 
 def _exchanged(subject, old, new):
