@@ -218,7 +218,7 @@ def test_the_tutorial_runs(double, tmp_path, monkeypatch, capsys):
         assert minixfmr.backend_name() == "cupy_double"
         assert translate.main(["--model", "runs/numbers", "--translate", "red dog", "-v", "--backend", "cupy"]) == 0
     assert json.loads(Path("runs/numbers/run.json").read_text())["settings"]["threads"] == 1
-    assert "</s>" in capsys.readouterr().out
+    assert "instead: " in capsys.readouterr().out
     with minixfmr.backend("numpy"):
         assert translate.main(["--model", "runs/numbers", "--translate", "red dog"]) == 0
 

@@ -326,6 +326,17 @@ def test_a_comparison_the_wrong_way_round(check):
     assert "wrong way round" in told(check(text, (4, 5)))
 
 
+def test_a_slope_without_its_dy(check):
+    text = """
+        def f_forward(x, alpha):
+            return np.where(x > 0, x, alpha * x), (x, alpha)
+        def f_backward(dy, cache):
+            x, alpha = cache
+            return np.where(x > 0, dy, alpha)
+    """
+    assert "`alpha`: alpha · dy belongs here" in told(check(text, (4, 5), 0.1))
+
+
 def test_labels_as_columns_of_every_row(check):
     text = """
         def f_forward(z, labels):

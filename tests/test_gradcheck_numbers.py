@@ -182,3 +182,8 @@ def test_float32_inside_is_named_with_its_line():
     report = gradcheck_function(forward, backward, np.array([0.1, 0.4]))
     line = forward.__code__.co_firstlineno + 1
     assert f"test_gradcheck_numbers.py:{line}" in str(report).replace("\n      ", "")
+
+
+def test_rounding_inside_is_seen_where_the_output_is_small():
+    x = np.array([1.2573e-5])  # log(1 + x²) knows x² to 1e-16 only, a millionth of it
+    assert gradcheck_function(lambda x: (np.log(1 + x * x), x), lambda dy, x: 2 * dy * x / (1 + x * x), x).ok

@@ -28,8 +28,8 @@ SHORTENED = {
     r"make translate": ' ARGS="--numbers 300 --epochs 1 --layers 1 --d-model 16 --num-heads 2 --d-ff 16"',
     r"make test": ' ARGS="tests/test_module.py"',
     r"make test-parity": " --dry-run",  # installs PyTorch
-    r"tutorials/translate.py(?!.*--(translate|evaluate))": " --numbers 300 --epochs 1 --layers 1 --d-model 16 --num-heads 2 "
-    "--d-ff 16 --vocab-size 60 --overwrite",
+    r"tutorials/translate.py(?!.*--(translate|evaluate))": " --numbers 300 --epochs 1 --layers 1 --d-model 16 "
+    "--num-heads 2 --d-ff 16 --vocab-size 60 --overwrite",
     r"-m minixfmr.exercises (\w+|--all.*)": " --only softmax",
     r'pip install ".\[cuda\d+\]"': " --dry-run --no-deps",  # CuPy is large
 }

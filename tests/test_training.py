@@ -258,6 +258,41 @@ def test_a_mask_of_one_row_goes_to_every_worker(B):
         np.testing.assert_allclose(a, b, atol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(5, 5), (2, 5, 5), (1, 2, 5, 5), (4, 1, 5, 5)])
+def test_a_mask_is_shared_out_only_where_it_has_the_axis_of_the_batch(rng, shape):
+    """As many heads, or positions, as rows or workers decide nothing."""
+    config = small_config()
+    model, ids = minixfmr.DecoderOnly(config), np.random.default_rng(0).integers(3, config.vocab_size, (4, 6))
+    mask = (rng.random(shape) < 0.7) | np.eye(5, dtype=bool)
+    batch = {"input_ids": ids[:, :-1], "labels": ids[:, 1:], "mask": mask}
+    one = gradients(model, [batch])
+    for workers in (2, 4):
+        for a, b in zip(one[2], gradients(model, [batch], workers)[2], strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("kind", "name"), [(minixfmr.EncoderOnly, "token_type_ids"), (minixfmr.DecoderOnly, "position_ids")]
+)
+def test_a_row_that_serves_all_sequences_gets_the_gradient_of_all(kind, name, workers):
+    config = small_config(positions="learned", type_vocab_size=2 if kind is minixfmr.EncoderOnly else 0)
+    model, ids = kind(config), np.random.default_rng(0).integers(3, config.vocab_size, (4, 6))
+    row = np.array([[0, 1, 1, 0, 0, 1]])
+    whole = gradients(model, [{"input_ids": ids, "labels": ids, name: row.repeat(4, axis=0)}])
+    shared = gradients(model, [{"input_ids": ids, "labels": ids, name: row}], workers)
+    for a, b in zip(whole[2], shared[2], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+def test_an_entry_of_another_length_is_named():
+    config = small_config()
+    batch = small_batch(config, B=6)
+    batch["attention_mask"] = batch["attention_mask"][:4]
+    with pytest.raises(ValueError, match=r"attention_mask has shape \(4, \d+\): it must have 6 rows"):
+        gradients(minixfmr.EncoderDecoder(config), [batch], 2)
+
+
 @pytest.mark.bits
 def test_a_number_of_threads_always_gives_the_same_bits():
     config = small_config(dropout=0.3, dtype="float32")
@@ -328,6 +363,33 @@ def test_resuming_with_other_settings_is_refused():
             np.testing.assert_array_equal(array, before[name])
 
 
+def test_what_decides_the_future_is_compared_and_a_refused_load_changes_nothing():
+    state = new_trainer().state_dict()
+    late = training.inverse_sqrt(0.05, 5)
+    others = [
+        (new_trainer(criterion=CrossEntropy(label_smoothing=0.2)), "label_smoothing"),
+        (new_trainer(criterion=CrossEntropy(ignore_index=0)), "ignore_index"),
+        (new_trainer(schedule=lambda step: late(step) * (1 + (step == 777))), "learning rates"),
+    ]
+    for other, named in others:
+        with pytest.raises(ValueError, match=named):
+            other.load_state_dict(state)
+    data = new_trainer()
+    data.data.targets[0] = data.data.targets[0][::-1] + [5]
+    with pytest.raises(ValueError, match="data is"):
+        data.load_state_dict(state)
+    broken = new_trainer()
+    before = broken.model.state_dict()
+    with pytest.raises(ValueError, match="optimizer state v has"):
+        broken.load_state_dict(state | {"optimizer": state["optimizer"] | {"v": state["optimizer"]["v"][1:]}})
+    for name, array in broken.model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+    others[2][0].load_state_dict(state, accept=["learning rates"])
+    older = state | {"settings": {"seed": state["settings"]["seed"]}}
+    with pytest.warns(UserWarning, match="not checked: .*learning rates"):
+        broken.load_state_dict(older)
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("where", ["weight", "loss"])
 def test_divergence_stops_before_the_weights_are_touched(where):
@@ -339,8 +401,9 @@ def test_divergence_stops_before_the_weights_are_touched(where):
     else:
         trainer.model.target.tokens.weight.data *= 1e30
     before = trainer.model.state_dict()
-    with pytest.raises(minixfmr.TrainingDiverged, match=r"diverged at step 3: .*The weights are those of step 2"):
+    with pytest.raises(minixfmr.TrainingDiverged, match=r"diverged at step 3: .*those of step 2, (some|which)") as told:
         next(run)
     for name, array in trainer.model.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
     assert trainer.progress.step == 2
+    assert ("which are finite" in str(told.value)) == (where == "loss")

@@ -20,7 +20,7 @@ import minixfmr
 
 
 def test_a_whole_run_on_own_pairs(here, capsys):
-    assert train("--name", "mine", "--epochs", "3") == 0
+    assert train("--name", "mine", "--epochs", "15", "--lr", "1e-2") == 0
     folder = here / "runs" / "mine"
     names = {
         "model.safetensors",

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import translate
 from translating import SCRIPT, SMALL, fails, run, train, weights, write_pairs
-from translation import console, folder, training
+from translation import console, folder, plan
 from translation.signals import Stopped, StopRequests
 from translation.translator import Translator
 
@@ -159,10 +159,10 @@ def test_a_small_file_gets_small_batches_and_steps_enough(here, capsys):
     settings = {"batch_tokens": None, "epochs": None, "max_length": 256, "accumulate": 1}
     pairs = [tuple(line.split("\t")[:2]) for line in Path("pairs.tsv").read_text().splitlines()]
     tokenizer = translate.train_tokenizer(pairs, 60)
-    small, large = training.fitted(settings, pairs, tokenizer), training.fitted(settings, pairs * 300, tokenizer)
-    assert small["batch_tokens"] < 100 < large["batch_tokens"] == training.BATCH_TOKENS
-    assert small["epochs"] > large["epochs"] == training.EPOCHS
-    assert training.fitted(settings | {"epochs": 3}, pairs, tokenizer)["epochs"] == 3
+    small, large = plan.fitted(settings, pairs, tokenizer), plan.fitted(settings, pairs * 300, tokenizer)
+    assert small["batch_tokens"] < 100 < large["batch_tokens"] == plan.BATCH_TOKENS
+    assert small["epochs"] > large["epochs"] == plan.EPOCHS
+    assert plan.fitted(settings | {"epochs": 3}, pairs, tokenizer)["epochs"] == 3
     assert train("--epochs", "1", "--warmup", "400") == 0
     told = capsys.readouterr().out
     assert "warning: 4 steps are few" in told

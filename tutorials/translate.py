@@ -18,10 +18,10 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 from pathlib import Path
 
 from corpus import load_tokenizer, train_tokenizer
-from translation import DataError, RunError, UsageError, console, data, options, report, settings, training, using
+from translation import DataError, RunError, UsageError, console, data, options, plan, report, settings, training, using
 from translation.folder import RunFolder
+from translation.plan import as_data
 from translation.signals import Stopped, StopRequests
-from translation.training import as_data
 from translation.translator import Translator, cross_attention, translate
 
 import minixfmr
@@ -92,9 +92,9 @@ def begin(folder, given, overwrite):
         tokenizer = load_tokenizer(Path(wanted["finetune"]) / "tokenizer.json")
     else:
         tokenizer = train_tokenizer(corpus.train, wanted["vocab_size"])
-    wanted = training.fitted(wanted, corpus.train, tokenizer)
-    trainer, valid = training.prepare(wanted, corpus, tokenizer)
-    training.tell_plan(wanted, corpus, trainer, tokenizer)
+    wanted = plan.fitted(wanted, corpus.train, tokenizer)
+    trainer, valid = plan.prepare(wanted, corpus, tokenizer)
+    plan.tell_plan(wanted, corpus, trainer, tokenizer)
     wanted, files = data.kept(wanted, corpus, folder.path)
     run = training.Run(folder, wanted, trainer, tokenizer)
     first = None
@@ -123,9 +123,9 @@ def go_on(folder, given):
     if corpus.fingerprint() != described["data"]:
         raise UsageError(f"the data files are not those that {folder} began with; restore them, or use --overwrite")
     tokenizer = load_tokenizer(folder / "tokenizer.json")
-    wanted = training.fitted(wanted, corpus.train, tokenizer)
-    trainer, valid = training.prepare(wanted, corpus, tokenizer)
-    training.tell_plan(wanted, corpus, trainer, tokenizer)
+    wanted = plan.fitted(wanted, corpus.train, tokenizer)
+    trainer, valid = plan.prepare(wanted, corpus, tokenizer)
+    plan.tell_plan(wanted, corpus, trainer, tokenizer)
     terms = ("learning rates", "workers") if changes or described.get("changes") else ()
     run = training.resume(training.Run(folder, wanted, trainer, tokenizer), terms)
     step = trainer.progress.step

@@ -20,5 +20,6 @@ __all__ = [
     "check_array", "close_all", "column_major", "cores", "erf", "fits_in_memory", "heads_product", "hidden",
     "is_shared", "keep_freed_memory", "largest", "new_worker", "nonzero_rows", "number", "on_all_cores", "on_gpu",
     "one_blas_thread", "pairwise_dot", "product", "random_generator", "random_keep", "row_blocks", "row_dot",
-    "row_max", "row_mean", "row_mean_dot", "row_sum", "shared_zeros", "to_device", "to_floats", "to_numpy", "use_backend", "xp",
+    "row_max", "row_mean", "row_mean_dot", "row_sum", "shared_zeros", "to_device", "to_floats", "to_numpy",
+    "use_backend", "xp",
 ]

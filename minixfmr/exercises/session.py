@@ -83,7 +83,7 @@ class Session:
         self._check_unchanged(function, reply, ["dy"])
         calls = reply.get("calls") if isinstance(reply.get("calls"), dict) else {}
         same, moved = (n if isinstance(n := calls.get(k), int) else 0 for k in ("same", "moved"))
-        if calls.get("unwatched"):
+        if calls.get("unwatched") is True:
             raise NotRight(f"{function} takes away the profile that counts its calls", where=function)
         if same > FORWARD_CALLS or moved >= 2:
             raise NotRight(
@@ -128,7 +128,7 @@ class Session:
     def _raise(self, raised):
         frames = raised.get("frames")
         frames = [f for f in frames if isinstance(f, tuple) and len(f) == 3] if isinstance(frames, list) else []
-        kind, text = raised.get("kind"), plain(raised.get("text"))
+        kind, text = plain(raised.get("kind")), plain(raised.get("text"))
         file, line, function = frames[-1] if frames else ("", 0, "")
         at = self._at(file, line)
         if kind == "NotImplementedError":

@@ -17,6 +17,7 @@ from ..backend import to_device, to_numpy
 
 STEPS = tuple(2e-3 * 10.0**-k for k in range(7))  # h relative to the value; truncation is of order h⁴, rounding 1e-16/h
 ULPS = 4  # an input moves by so many units of its last place to see how much of L is rounding
+ROUGH = (1e-6, 1e-8, 1e-10)  # distances, relative to the value, at which L is looked at for rounding
 NAN, KINK = "NaN", "kink"  # why an entry has no slope
 
 
@@ -56,13 +57,15 @@ class Differences:
         self.y = output()
         self.finite = bool(numpy.isfinite(to_numpy(self.y)).all())
         precision = numpy.finfo(self.y.dtype).eps / numpy.finfo(numpy.float64).eps
-        self.rounding = 1e-15 * precision * float(numpy.nan_to_num(to_numpy(abs(dy * self.y))).sum())
+        weights = numpy.abs(to_numpy(dy * numpy.maximum(1.0, numpy.nan_to_num(abs(to_numpy(self.y))))))
+        self.unit = 32 * numpy.finfo(numpy.float64).eps * precision * float(weights.sum())
+        self.noise = self.rounding = 1e-15 * precision * float(numpy.nan_to_num(to_numpy(abs(dy * self.y))).sum())
 
     def numeric(self, value: Any, entries: Iterator[int], seconds: float, least: int = 4) -> Numeric:
         """The slopes at these flat entries, as many of them as the time allows, but at least `least`."""
         end = time.monotonic() + seconds
         scale = self._scale(value)
-        self._listen(value)
+        self._listen(value, scale)
         found, lost = [], {KINK: 0, NAN: 0}
         for n, entry in enumerate(entries):
             if n >= least and time.monotonic() > end:
@@ -94,18 +97,28 @@ class Differences:
         size = to_numpy(value)
         return float(numpy.sqrt((size * size).mean())) if size.size and size.any() else 1.0
 
-    def _listen(self, value):
-        """How much of L is rounding: move all entries by a few units of their last places."""
+    def _listen(self, value, scale):
+        """How much of L is rounding: what moves when all entries move by a few units of their last places, and what
+        is rough about four points in a row, where a smooth L has next to no third difference."""
         kept, rng = value.copy(), numpy.random.default_rng(0)
+        signs = [to_device(rng.choice((-1.0, 1.0), value.shape)) for _ in range(3)]
+        ulps = ULPS * numpy.finfo(numpy.float64).eps
+
+        def at(moved):
+            value[...] = moved
+            return self._change()
+
         try:
-            for _ in range(2):
-                signs = to_device(rng.choice((-ULPS, ULPS), value.shape).astype(float))
-                value[...] = kept * (1 + signs * numpy.finfo(numpy.float64).eps)
-                noise = abs(self._change())
-                if numpy.isfinite(noise):
-                    self.rounding = max(self.rounding, noise)
+            jitter = [abs(at(kept * (1 + ulps * sign))) for sign in signs]
+            rough = []
+            for step in (scale * small for small in ROUGH):
+                thirds = [at(kept + 3 * step * s) - 3 * at(kept + 2 * step * s) + 3 * at(kept + step * s) for s in signs]
+                rough += [abs(third) for third in thirds]
         finally:
             value[...] = kept
+        rough = [noise for noise in rough if noise > 0 and numpy.isfinite(noise)]
+        usual = [noise for noise in rough if noise <= self.unit]  # of numbers about 1 inside; more is curvature
+        self.noise = max([self.rounding, *filter(numpy.isfinite, jitter), max(usual or [min(rough, default=0.0)])])
 
     def _change(self):
         """L - L at the point itself, without the entries of y that are NaN or infinite there."""
@@ -135,7 +148,7 @@ class Differences:
         bends: list[tuple[float, float]] = []  # (h, how far the slopes to both sides differ)
         linear: list[tuple[float, float]] = []
         for h in (scale * step for step in STEPS):
-            noise = 4 * self.rounding / h
+            noise = 4 * self.noise / h
             with numpy.errstate(all="ignore"):
                 (coarse, bend), (fine, half) = self._sides(move, h), self._sides(move, h / 2)
             if not numpy.isfinite([coarse, bend, fine, half]).all():
@@ -143,7 +156,7 @@ class Differences:
             straight = abs(coarse - fine) <= 1e-4 * abs(fine) + noise
             smooth = abs(bend - 2 * half) <= 1e-7 * abs(fine) + 4 * noise
             if straight and smooth and not _is_kink(bends, noise):
-                return (4 * fine - coarse) / 3, noise + 1e-3 * abs(coarse - fine)
+                return self._louder(move, h, (4 * fine - coarse) / 3, noise + 1e-3 * abs(coarse - fine))
             if abs(half) <= 0.6 * abs(bend) + noise:  # two curvatures, one slope: the error is of order h
                 linear.append((2 * fine - coarse, noise))
                 if len(linear) > 1 and abs(linear[-1][0] - linear[-2][0]) <= 1e-7 * abs(fine) + 2 * noise:
@@ -153,6 +166,21 @@ class Differences:
                 linear.clear()
             bends.append((h, abs(half)))
         return KINK if bends else self._at_the_end(move, scale)
+
+    def _louder(self, move, h, slope, bar):
+        """The same slope with less rounding: where that is much of it, h grows as long as L is as smooth."""
+        for h in (h * 10.0**k for k in range(1, 6)):
+            if bar <= 1e-6 * abs(slope):
+                break
+            noise = 4 * self.noise / h
+            with numpy.errstate(all="ignore"):
+                (coarse, bend), (fine, half) = self._sides(move, h), self._sides(move, h / 2)
+            better = (4 * fine - coarse) / 3
+            smooth = abs(coarse - fine) <= 1e-4 * abs(fine) + noise and abs(bend - 2 * half) <= 1e-7 * abs(fine) + 4 * noise
+            if not (smooth and abs(better - slope) <= bar + noise):  # NaN is not smooth
+                break
+            slope, bar = better, min(bar, noise + 1e-3 * abs(coarse - fine))
+        return slope, bar
 
     def _sides(self, move, h):
         """(central slope, right slope - left slope)"""
@@ -170,7 +198,7 @@ class Differences:
                 one, two, four = (self._moved(move, side / k) / (side / k) for k in (1, 2, 4))
                 if numpy.isfinite([one, two, four]).all():
                     coarse, fine = 2 * two - one, 2 * four - two
-                    noise = 16 * self.rounding / h
+                    noise = 16 * self.noise / h
                     if abs(coarse - fine) <= 1e-5 * abs(fine) + noise:
                         return fine, noise + abs(coarse - fine)
         return NAN

@@ -18,12 +18,16 @@ def generators_of(roots: list[Place]) -> list[tuple[Place, Any]]:
     return [(place, place.get()) for place in objects_in(roots, KINDS)]
 
 
+IDLE = 3  # calls without a draw after which none is expected
+
+
 class Randomness:
     """The global generators, seeded for each call and put back at the end; and the student's own, copied."""
 
     def __init__(self, roots: list[Place]):
         self.generators = generators_of(roots)
         self.kept = random.getstate(), numpy.random.get_state()
+        self.idle = 0  # calls in a row that drew nothing
         self.states: dict[int, tuple[Any, Any]] = {}  # by seed: to set a state is cheaper than to seed
 
     @contextmanager
@@ -33,13 +37,22 @@ class Randomness:
         later: so many numbers have been drawn from the student's own already, as before a backward
         """
         make = numpy.random.default_rng
+        if self.idle >= IDLE and not self.generators:  # who never drew needs no seed
+            yield
+            return
         if seed not in self.states:
             random.seed(seed)
             numpy.random.seed(seed % 2**32)
             self.states[seed] = random.getstate(), numpy.random.get_state()
         random.setstate(self.states[seed][0])
         numpy.random.set_state(self.states[seed][1])
-        numpy.random.default_rng = lambda given=None: make(seed if given is None else given)  # type: ignore
+        self.made = False
+
+        def default_rng(given=None):
+            self.made = True
+            return make(seed if given is None else given)
+
+        numpy.random.default_rng = default_rng
         for place, generator in self.generators:
             drawn_from = copy.deepcopy(generator)
             for _ in range(later):
@@ -48,6 +61,8 @@ class Randomness:
         try:
             yield
         finally:
+            drew = self.made or random.getstate() != self.states[seed][0] or _differ(self.states[seed][1])
+            self.idle = 0 if drew else self.idle + 1
             numpy.random.default_rng = make  # type: ignore
             for place, generator in self.generators:
                 place.set(generator)
@@ -55,3 +70,8 @@ class Randomness:
     def put_back(self) -> None:
         random.setstate(self.kept[0])
         numpy.random.set_state(self.kept[1])
+
+
+def _differ(state):
+    now = numpy.random.get_state()
+    return now[2:] != state[2:] or not numpy.array_equal(now[1], state[1])

@@ -1,6 +1,8 @@
 """The key/value cache, with which generating a token costs one position, not all."""
 
-from ..backend import Array, xp
+from typing import Any
+
+from ..backend import Array, to_device, xp
 
 
 class KeyValueCache:
@@ -37,10 +39,20 @@ class KeyValueCache:
             buffer[:, :, : self.length] = old[:, :, : self.length]
         return buffer
 
-    def reorder(self, rows: Array) -> None:
-        """Keep these batch rows in this order (a row may come several times): beam search moves hypotheses."""
-        if self.length:
+    def reorder(self, rows: Any) -> None:
+        """Keep these batch rows in this order (a row may come several times): beam search moves hypotheses, and those
+        that stay where they are are not copied."""
+        if not self.length:
+            return
+        if len(rows) != len(self._keys):
+            rows = to_device(rows)
             self._keys, self._values = self._keys[rows], self._values[rows]
+            return
+        moved = [i for i, row in enumerate(rows) if row != i]
+        if moved:
+            here, there, T = to_device(moved), to_device([rows[i] for i in moved]), self.length
+            for buffer in (self._keys, self._values):
+                buffer[here, :, :T] = buffer[there, :, :T]
 
     def clear(self) -> None:
         """Forget everything."""

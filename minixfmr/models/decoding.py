@@ -17,15 +17,22 @@ class DecodingState:
     memory_mask: Array | None  # (B, 1, 1, S)
     caches: list  # a pair of KeyValueCaches for each block of the decoder
     length: int = 0  # target tokens read so far
+    sources: Any = None  # (B,) which source sequence each row belongs to
 
     def reorder(self, rows: Any) -> None:
         """Keep these batch rows in this order; a row may come several times."""
+        rows = numpy.asarray(rows)
+        before = numpy.arange(len(self.memory)) if self.sources is None else self.sources
+        self.sources = before[rows]
+        for own, _ in self.caches:
+            own.reorder(rows)
+        if numpy.array_equal(self.sources, before):  # hypotheses of one source have one memory
+            return
+        for _, cross in self.caches:
+            cross.reorder(rows)
         rows = to_device(rows)
         self.memory = self.memory[rows]
         self.memory_mask = None if self.memory_mask is None else self.memory_mask[rows]
-        for pair in self.caches:
-            for cache in pair:
-                cache.reorder(rows)
 
     def forget(self) -> None:
         """Read the target from its beginning again: generation without a cache."""
@@ -64,8 +71,8 @@ class PromptState:
 
     def reorder(self, rows: Any) -> None:
         """Keep these batch rows in this order; a row may come several times."""
+        rows = numpy.asarray(rows)
         self.attention_mask = None if self.attention_mask is None else self.attention_mask[rows]
-        rows = to_device(rows)
         for cache in self.caches:
             cache.reorder(rows)
 

@@ -9,13 +9,14 @@ from .inputs import check_inputs
 from .masks import padding_mask
 from .model import Model
 from .stack import Stack
-from .variants.heads import MaskedLMHead, SequenceClassifier, TokenClassifier, pool
+from .variants.heads import MaskedLMHead, ReplacedTokenHead, SequenceClassifier, TokenClassifier, pool
 from .variants.narrow import make_encoder_embedding
 
 HEADS = {
     "masked_lm": MaskedLMHead,
     "sequence_classification": SequenceClassifier,
     "token_classification": TokenClassifier,
+    "replaced_tokens": ReplacedTokenHead,
     "none": Vectors,
 }
 

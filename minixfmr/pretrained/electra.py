@@ -1,5 +1,6 @@
 """ELECTRA: BERT's body over embeddings of their own width, and the heads of generator and classifier."""
 
+from ..models import EncoderOnly
 from .bert import KEYS as BERT
 from .bert import bert_block, block_names, embedding_names, encoder_fields, heads
 from .family import BODY, Family, activation
@@ -31,23 +32,24 @@ def fields(c, head):
 
 def names(c, config):
     """{our name: their name}"""
-    lm = config.head == "masked_lm"
-    output = "classifier.out_proj" if config.head == "sequence_classification" else "classifier"
-    found = config.head == "replaced_tokens"
+    first, last = {
+        "masked_lm": ("generator_predictions.dense", "generator_lm_head"),
+        "replaced_tokens": ("discriminator_predictions.dense", "discriminator_predictions.dense_prediction"),
+        "sequence_classification": ("classifier.dense", "classifier.out_proj"),
+    }.get(config.head, ("", "classifier"))
     return (
         embedding_names()
         | block_names(*bert_block())
         | {
             "embedding.projection": f"{BODY}embeddings_project",
-            "head.dense": ("discriminator_predictions" if found else "generator_predictions" if lm else "classifier")
-            + ".dense",
+            "head.dense": first,
             "head.norm": "generator_predictions.LayerNorm",
             "head.bias": "generator_lm_head.bias",
-            "head.output.weight": MATRIX if lm else f"{output}.weight",
-            "head.output": "discriminator_predictions.dense_prediction" if found else output,
+            "head.output": last,
         }
     )
 
 
 OTHERS = r"(generator_predictions|generator_lm_head|discriminator_predictions|classifier|qa_outputs)\."
-FAMILIES = [Family("electra", heads("Electra"), KEYS, fields, names, "electra.", ties, OTHERS, OTHERS + ".*")]
+HEADS = heads("Electra") | {"ElectraForPreTraining": (EncoderOnly, "replaced_tokens")}
+FAMILIES = [Family("electra", HEADS, KEYS, fields, names, "electra.", ties, OTHERS, OTHERS + ".*")]

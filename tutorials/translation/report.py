@@ -146,7 +146,9 @@ def draw(folder, translator, translations, state):
         try:
             import plots  # matplotlib is slow to import, and only needed here
 
-            figure, missing = plots.with_glyphs(lambda picture=picture: picture(plots))
+            from .glyphs import with_glyphs
+
+            figure, missing = with_glyphs(lambda picture=picture: picture(plots))
             buffer = io.BytesIO()
             with warnings.catch_warnings(action="ignore"):  # of the missing glyphs, which are told below
                 figure.savefig(buffer, format="png")

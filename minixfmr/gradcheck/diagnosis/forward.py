@@ -15,9 +15,9 @@ from ..report import GradcheckError
 from ..subject import Subject
 from . import rewrites, slips
 from .constants import Constants, constants_of, numbers_in
+from .inputs import replaced, resized
 from .instrument import Instrumented, functions_behind, standing_in
 from .remedies import Remedy
-from .settings import replaced, resized
 from .sites import Site, is_real
 
 RUNS = 1500

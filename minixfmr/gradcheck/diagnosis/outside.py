@@ -8,7 +8,9 @@ import numpy
 from ..report import Explanation
 from .case import EVIDENCE, Case
 from .constants import COUNTS, either, names_of, numbers_in, say
-from .layer_remedies import formulas, general, normalization, smoothing
+from .label_remedies import smoothing
+from .layer_remedies import formulas, general
+from .norm_remedies import normalization
 from .remedies import IT, Remedy, misshapen
 from .settings import Others, Setting
 

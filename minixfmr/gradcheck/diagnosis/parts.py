@@ -9,7 +9,7 @@ from ...backend import to_numpy
 from ..adapter import children_of, parameters_of
 from ..report import Explanation, GradcheckError
 from ..subject import LayerSubject
-from .settings import restarting
+from .inputs import restarting
 
 
 def blame_part(subject: LayerSubject, dy: Any, cases: list, check: Callable) -> Explanation | None:

@@ -8,7 +8,8 @@ import numpy
 from ...backend import to_device, to_numpy
 from ..report import GradcheckError
 from .case import Case
-from .settings import Setting, axes_of, numerics, resized
+from .inputs import axes_of, resized
+from .settings import Setting, numerics
 
 TRIALS = 120  # settings that are looked at
 ENTRIES = 8  # of the wrong gradient that are compared in each

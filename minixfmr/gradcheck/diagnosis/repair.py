@@ -24,7 +24,10 @@ from .windows import windows, wraps
 RUNS = 6000  # of backward, in one search
 REWRITES = (slips.operations, *(getattr(rewrites, n) for n in ("transposes", "reductions", "reshapes", "letters")))
 REWRITES += (rewrites.shared_factors, wraps)
-SLIPS = (slips.statements, slips.loops, slips.numbers, slips.swaps, windows, slips.variables, slips.comparisons)
+SLIPS = (
+    *(slips.statements, slips.loops, slips.numbers, slips.swaps, windows),
+    *(slips.variables, slips.comparisons, slips.upstream),
+)
 
 
 def repair(first: Setting, cases: list[Case], others: Others, end: float) -> Explanation | None:

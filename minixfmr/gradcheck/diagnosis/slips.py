@@ -114,6 +114,14 @@ def variables(site: Site) -> Iterator[Remedy]:
             yield Remedy("wrong variable", f"{name} belongs here, not {site.text}", look_up)
 
 
+def upstream(site: Site) -> Iterator[Remedy]:
+    """A plain slope where its product with dy belongs: np.where(x > 0, dy, alpha)."""
+    first = site.function.arguments[:1] if site.function and isinstance(site.value, float) and not site.compared else []
+    for name in first:
+        if isinstance(site.scope.get(name), numpy.ndarray):
+            yield Remedy("factor missing", f"{site.text} · {name} belongs here", _times(name))
+
+
 def powers(site: Site) -> Iterator[Remedy]:
     """Another power of it."""
     if is_real(site.value) and numpy.size(site.value):
@@ -229,6 +237,10 @@ def _raise(power):
 
 def _look_up(name: str) -> Callable:
     return lambda v, scope: scope.get(name, v)
+
+
+def _times(name: str) -> Callable:
+    return lambda v, scope: v * scope[name]
 
 
 def _always(value):

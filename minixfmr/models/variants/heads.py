@@ -132,3 +132,25 @@ class TokenClassifier(Module):
 
     def backward(self, dlogits: Array, saved: tuple) -> Array:
         return self.output.backward(dlogits, saved)
+
+
+class ReplacedTokenHead(Module):
+    """Was each token put in the place of another?   z = activation(x W + b) w + c (Clark et al. 2020)."""
+
+    def __init__(self, config: Config, table: Parameter, rng: Any = 0) -> None:
+        rng = random_generator(rng)
+        self.dense = Linear(config.d_model, config.d_model, rng=rng, dtype=config.dtype)
+        self.activation = Activation(config.head_activation)
+        self.output = Linear(config.d_model, 1, rng=rng, dtype=config.dtype)
+
+    def forward(self, x: Array, ids: Any = None, attention_mask: Any = None) -> tuple[Array, tuple]:
+        """x: (B, T, d) → logits (B, T)"""
+        h, saved_dense = self.dense.forward(x)
+        a, saved_activation = self.activation.forward(h)
+        z, saved_output = self.output.forward(a)  # (B, T, 1)
+        return z[..., 0], (saved_dense, saved_activation, saved_output)
+
+    def backward(self, dlogits: Array, saved: tuple) -> Array:
+        saved_dense, saved_activation, saved_output = saved
+        da = self.output.backward(dlogits[..., None], saved_output)
+        return self.dense.backward(self.activation.backward(da, saved_activation), saved_dense)
