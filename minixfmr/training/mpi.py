@@ -9,13 +9,12 @@ import traceback
 from ..backend import BackendError, to_floats, xp
 from .parallel import ParallelGradients
 
-STARTERS = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")  # what mpiexec sets in the processes that it starts
-SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
+SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")  # of MPICH and its kin, Open MPI, srun
 
 
-def launched() -> bool:
-    """Whether mpiexec (or srun) started this process, as far as the environment tells; MPI stays untouched."""
-    return any(name in os.environ for name in STARTERS)
+def ranks_told(otherwise: int = 1) -> int:
+    """How many ranks mpiexec or srun says that it started, or else that number; MPI stays untouched."""
+    return int(next((os.environ[name] for name in SIZES if name in os.environ), otherwise))
 
 
 @functools.cache
@@ -29,7 +28,7 @@ def world():
             f'training over MPI needs mpi4py and an MPI ({error}): pip install "minixfmr[mpi]"'
         ) from error
     comm = MPI.COMM_WORLD
-    told = int(next((os.environ[name] for name in SIZES if name in os.environ), comm.size))
+    told = ranks_told(comm.size)
     if told != comm.size:
         library = MPI.Get_library_version().split("\n")[0]
         raise BackendError(
