@@ -4,13 +4,14 @@ python -m benchmarks.mpi               measure on this machine (mpiexec of mpich
 python -m benchmarks.mpi --ranks 4
 python -m benchmarks.mpi --draw        write docs/mpi.svg: the model alone, up to 64 machines
 
-The model. A step of N parameters and t tokens on n machines takes
+The model. A step of N parameters and t tokens on n machines of c ranks each takes
 
-    T(n) = 6 N t / (n R) + U N + (n > 1) (2 (n - 1) / n · 4 N / B + 2 (n - 1) L)
+    T(n) = 6 N t / (n c R) + U N + (n > 1) (c · 2 (n - 1) / n · 4 N / B + 2 (n c - 1) L)
 
-seconds: forward and backward are 6 operations a parameter and token, at R operations a second, and are shared out; the
-update of U seconds a parameter is not; float32 gradients go over the network twice, but for each machine's own part of
-them, at B bytes a second, in 2 (n - 1) rounds of L seconds.
+seconds: forward and backward are 6 operations a parameter and token, at R operations a second and rank, and are shared
+out; the update of U seconds a parameter is not. Each rank sends float32 gradients twice, but for its own part of them,
+and the c ranks of a machine share its network of B bytes a second; there are 2 (n c - 1) rounds of L seconds. What
+ranks of one machine exchange is taken for free.
 """
 
 import argparse
@@ -39,26 +40,27 @@ NETWORKS = {  # bytes a second and seconds a message: of a good share of what is
     "10 Gbit/s Ethernet": (1.1e9, 25e-6),
     "100 Gbit/s InfiniBand": (11e9, 2e-6),
 }
-R, U = 1e11, 3e-9  # a machine of a few cores: operations a second, update seconds a parameter
+C, R, U = 4, 5e10, 3e-9  # ranks of a machine; operations a second of a core; update seconds a parameter
 MACHINES = [1, 2, 4, 8, 16, 32, 64]
 
 
-def step_seconds(n, parameters, tokens, network, rate=R, update=U):
+def step_seconds(n, parameters, tokens, network, ranks=C):
     """T(n) above."""
     bandwidth, latency = network
-    exchange = 2 * (n - 1) / n * 4 * parameters / bandwidth + 2 * (n - 1) * latency
-    return 6 * parameters * tokens / (n * rate) + update * parameters + exchange
+    exchange = ranks * 2 * (n - 1) / n * 4 * parameters / bandwidth + (n > 1) * 2 * (n * ranks - 1) * latency
+    return 6 * parameters * tokens / (n * ranks * R) + U * parameters + exchange
 
 
-def least_tokens(n, network, rate=R):
-    """The tokens of a step from which n machines are faster than one, whatever the model's size, but for latency."""
-    return 4 * rate / 3 / network[0]  # 6 N t / R (1 - 1/n) > 2 (1 - 1/n) 4 N / B: neither N nor n is left
+def least_tokens(network, ranks=C):
+    """The tokens of a step from which several machines are faster than one, but for latency. From T(n) = T(1):
+    6 N t / (c R) (1 - 1/n) = 2 c (1 - 1/n) 4 N / B, where neither N nor n is left."""
+    return 4 / 3 * ranks**2 * R / network[0]
 
 
-def least_parameters(n, tokens, network, rate=R):
+def least_parameters(n, tokens, network, ranks=C):
     """The parameters from which n machines are faster than one at so many tokens a step; inf where none are."""
-    gain = 6 * tokens / rate * (1 - 1 / n) - 2 * (n - 1) / n * 4 / network[0]
-    return 2 * (n - 1) * network[1] / gain if gain > 0 else float("inf")
+    gain = (1 - 1 / n) * (6 * tokens / (ranks * R) - 8 * ranks / network[0])
+    return 2 * (n * ranks - 1) * network[1] / gain if gain > 0 else float("inf")
 
 
 # --- measuring
@@ -153,7 +155,7 @@ def draw(path):
     figure, panels = plt.subplots(1, len(NETWORKS), figsize=(10, 3.4), sharey=True, layout="constrained")
     for panel, (name, network) in zip(panels, NETWORKS.items(), strict=True):
         for (parameters, tokens), colour in zip(
-            ((10**5, 2500), (10**7, 2500), (10**7, 25000), (10**8, 250000)), ("C3", "C1", "C0", "C2"), strict=True
+            ((10**5, 10000), (10**7, 2500), (10**7, 25000), (10**8, 250000)), ("C3", "C1", "C0", "C2"), strict=True
         ):
             one = step_seconds(1, parameters, tokens, network)
             gains = [one / step_seconds(n, parameters, tokens, network) for n in MACHINES]
@@ -161,13 +163,24 @@ def draw(path):
             panel.plot(MACHINES, gains, "o-", ms=3, color=colour, label=label)
         panel.plot(MACHINES, MACHINES, ":", color="grey", lw=1)
         panel.axhline(1, color="grey", lw=0.8)
-        panel.set(xscale="log", yscale="log", xlabel="machines", title=name, xticks=MACHINES, ylim=(0.02, 80))
-        panel.set(xticklabels=MACHINES, yticks=[0.1, 1, 10, 64], yticklabels=["0.1", "1", "10", "64"])
+        panel.set(xscale="log", yscale="log", xlabel="machines", title=name, xticks=MACHINES, ylim=(0.2, 80))
+        panel.set(xticklabels=MACHINES, yticks=[0.25, 1, 4, 16, 64], yticklabels=["0.25", "1", "4", "16", "64"])
         panel.minorticks_off()
     panels[0].set_ylabel("times as fast as one")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
+
+
+def tell_limits():
+    """Print from which step and which model on machines pay."""
+    print("| network | ranks a machine | tokens a step | parameters, 2 machines | parameters, 64 machines |")
+    print("|:--|--:|--:|--:|--:|")
+    for name, network in NETWORKS.items():
+        for ranks in (1, C):
+            tokens = least_tokens(network, ranks)
+            two, many = (least_parameters(n, 2 * tokens, network, ranks) for n in (2, MACHINES[-1]))
+            print(f"| {name} | {ranks} | {tokens:,.0f} | {two:,.0f} | {many:,.0f} |")
 
 
 def main():
@@ -180,11 +193,7 @@ def main():
         measure_rank()
     elif chosen.draw:
         draw(ROOT / "docs" / "mpi.svg")
-        print("| network | tokens a step | parameters, 2 machines | parameters, 64 machines |\n|:--|--:|--:|--:|")
-        for name, network in NETWORKS.items():
-            tokens = least_tokens(2, network)
-            least = [least_parameters(n, 2 * tokens, network) for n in (2, 64)]
-            print(f"| {name} | {tokens:,.0f} | {least[0]:,.0f} | {least[1]:,.0f} |")
+        tell_limits()
     else:
         measure(chosen.ranks)
 

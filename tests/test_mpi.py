@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -61,8 +62,11 @@ def train(training, steps, path, end=None):
 
 def mpiexec(n, *arguments, file=__file__, timeout=100):
     command = [MPIEXEC, "-n", str(n), sys.executable, str(file), *map(str, arguments)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(minixfmr.__file__).parent.parent)}
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment())
+
+
+def environment():
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(minixfmr.__file__).parent.parent)}
 
 
 def hashes(ended):
@@ -101,10 +105,63 @@ def test_ranks_that_stand_at_different_steps_are_refused(tmp_path, share_all):
 
 
 def test_another_mpi_than_that_of_mpiexec_is_named():
-    environment = {name: value for name, value in os.environ.items() if "PMI" not in name} | {"PMI_SIZE": "2"}
+    told = {name: value for name, value in os.environ.items() if "PMI" not in name} | {"PMI_SIZE": "2"}
     program = "import minixfmr.training.mpi as mpi\nassert mpi.ranks_told() == 2\nmpi.world()"
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=told)
     assert "mpiexec started 2 processes, but mpi4py sees 1: it uses another MPI (MPICH" in ended.stderr
+
+
+@pytest.mark.parametrize("ranks", [1, 8])
+@pytest.mark.parametrize("machines", [2, 64])
+def test_more_machines_pay_from_the_limits_on_that_the_model_tells(machines, ranks):
+    sys.path.insert(0, str(Path(minixfmr.__file__).parent.parent))
+    from benchmarks import mpi
+
+    def pays(parameters, tokens):
+        one, several = (mpi.step_seconds(n, parameters, tokens, network, ranks) for n in (1, machines))
+        return several < one
+
+    for network in mpi.NETWORKS.values():
+        tokens = mpi.least_tokens(network, ranks)
+        assert [pays(1e15, tokens * factor) for factor in (0.99, 1.01)] == [False, True]
+        parameters = mpi.least_parameters(machines, 3 * tokens, network, ranks)
+        assert [pays(parameters * factor, 3 * tokens) for factor in (0.99, 1.01)] == [False, True]
+
+
+def rank_pid(rank, name):
+    """The process of that rank which has this word in its command."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            said = f"PMI_RANK={rank}\0".encode() in (process / "environ").read_bytes()
+            if said and name.encode() in (process / "cmdline").read_bytes():
+                return int(process.name)
+        except OSError:
+            continue
+    raise AssertionError(f"there is no rank {rank}")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for a rank in /proc")
+def test_a_signal_to_any_rank_saves_and_the_run_goes_on_without_mpi(here):
+    translating = pytest.importorskip("translating")
+    sizes = ["--d-model", "64", "--d-ff", "256", "--batch-tokens", "400"]  # of batches that are worth sharing out
+    options = ["--pairs", "pairs.tsv", *translating.SMALL, *sizes, "--epochs", "40", "--save-every", "1"]
+    file, log = translating.SCRIPT, Path("log")
+    with log.open("w") as out:
+        command = [MPIEXEC, "-n", "2", sys.executable, str(file), "--name", "stopped", *options]
+        started = subprocess.Popen(command, stdout=out, stderr=out, env=environment())
+    while not Path("runs/stopped/checkpoint.safetensors").exists():
+        assert started.poll() is None, log.read_text()
+        time.sleep(0.01)
+    os.kill(rank_pid(1, "stopped"), signal.SIGINT)
+    assert started.wait(60) == 130, log.read_text()
+    assert "everything is saved" in log.read_text()
+    assert translating.run("--name", "stopped", "--resume", env=environment()).returncode == 0
+    straight = translating.run("--name", "straight", *options, "--threads", "2", env=environment())
+    assert straight.returncode == 0, straight.stderr
+    assert translating.weights("runs/stopped") == translating.weights("runs/straight")
+    refused = mpiexec(2, "--name", "other", *options, "--threads", "3", file=file)
+    assert (refused.returncode, refused.stderr.count("translate.py: error: --threads is 3, but mpiexec")) == (2, 1)
+    assert not Path("runs/other").exists()
 
 
 if __name__ == "__main__":

@@ -72,6 +72,7 @@ ORDER = {
         "training/schedules": ("Noam, inverse square root, cosine", 9),
         "training/data": ("padding, batches by length, teacher forcing", 5),
         "training/parallel": ("a batch shared out among workers; gradient accumulation", 10),
+        "training/mpi": ("the same on several machines: a sum in the order of the ranks", 10),
         "training/fingerprint": ("what must be the same for a run to go on", 9),
         "training/loop": ("the training loop as an iterator", 9),
         "checkpoint": ("checkpoints written atomically; resuming bit for bit", 9),
