@@ -139,7 +139,9 @@ def test_the_end_of_a_domain_is_no_kink(factor):
 
 def test_one_slope_with_two_curvatures_is_no_kink():
     x = np.array([0.0, 1.0, -1.0, 0.4])
-    report = gradcheck_function(lambda x: (np.where(x > 0, x * x, -3 * x * x), x), lambda dy, x: dy * np.where(x > 0, 2 * x, -6 * x), x)
+    report = gradcheck_function(
+        lambda x: (np.where(x > 0, x * x, -3 * x * x), x), lambda dy, x: dy * np.where(x > 0, 2 * x, -6 * x), x
+    )
     assert report.ok
     assert report.rows[0].kinks == 0
 

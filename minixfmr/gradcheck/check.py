@@ -198,7 +198,7 @@ def _apply_factor(subject, analytic):
     if not factor or first is None or first.ndim < 2:
         return
     count = first.shape[-1] if factor == "examples in columns" else first.shape[0]
-    names = [n for n in subject.values if n not in subject.inputs] or [n for n in subject.inputs][1:]
+    names = [n for n in subject.values if n not in subject.inputs] or list(subject.inputs)[1:]
     for name in names:
         if analytic[name] is not None:
             analytic[name] = analytic[name] * count
