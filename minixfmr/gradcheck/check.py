@@ -46,7 +46,7 @@ def gradcheck(
         generator (dropout's rng) is copied for each call, so that the draws repeat.
     tolerance: of the relative error; a right gradient shows 1e-9 or less.
     max_entries: of each array; larger ones are sampled, the entries of the largest gradient always among them.
-    explain: say what is wrong where something is (up to 15 seconds).
+    explain: say what is wrong where something is (up to 30 seconds).
     max_seconds: for the differences; where they run out, fewer entries are compared (at least 4 of each array).
     Parameters are moved off their initial values (a gain of 1 or a bias of 0 hides mistakes), and put back at the end.
     Masks: a boolean mask is True where attention may go, except a strictly upper triangular one.
