@@ -189,3 +189,8 @@ def test_float32_inside_is_named_with_its_line():
 def test_rounding_inside_is_seen_where_the_output_is_small():
     x = np.array([1.2573e-5])  # log(1 + x²) knows x² to 1e-16 only, a millionth of it
     assert gradcheck_function(lambda x: (np.log(1 + x * x), x), lambda dy, x: 2 * dy * x / (1 + x * x), x).ok
+
+
+def test_a_step_longer_than_a_period_is_not_believed():
+    x = np.array([125730.22109339])
+    assert gradcheck_function(lambda x: (np.sin(x), x), lambda dy, x: dy * np.cos(x), x).ok

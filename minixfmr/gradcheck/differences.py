@@ -18,6 +18,7 @@ from ..backend import to_device, to_numpy
 STEPS = tuple(2e-3 * 10.0**-k for k in range(7))  # h relative to the value; truncation is of order h⁴, rounding 1e-16/h
 ULPS = 4  # an input moves by so many units of its last place to see how much of L is rounding
 ROUGH = (1e-6, 1e-8, 1e-10)  # distances, relative to the value, at which L is looked at for rounding
+LONG = 0.1  # a step that may be longer than what L turns within, however large the value
 NAN, KINK = "NaN", "kink"  # why an entry has no slope
 
 
@@ -149,6 +150,7 @@ class Differences:
             return NAN
         bends: list[tuple[float, float]] = []  # (h, how far the slopes to both sides differ)
         linear: list[tuple[float, float]] = []
+        before = numpy.inf
         for h in (scale * step for step in STEPS):
             noise = 4 * self.noise / h
             with numpy.errstate(all="ignore"):
@@ -158,6 +160,9 @@ class Differences:
             straight = abs(coarse - fine) <= 1e-4 * abs(fine) + noise
             smooth = abs(bend - 2 * half) <= 1e-7 * abs(fine) + 4 * noise
             if straight and smooth and not _is_kink(bends, noise):
+                if h > LONG and not abs(fine - before) <= 1e-3 * abs(fine) + 10 * noise:
+                    before = fine  # of an L that turns within the step: the next one must confirm it
+                    continue
                 return self._louder(move, h, scale, (4 * fine - coarse) / 3, noise + 1e-3 * abs(coarse - fine))
             if abs(half) <= 0.6 * abs(bend) + noise:  # two curvatures, one slope: the error is of order h
                 linear.append((2 * fine - coarse, noise))
