@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors for arrays, JSON for the rest. Never pickle, never half a file.
+"""Checkpoints: safetensors for arrays, JSON for the rest. Never pickle; files are written atomically.
 
 A file is written under a temporary name in the same folder, forced to the disk, and renamed: a crash, a kill or a full
 disk leaves the old file whole.

@@ -1,4 +1,7 @@
-"""The core on dpnp, a device library that is neither NumPy nor CuPy, on its CPU device: pip install dpnp intel-opencl-rt."""
+"""The core on dpnp, a device library that is neither NumPy nor CuPy, on its CPU device.
+
+It needs pip install dpnp intel-opencl-rt.
+"""
 
 import glob
 import os

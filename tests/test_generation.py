@@ -138,3 +138,13 @@ def test_bad_arguments_give_one_sentence(trained, options, message):
     arguments = {"input_ids": np.array([[3, 4]]), "max_new_tokens": 3} | options
     with pytest.raises(ValueError, match=message):
         generate(trained, **arguments)
+
+
+def test_prompts_may_be_a_list(trained):
+    written = generate(trained, [[3, 4]], max_new_tokens=3)
+    np.testing.assert_array_equal(written, generate(trained, np.array([[3, 4]]), max_new_tokens=3))
+
+
+def test_a_model_names_a_list_that_it_was_given(trained):
+    with pytest.raises(TypeError, match="input_ids is a list: make it an array"):
+        trained([[3, 4]], [[1, 2]])

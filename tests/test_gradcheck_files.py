@@ -48,7 +48,11 @@ def command(folder, text, *options, name="homework.py"):
         (CUBE.replace("    return 3", "    quit(); return 3"), 3, "ended the program"),
         (CUBE + "def softplus_forward(x):\n    return np.log1p(np.exp(x)), x", 3, "no softplus_backward beside it"),
         (CUBE + "def swish_backward(dy, x):\n    return dy", 3, "swish_backward has no forward beside it"),
-        (CUBE + "class Half:\n    def forward(self, x): return x\n    def backward(self, dy): pass", 3, "not written yet"),
+        (
+            CUBE + "class Half:\n    def forward(self, x): return x\n    def backward(self, dy): pass",
+            3,
+            "not written yet",
+        ),
     ],
 )
 def test_the_exit_status(text, status, says, tmp_path):

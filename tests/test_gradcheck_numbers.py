@@ -139,7 +139,9 @@ def test_the_end_of_a_domain_is_no_kink(factor):
 
 def test_one_slope_with_two_curvatures_is_no_kink():
     x = np.array([0.0, 1.0, -1.0, 0.4])
-    report = gradcheck_function(lambda x: (np.where(x > 0, x * x, -3 * x * x), x), lambda dy, x: dy * np.where(x > 0, 2 * x, -6 * x), x)
+    report = gradcheck_function(
+        lambda x: (np.where(x > 0, x * x, -3 * x * x), x), lambda dy, x: dy * np.where(x > 0, 2 * x, -6 * x), x
+    )
     assert report.ok
     assert report.rows[0].kinks == 0
 
@@ -187,3 +189,8 @@ def test_float32_inside_is_named_with_its_line():
 def test_rounding_inside_is_seen_where_the_output_is_small():
     x = np.array([1.2573e-5])  # log(1 + x²) knows x² to 1e-16 only, a millionth of it
     assert gradcheck_function(lambda x: (np.log(1 + x * x), x), lambda dy, x: 2 * dy * x / (1 + x * x), x).ok
+
+
+def test_a_step_longer_than_a_period_is_not_believed():
+    x = np.array([125730.22109339])
+    assert gradcheck_function(lambda x: (np.sin(x), x), lambda dy, x: dy * np.cos(x), x).ok

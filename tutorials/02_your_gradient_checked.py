@@ -306,7 +306,10 @@ assert report.ok and report.rows[0].kinks == 1
 # ## A wrong LayerNorm, mended step by step
 #
 # `minixfmr.gradcheck_function(forward, backward, *arrays)` does all of the above: float64, a random dy, relative
-# errors, kinks. forward returns (y, saved), with whatever the backward needs in `saved`; backward takes (dy, saved) and
+# errors, kinks. Its verdict is one of three: *right*, where everything that moves the output was compared and agrees;
+# *WRONG*; and *NOT CHECKED*, where nothing is wrong but something was not compared, such as an array whose gradient is
+# nowhere to be found: the report names it and says what to do. forward returns (y, saved), with whatever the backward
+# needs in `saved`; backward takes (dy, saved) and
 # returns a gradient for each array. Here is a first attempt at LayerNorm, as one might write it on a tired evening.
 
 

@@ -2,7 +2,7 @@
 
 A thread has to wait for Python's lock before and after each array operation, which costs small models all that a
 second core would gain; a forked process has a lock of its own, and sees the same weights in shared memory. CUDA and
-the systems beside Linux do not bear a fork, and get threads.
+systems other than Linux cannot fork safely, and get threads.
 """
 
 import contextlib
@@ -120,7 +120,7 @@ def _end(pipe, process):
 
 
 def new_worker(compute):
-    """A worker of the kind that can be had."""
+    """A forked process on Linux with NumPy, else a thread."""
     forks = sys.platform == "linux" and not on_gpu()
     return (ForkedWorker if forks else ThreadWorker)(compute)
 

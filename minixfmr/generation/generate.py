@@ -66,6 +66,7 @@ def generate(
 def begin(model, input_ids, attention_mask, given):
     """(the ids to go on from, the model's state, the Settings)"""
     keep_freed_memory()
+    input_ids = input_ids if hasattr(input_ids, "dtype") else numpy.asarray(input_ids)
     settings = settings_for(model, input_ids, given)
     if model.reads_prompts and len(settings.source.shape) == 2:  # before the model trips over its last position
         settings.begin(settings.source.shape[1], model.config)

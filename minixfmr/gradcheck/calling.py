@@ -33,7 +33,11 @@ class Convention:
         lines = []
         if len(self.outputs) > 1:
             lines.append(f"{len(self.outputs)} outputs, each with an upstream gradient")
-        again = [] if self.quiet else [role[1:] for role in self.roles if role.startswith("=") and role not in ("=ctx", "=context")]
+        again = (
+            []
+            if self.quiet
+            else [role[1:] for role in self.roles if role.startswith("=") and role not in ("=ctx", "=context")]
+        )
         if again:
             lines.append(f"backward is given {' and '.join(again)} again")
         if "output" in self.roles:
@@ -91,8 +95,10 @@ def _of_several(names, result, arguments, layer):
         yield Convention((0,), None, roles(()))
     elif count == 1:
         scalar = not getattr(result[0], "shape", ())
-        yield Convention((0,), None, roles(("dy",))) if layer and (ups[0] or not scalar) else Convention(
-            (0,), last, roles(("saved",))
+        yield (
+            Convention((0,), None, roles(("dy",)))
+            if layer and (ups[0] or not scalar)
+            else Convention((0,), last, roles(("saved",)))
         )
         yield Convention((0,), last, roles(("saved",)))
         yield Convention((0,), None, roles(("dy",)))

@@ -46,7 +46,7 @@ def gradcheck(
         generator (dropout's rng) is copied for each call, so that the draws repeat.
     tolerance: of the relative error; a right gradient shows 1e-9 or less.
     max_entries: of each array; larger ones are sampled, the entries of the largest gradient always among them.
-    explain: say what is wrong where something is (up to 15 seconds).
+    explain: say what is wrong where something is (up to 30 seconds).
     max_seconds: for the differences; where they run out, fewer entries are compared (at least 4 of each array).
     Parameters are moved off their initial values (a gain of 1 or a bias of 0 hides mistakes), and put back at the end.
     Masks: a boolean mask is True where attention may go, except a strictly upper triangular one.
@@ -198,7 +198,7 @@ def _apply_factor(subject, analytic):
     if not factor or first is None or first.ndim < 2:
         return
     count = first.shape[-1] if factor == "examples in columns" else first.shape[0]
-    names = [n for n in subject.values if n not in subject.inputs] or [n for n in subject.inputs][1:]
+    names = [n for n in subject.values if n not in subject.inputs] or list(subject.inputs)[1:]
     for name in names:
         if analytic[name] is not None:
             analytic[name] = analytic[name] * count

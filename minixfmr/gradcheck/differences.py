@@ -18,6 +18,7 @@ from ..backend import to_device, to_numpy
 STEPS = tuple(2e-3 * 10.0**-k for k in range(7))  # h relative to the value; truncation is of order h⁴, rounding 1e-16/h
 ULPS = 4  # an input moves by so many units of its last place to see how much of L is rounding
 ROUGH = (1e-6, 1e-8, 1e-10)  # distances, relative to the value, at which L is looked at for rounding
+LONG = 0.1  # a step that may be longer than what L turns within, however large the value
 NAN, KINK = "NaN", "kink"  # why an entry has no slope
 
 
@@ -112,7 +113,9 @@ class Differences:
             jitter = [abs(at(kept * (1 + ulps * sign))) for sign in signs]
             rough = []
             for step in (scale * small for small in ROUGH):
-                thirds = [at(kept + 3 * step * s) - 3 * at(kept + 2 * step * s) + 3 * at(kept + step * s) for s in signs]
+                thirds = [
+                    at(kept + 3 * step * s) - 3 * at(kept + 2 * step * s) + 3 * at(kept + step * s) for s in signs
+                ]
                 rough += [abs(third) for third in thirds]
         finally:
             value[...] = kept
@@ -147,6 +150,7 @@ class Differences:
             return NAN
         bends: list[tuple[float, float]] = []  # (h, how far the slopes to both sides differ)
         linear: list[tuple[float, float]] = []
+        before = numpy.inf
         for h in (scale * step for step in STEPS):
             noise = 4 * self.noise / h
             with numpy.errstate(all="ignore"):
@@ -156,7 +160,10 @@ class Differences:
             straight = abs(coarse - fine) <= 1e-4 * abs(fine) + noise
             smooth = abs(bend - 2 * half) <= 1e-7 * abs(fine) + 4 * noise
             if straight and smooth and not _is_kink(bends, noise):
-                return self._louder(move, h, (4 * fine - coarse) / 3, noise + 1e-3 * abs(coarse - fine))
+                if h > LONG and not abs(fine - before) <= 1e-3 * abs(fine) + 10 * noise:
+                    before = fine  # of an L that turns within the step: the next one must confirm it
+                    continue
+                return self._louder(move, h, scale, (4 * fine - coarse) / 3, noise + 1e-3 * abs(coarse - fine))
             if abs(half) <= 0.6 * abs(bend) + noise:  # two curvatures, one slope: the error is of order h
                 linear.append((2 * fine - coarse, noise))
                 if len(linear) > 1 and abs(linear[-1][0] - linear[-2][0]) <= 1e-7 * abs(fine) + 2 * noise:
@@ -167,16 +174,18 @@ class Differences:
             bends.append((h, abs(half)))
         return KINK if bends else self._at_the_end(move, scale)
 
-    def _louder(self, move, h, slope, bar):
+    def _louder(self, move, h, scale, slope, bar):
         """The same slope with less rounding: where that is much of it, h grows as long as L is as smooth."""
-        for h in (h * 10.0**k for k in range(1, 6)):
+        for h in (h * 10.0**k for k in range(1, 4)):
             if bar <= 1e-6 * abs(slope):
                 break
-            noise = 4 * self.noise / h
+            noise = 4 * self.noise * (1 / h + 1 / scale)  # larger numbers round more
             with numpy.errstate(all="ignore"):
                 (coarse, bend), (fine, half) = self._sides(move, h), self._sides(move, h / 2)
             better = (4 * fine - coarse) / 3
-            smooth = abs(coarse - fine) <= 1e-4 * abs(fine) + noise and abs(bend - 2 * half) <= 1e-7 * abs(fine) + 4 * noise
+            smooth = (
+                abs(coarse - fine) <= 1e-4 * abs(fine) + noise and abs(bend - 2 * half) <= 1e-7 * abs(fine) + 4 * noise
+            )
             if not (smooth and abs(better - slope) <= bar + noise):  # NaN is not smooth
                 break
             slope, bar = better, min(bar, noise + 1e-3 * abs(coarse - fine))

@@ -135,7 +135,7 @@ def _class(kind, classes):
     if forward and backward:
         unfinished = [m for m in (forward, "backward") if inspect.isabstract(kind) or _is_stub(_own(kind, m))]
         if unfinished:
-            if base or inspect.isabstract(kind) or len(unfinished) == 2 and _raises(_own(kind, "backward")):
+            if base or inspect.isabstract(kind) or (len(unfinished) == 2 and _raises(_own(kind, "backward"))):
                 return None  # a base class computes nothing
             return Item(kind.__name__, "", kind, problem=f"{kind.__name__}.{unfinished[0]} is not written yet")
         return Item(kind.__name__, "layer", kind, asked=(kind.__name__,))
@@ -163,7 +163,7 @@ def _is_stub(function):
     for statement in getattr(definition, "body", []):
         told = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
         empty = isinstance(statement, ast.Return) and (
-            statement.value is None or isinstance(statement.value, ast.Constant) and statement.value.value is None
+            statement.value is None or (isinstance(statement.value, ast.Constant) and statement.value.value is None)
         )
         missing = isinstance(statement, ast.Raise) and "NotImplemented" in ast.unparse(statement)
         if not (told or empty or missing or isinstance(statement, ast.Pass)):

@@ -8,7 +8,7 @@ from ..backend import to_device, to_numpy
 from ..module import Module
 from .calling import Convention
 from .pairing import RETURNED, Pair, Stepped, aliases_of, changed, named, pairs, snapshot
-from .places import Place, is_array, is_number, places_in
+from .places import Place, is_array, places_in
 from .report import GradcheckError
 from .subject import Subject
 
@@ -23,7 +23,7 @@ def prepare(subject: Subject, rng: numpy.random.Generator, explicit: bool = Fals
     before = snapshot(subject.roots)
     result = subject.run_forward()
     subject.convention = _convention(subject, result)
-    _, saved, state, left = _one_turn(subject, before)
+    state, left = _one_turn(subject, before)
     if not (isinstance(subject.layer, Module) or (subject.parameters and not explicit and _declared(subject))):
         _find_parameters(subject, before, state, left)
     subject.move_parameters(rng)
@@ -83,7 +83,11 @@ def _convention(subject, result):
             first_error = first_error or error
             continue
         ran.append(convention)
-        if all(g is not None and numpy.shape(g) == subject.values[n].shape for n, g in gradients.items() if n in subject.values):
+        if all(
+            g is not None and numpy.shape(g) == subject.values[n].shape
+            for n, g in gradients.items()
+            if n in subject.values
+        ):
             if convention.sure:
                 return convention if not fitting else _agreeing(subject, [*fitting, convention])
             fitting.append(convention)
@@ -123,13 +127,13 @@ def _slope(subject, dy, steps, h=1e-5):
 
 
 def _one_turn(subject, before):
-    """(y, saved, places that forward changes, places that backward leaves a gradient at)."""
+    """(places that forward changes, places that backward leaves a gradient at)."""
     y, saved = subject.forward()
     middle = snapshot(subject.roots)
     dy = subject.starting_gradient(y, numpy.random.default_rng(0))
     subject.backward(dy, saved)
     roots = [*subject.roots, *_new_globals(subject), Place({"grads": subject.returned}, "grads", (RETURNED, "grads"))]
-    return y, saved, changed(before, middle), changed(middle, snapshot(roots))
+    return changed(before, middle), changed(middle, snapshot(roots))
 
 
 def _new_globals(subject):

@@ -11,7 +11,6 @@ from .blame import blame
 from .discovery import Item
 from .kinds import Context, arrays_in
 from .names import plain
-from .profile import Profile
 from .report import GradcheckError
 
 FIRST = ((2, 5, 6), (5, 6), (2, 3, 6, 6), (6, 5), (6,), (2, 6, 6, 3))  # shapes of the first array
@@ -84,7 +83,10 @@ def made_up_layers(kind: type, seed: int) -> Iterator[Any]:
         raise GradcheckError(f"{kind.__name__} is made of other layers")
     error: Exception | None = None
     numbers = [SETTINGS.get(plain(p.name), 6) for p in needed]
-    arrays = [_choices(p.name, (5, 6), 1, rng)[0] if _is_array_name(p.name) else n for p, n in zip(needed, numbers)]
+    arrays = [
+        _choices(p.name, (5, 6), 1, rng)[0] if _is_array_name(p.name) else n
+        for p, n in zip(needed, numbers, strict=True)
+    ]
     for values in [numbers, [a(rng) if callable(a) else a for a in arrays], [4] * len(needed), [1] * len(needed)]:
         try:
             yield kind(*values)
@@ -152,9 +154,9 @@ def _choices(name, first, position, rng):
     matrices = [(d, 4), (d, d), (4, d), (4, n), (4, 4), (24, d)]
     if position == 0:
         return [_floats(first)]
-    if p in VECTORS or p.startswith("b") and len(p) <= 2:
+    if p in VECTORS or (p.startswith("b") and len(p) <= 2):
         return [*map(_floats, vectors)]
-    if p in MATRICES or p.startswith("w") and len(p) <= 4:
+    if p in MATRICES or (p.startswith("w") and len(p) <= 4):
         return [*map(_floats, [*matrices, (3, 3, 2, 2)])]
     return [*map(_floats, dict.fromkeys([first, *matrices, *vectors, (n, 4)]))]
 

@@ -13,7 +13,6 @@ POSITIONS = 6  # hidden positions that the masks are tried at
 OTHER_SIDE = ("memory", "context", "encoder_")  # inputs that have no residual path of their own to the output
 
 
-
 def of_masks(subject: Subject, y: Any) -> list[Property]:
     """A line for each mask whose positions are known; both meanings of True are tried, unless the course says one."""
     lines = []
@@ -40,7 +39,7 @@ def _meanings(subject, name, mask):
     allowed = mask if mask.dtype.kind == "b" else mask != 0
     square = allowed.shape[-1] == allowed.shape[-2]
     hidden = square and not numpy.tril(allowed).any() and allowed.any()  # True = hidden, as a look-ahead mask of others
-    hidden = hidden or "padding_mask" in name and not allowed.any(-1).all()
+    hidden = hidden or ("padding_mask" in name and not allowed.any(-1).all())
     if subject.profile.mask:
         return [~allowed if subject.profile.mask == "padding" else allowed]
     itself = numpy.eye(allowed.shape[-1], dtype=bool) if square else False

@@ -10,7 +10,6 @@ from .calling import RATE
 from .names import HOLDERS, VALUES, match, plain
 from .places import MISSING, Place, is_array, is_number, places_in
 
-
 RETURNED = "returned"
 
 
@@ -135,4 +134,6 @@ def _short(path):
     parts = [part for part in path[:-1] if plain(part) not in HOLDERS or isinstance(path[-1], int)]
     parts += [] if parts and plain(path[-1]) in VALUES and not isinstance(path[-1], int) else [path[-1]]
     first, *rest = parts
-    return str(first) + "".join(f"[{p}]" if isinstance(p, int) and i == len(rest) - 1 else f".{p}" for i, p in enumerate(rest))
+    return str(first) + "".join(
+        f"[{p}]" if isinstance(p, int) and i == len(rest) - 1 else f".{p}" for i, p in enumerate(rest)
+    )

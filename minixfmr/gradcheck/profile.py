@@ -1,15 +1,15 @@
 """A course's conventions, written once: [tool.minixfmr.gradcheck] in pyproject.toml, or a small TOML file.
 
-    preset = "deeplearning.ai"          # start from the conventions of a known course
-    gradients = ["dJ_{name}"]           # names of gradients beside those that are known
-    outputs = 2                         # of what forward returns, the first two have an upstream gradient
-    data = ["target", "pe"]             # arguments and attributes without a gradient
-    mask = "padding"                    # what True means in a mask: "padding" or "attend"
-    factor = "examples in columns"      # gradients of parameters are divided by the number of columns of the input;
-                                        # "examples in rows" likewise; without it they are wrong
-    suffixes = ["_naive"]               # conv_forward_naive and conv_backward_naive are a pair
-    tolerance = 1e-6
-    seconds = 20                        # for each pair or layer
+preset = "deeplearning.ai"          # start from the conventions of a known course
+gradients = ["dJ_{name}"]           # names of gradients beside those that are known
+outputs = 2                         # of what forward returns, the first two have an upstream gradient
+data = ["target", "pe"]             # arguments and attributes without a gradient
+mask = "padding"                    # what True means in a mask: "padding" or "attend"
+factor = "examples in columns"      # gradients of parameters are divided by the number of columns of the input;
+                                    # "examples in rows" likewise; without it they are wrong
+suffixes = ["_naive"]               # conv_forward_naive and conv_backward_naive are a pair
+tolerance = 1e-6
+seconds = 20                        # for each pair or layer
 """
 
 import tomllib
@@ -125,4 +125,6 @@ def _checked(where, key, value, default):
     if key == "gradients":
         for template in value:
             if template.count("{name}") != 1:
-                raise GradcheckError(f"{where}: gradients holds {template!r}: write {{name}} where the array's name goes")
+                raise GradcheckError(
+                    f"{where}: gradients holds {template!r}: write {{name}} where the array's name goes"
+                )

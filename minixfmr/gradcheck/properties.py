@@ -69,7 +69,9 @@ def _of_backward(subject, dy):
             "use those of forward, kept in what it saved",
         ),
     ]
-    overwritten = [n for n in parameters if n in kept_equal and n not in added and getattr(parameters[n], "stays", True)]
+    overwritten = [
+        n for n in parameters if n in kept_equal and n not in added and getattr(parameters[n], "stays", True)
+    ]
     if parameters and isinstance(subject.layer, Module):
         lines.append(
             Property(

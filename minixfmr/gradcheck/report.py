@@ -129,7 +129,7 @@ class Report:
         lines += _by_hand(self.pencil) if self.pencil else []
         lines += [line for note in self.notes for line in _wrapped("note  ", note)]
         lines += [line for what in self.unchecked for line in _wrapped("NOT CHECKED  ", what)]
-        return "\n".join([*lines, self._summary()])
+        return "\n".join([*lines, *_wrapped("", self._summary())])
 
     def _summary(self):
         wrong = sum(not r.ok for r in self.rows) + sum(not p.ok for p in self.properties)

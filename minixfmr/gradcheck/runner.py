@@ -34,7 +34,9 @@ def _given(item, hooks, profile, seed):
         return None
     if item.kind in ("layer", "network"):
         if isinstance(given[0], numpy.ndarray):
-            raise GradcheckError(f'gradcheck_inputs("{item.name}", rng) returned no layer: return it first, then inputs')
+            raise GradcheckError(
+                f'gradcheck_inputs("{item.name}", rng) returned no layer: return it first, then inputs'
+            )
         return _subject(item, given[0], given[1:], profile, seed)
     return _subject(item, None, given, profile, seed)
 

@@ -81,8 +81,10 @@ class Subject:
             if self.parameter_names[name] in self.values:
                 continue
             data = to_numpy(p.data).astype(numpy.float64)
-            p.data = to_device(data + _shift(data, rng)) if data.ndim or not isinstance(p, Pair) else float(
-                data + _shift(data, rng)
+            p.data = (
+                to_device(data + _shift(data, rng))
+                if data.ndim or not isinstance(p, Pair)
+                else float(data + _shift(data, rng))
             )
             if not isinstance(p, Pair):
                 p.grad = to_device(numpy.zeros(data.shape))

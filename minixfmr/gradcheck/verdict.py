@@ -108,7 +108,9 @@ class Comparison:
 
     def _one_by_one(self, name, value, row, tolerance, seconds, rest):
         """Where directions meet kinks: more entries, as many as the time allows; the rest is named."""
-        row = self._with(name, value, [int(e) for e in self.rng.permutation(numpy.flatnonzero(rest))], tolerance, seconds)
+        row = self._with(
+            name, value, [int(e) for e in self.rng.permutation(numpy.flatnonzero(rest))], tolerance, seconds
+        )
         done = row.checked + row.kinks
         if done < value.size:
             self.unchecked.append(

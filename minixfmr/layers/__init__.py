@@ -13,7 +13,8 @@ from .feedforward import FeedForward
 from .linear import Linear, OutputProjection, linear, linear_backward, output_logits, output_logits_backward
 from .multi_head import MultiHeadAttention, merge_heads, split_heads
 from .normalization import LayerNorm, RMSNorm, layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
-from .positions import LearnedPositions, NoPositions, SinusoidalPositions, add_positions, add_positions_backward, sinusoidal_table
+from .positions import LearnedPositions, NoPositions, SinusoidalPositions, sinusoidal_table
+from .positions import add_positions, add_positions_backward
 from .softmax import log_softmax, softmax, softmax_backward
 from .variants.convolution import Convolution, convolution, convolution_backward
 from .variants.gated import GatedFeedForward

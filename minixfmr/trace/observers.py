@@ -3,6 +3,7 @@
 import inspect
 import time
 import tracemalloc
+from typing import Any
 
 from ..backend import to_numpy
 from .steps import Call
@@ -88,8 +89,9 @@ class Scales(Values):
 
 def _given(frame, function):
     """({name: argument}, the further positional arguments) with which a function was called, without self."""
-    names, more, _, values = inspect.getargvalues(frame)
-    given, more = {name: values[name] for name in names if name != "self"}, values[more] if more else ()
+    names, star, _, values = inspect.getargvalues(frame)
+    given = {name: values[name] for name in names if name != "self"}
+    more = values[star] if star else ()
     if frame.f_code is not function.__code__:  # a decorator's, which hands all of its arguments on
         return dict(inspect.signature(function).bind(*given.values(), *more).arguments), ()
     return given, more
@@ -119,7 +121,7 @@ def _decorated(frame):
     for name in frame.f_code.co_freevars:
         inner = frame.f_locals.get(name)
         if inspect.isfunction(inner):
-            outer = inner.__globals__.get(inner.__name__)
+            outer: Any = inner.__globals__.get(inner.__name__)
             if getattr(outer, "__wrapped__", None) is inner and outer.__code__ is frame.f_code:
                 return inner
     return None

@@ -39,7 +39,7 @@ def token_batches(lengths, max_tokens, rng=None):
 class TranslationData:
     """Pairs of source and target ids, without special tokens, as batches for an EncoderDecoder.
 
-    Teacher forcing: the decoder reads [start] + target and is to predict target + [eos], all positions at once.
+    Teacher forcing: the decoder reads [start] + target and must predict target + [eos], all positions at once.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Training objectives: from token ids to what a model reads and what it is to predict.
+"""Training objectives: from token ids to what a model reads and what it must predict.
 
 -100 marks labels that do not count. The objectives of BERT, T5, BART and PEGASUS are in variants/objectives.py.
 """

@@ -18,7 +18,7 @@ class Stopped(KeyboardInterrupt):
 class StopRequests:
     """While this is entered, a signal raises Stopped; within patience() the first one is only noted in `number`.
 
-    What is ignored stays ignored: nohup means it.
+    A SIGHUP that is ignored stays ignored: nohup means it.
     """
 
     def __init__(self):
@@ -27,7 +27,8 @@ class StopRequests:
 
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():
-            caught = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+            hangup = getattr(signal, "SIGHUP", None)
+            caught = [n for n in SIGNALS if n != hangup or signal.getsignal(n) != signal.SIG_IGN]
             self._previous = {number: signal.signal(number, self._caught) for number in caught}
         return self
 

@@ -23,7 +23,7 @@ from .settings import Others, Setting, first_setting
 from .steps import first_wrong_step
 from .words import in_their_words
 
-SECONDS = 15.0  # for all explanations of a report, should the counts not end them before
+SECONDS = 30.0  # for all explanations of a report, should the counts not end them before
 WHOLE = 3000  # entries: arrays up to here are compared in full
 UNSOUND = {"forward leaves its inputs alone", "dtypes are kept", "no NaN or infinity"}
 

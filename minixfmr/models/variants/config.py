@@ -6,8 +6,16 @@ from ...layers import ACTIVATIONS
 from ..fields import Fields
 
 RELATIVE_POSITIONS = ("none", "rotary", "buckets", "disentangled")
-HEADS = ("auto", "none", "masked_lm", "causal_lm", "seq2seq_lm", "sequence_classification", "token_classification")
-HEADS += ("replaced_tokens",)
+HEADS = (
+    "auto",
+    "none",
+    "masked_lm",
+    "causal_lm",
+    "seq2seq_lm",
+    "sequence_classification",
+    "token_classification",
+    "replaced_tokens",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

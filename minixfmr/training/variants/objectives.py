@@ -1,4 +1,4 @@
-"""The objectives of BERT, T5, BART and PEGASUS: from plain token ids to what a model reads and is to predict.
+"""The objectives of BERT, T5, BART and PEGASUS: from plain token ids to what a model reads and must predict.
 
 Pure functions of lists of ids and a seeded numpy.random.Generator; -100 marks labels that do not count. Drawn anew in
 every epoch, the masks are dynamic, as in RoBERTa; drawn once, static, as in BERT.
