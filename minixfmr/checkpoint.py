@@ -95,7 +95,12 @@ def load_weights(model: Any, path: str | Path) -> None:
 
 
 def save_training(trainer: Trainer, path: str | Path, notes: Any = None) -> None:
-    """Write all that resuming needs into the one file path. notes: any JSON values of the caller's."""
+    """Write all that resuming needs into the one file path. notes: any JSON values of the caller's.
+
+    Over MPI all ranks may call it: the first alone writes.
+    """
+    if not trainer.gradients.leads:
+        return
     state = trainer.state_dict()
     tensors = {f"model.{name}": array for name, array in state["model"].items()}
     tensors |= {f"optimizer.{name}": state["optimizer"][name] for name in ("m", "v")}

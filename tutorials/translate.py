@@ -18,7 +18,20 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 from pathlib import Path
 
 from corpus import load_tokenizer, train_tokenizer
-from translation import DataError, RunError, UsageError, console, data, options, plan, report, settings, training, using
+from translation import (
+    DataError,
+    RunError,
+    UsageError,
+    console,
+    data,
+    machines,
+    options,
+    plan,
+    report,
+    settings,
+    training,
+    using,
+)
 from translation.folder import RunFolder
 from translation.plan import as_data
 from translation.signals import Stopped, StopRequests
@@ -38,21 +51,24 @@ def main(arguments=None):
         try:
             if "backend" in given:
                 minixfmr.use_backend(given.pop("backend"))
+            if machines.follows():
+                return machines.follow()
             if {"translate", "evaluate", "model"} & given.keys():
+                machines.refuse("a finished model")
                 return using.use(given)
             return train_command(given)
         except WRONG as error:
             console.error(error)
-            return 2
+            return machines.end(2)
         except RunError as error:
             console.error(error)
-            return 1
+            return machines.end(1)
         except MemoryError as error:  # while the model is built
             console.error(f"out of memory ({error}): lower --d-model, --d-ff or --layers")
-            return 2
+            return machines.end(2)
         except KeyboardInterrupt as stop:  # outside training, which saves first
             print("\nstopped", file=sys.stderr)
-            return getattr(stop, "status", 130)
+            return machines.end(getattr(stop, "status", 130))
 
 
 def train_command(given):
@@ -61,9 +77,11 @@ def train_command(given):
     resume, overwrite = given.pop("resume", False), given.pop("overwrite", False)
     if resume and overwrite:
         raise UsageError("--resume and --overwrite contradict each other")
+    machines.count_ranks(given)
     folder = RunFolder(given.get("name", options.DEFAULTS["name"]))
     with StopRequests() as stop, folder.locked():
         run, corpus, valid = go_on(folder, given) if resume else begin(folder, given, overwrite)
+        machines.tell(run, corpus)
         to_go_on = f"To go on: {console.resume_command(folder.name)}"
         try:
             if not run.train(corpus, valid, stop):
@@ -73,7 +91,7 @@ def train_command(given):
         except Stopped as stopped:
             saved = "model and figures are written" if folder.finished() else f"what was saved stays. {to_go_on}"
             print(f"\nstopped at once; {saved}")
-            return stopped.status
+            return machines.end(stopped.status)
         except Exception as error:
             if isinstance(error, RunError):
                 raise

@@ -11,6 +11,7 @@ from ..backend import fits_in_memory, to_floats, to_numpy
 from ..module import Module
 from .fingerprint import fingerprint, of_data
 from .losses import CrossEntropy
+from .mpi import MPIGradients
 from .optimizers import AdamW, clip_grad_norm, grad_norm
 from .parallel import ParallelGradients
 
@@ -48,7 +49,8 @@ class Trainer:
             print(result.step, result.loss)
 
     data: has order(epoch) → list of batch keys, and batch(key) → dictionary, as TranslationData has.
-    schedule: step → learning rate. accumulate: batches per step. workers: see ParallelGradients.
+    schedule: step → learning rate. accumulate: batches per step. workers: see ParallelGradients,
+    or "mpi": the ranks that mpiexec started, on any number of machines (docs/mpi.md).
     clip_norm: see clip_grad_norm; None: no clipping.
     seed: of dropout; every random number of step n comes from (seed, n), so that resuming needs no generator state.
     """
@@ -71,7 +73,11 @@ class Trainer:
         self.model, self.optimizer, self.schedule, self.data = model, optimizer, schedule, data
         self.accumulate, self.clip_norm, self.seed = accumulate, clip_norm, seed
         self.criterion = criterion or CrossEntropy()
-        self.gradients = ParallelGradients(model, self.criterion, workers)
+        self.gradients = (
+            MPIGradients(model, self.criterion, optimizer.flat)
+            if workers == "mpi"
+            else ParallelGradients(model, self.criterion, workers)
+        )
         self.workers = self.gradients.workers
         self.progress = Progress()
 

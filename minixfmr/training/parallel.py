@@ -42,6 +42,7 @@ class ParallelGradients:
     """
 
     SMALL = 1 << 22  # parameters times labels: a millisecond's work, which waiting for a helper would double
+    leads = True  # whether this process is the one that writes files
 
     def __init__(self, model: Module, criterion: CrossEntropy, workers: int | str = "auto") -> None:
         keep_freed_memory()
@@ -61,19 +62,14 @@ class ParallelGradients:
         Every entry begins with the axis of the batch, or has one row for all of it; "mask" broadcasts to (B, H, Tq, Tk)
         from the right, and so begins with that axis only if it has all four. Raises ValueError for any other length.
         """
-        count = sum(self.criterion.count(batch["labels"]) for batch in batches)
-        size = sum(p.data.size for p in self.parameters) * sum(batch["labels"].size for batch in batches)
-        n = self.workers if size > self.SMALL else 1
-        parts = [[_rows(batch, w, n) for batch in batches] for w in range(n)]
-        if n == 1:
-            with one_blas_thread() if self.workers > 1 else contextlib.nullcontext():
-                return add_gradients(self.model, self.criterion, parts[0], 0, seed, count), count
+        count, parts = self._shared_out(batches)
+        if len(parts) == 1:
+            return self._compute(parts[0], 0, seed, count), count
         self._start_helpers()
         try:
             for w, helper in enumerate(self._helpers, start=1):
                 helper.start(parts[w], w, seed, count)
-            with one_blas_thread():
-                losses = [add_gradients(self.model, self.criterion, parts[0], 0, seed, count)]
+            losses = [self._compute(parts[0], 0, seed, count)]
             losses += [helper.result() for helper in self._helpers]
         except BaseException:  # what the others still compute must not be taken for the next answer
             close_all(self._helpers)
@@ -83,6 +79,22 @@ class ParallelGradients:
             pairs = list(zip(self.parameters, parameters, strict=True))
             on_all_cores(_add_gradient, pairs, sum(p.data.size for p in parameters) > 1 << 21)
         return sum(losses), count
+
+    def agreed(self, number: int = 0) -> int:
+        """The number itself: there is no other machine to agree with."""
+        return number
+
+    def _shared_out(self, batches):
+        """(the label count, the rows of the batches for each worker that has work)"""
+        count = sum(self.criterion.count(batch["labels"]) for batch in batches)
+        size = sum(p.data.size for p in self.parameters) * sum(batch["labels"].size for batch in batches)
+        n = self.workers if size > self.SMALL else 1
+        return count, [[_rows(batch, w, n) for batch in batches] for w in range(n)]
+
+    def _compute(self, batches, worker, seed, count):
+        """add_gradients in this process; others compute beside it."""
+        with one_blas_thread() if self.workers > 1 else contextlib.nullcontext():
+            return add_gradients(self.model, self.criterion, batches, worker, seed, count)
 
     def _start_helpers(self):
         """Begin, or begin anew where an array has been replaced since, by an optimizer made later."""

@@ -6,6 +6,7 @@ from corpus import END, PAD, START
 
 import minixfmr
 from minixfmr.training import cosine
+from minixfmr.training.mpi import ranks_told
 
 from . import DataError
 from .console import counted
@@ -75,7 +76,7 @@ def prepare(settings, corpus, tokenizer):
         data,
         criterion=minixfmr.CrossEntropy(label_smoothing=settings["label_smoothing"]),
         accumulate=settings["accumulate"],
-        workers=settings["threads"],
+        workers="mpi" if ranks_told() > 1 else settings["threads"],
         seed=settings["seed"],
     )
     return trainer, valid

@@ -9,6 +9,7 @@ import minixfmr
 
 from . import RunError
 from .console import command, note, resume_command, shortened
+from .machines import DONE
 from .options import DEFAULTS, option
 from .translator import Translator
 
@@ -68,18 +69,26 @@ class Run:
         self._began = time.perf_counter()
         bar = tqdm(total=total, initial=self.trainer.progress.step, unit="step", dynamic_ncols=True)
         with bar:
-            if self._over():
-                return True
+            if self._ending(stop):
+                return self._over()
             for result in self.trainer.run(self.settings["epochs"]):
                 self._record(result, bar)
                 ended = self.trainer.progress.position == 0
                 if ended:
                     bar.write(self._validate(valid, corpus.valid))
-                if ended or result.step % self.settings["save_every"] == 0 or stop.number:
+                ending = self._ending(stop)
+                if ended or result.step % self.settings["save_every"] == 0 or ending:
                     self.save()
-                if self._over() or stop.number:
+                if ending:
                     return self._over()
         return True
+
+    def _ending(self, stop):
+        """Whether this was the last step: the run is over, or a signal reached any of its processes."""
+        number = self.trainer.gradients.agreed(DONE if self._over() else stop.number or 0)
+        if 0 < number < DONE:
+            stop.number = number
+        return bool(number)
 
     def _over(self):
         """Whether the last epoch is done, or patience at its end."""
