@@ -141,9 +141,7 @@ where = places(model)  # "*." stands for what the file puts before each name, he
 for ours, p in model.named_parameters():
     if ".blocks.0." in ours and ours.endswith("weight"):
         theirs, part = where[ours]
-        print(
-            f"{ours.removeprefix('decoder.'):43} {p.shape!s:9} ← {theirs.removeprefix('*.'):22} {part or ''}"
-        )
+        print(f"{ours.removeprefix('decoder.'):43} {p.shape!s:9} ← {theirs.removeprefix('*.'):22} {part or ''}")
 
 # %% [markdown]
 # Two things go beyond a change of names. GPT-2 stores query, key and value side by side in one matrix, and the remark
