@@ -58,7 +58,7 @@ class Differences:
         self.y = output()
         self.finite = bool(numpy.isfinite(to_numpy(self.y)).all())
         precision = numpy.finfo(self.y.dtype).eps / numpy.finfo(numpy.float64).eps
-        weights = numpy.abs(to_numpy(dy * numpy.maximum(1.0, numpy.nan_to_num(abs(to_numpy(self.y))))))
+        weights = numpy.abs(to_numpy(dy)) * numpy.maximum(1.0, numpy.nan_to_num(numpy.abs(to_numpy(self.y))))
         self.unit = 32 * numpy.finfo(numpy.float64).eps * precision * float(weights.sum())
         self.noise = self.rounding = 1e-15 * precision * float(numpy.nan_to_num(to_numpy(abs(dy * self.y))).sum())
 
@@ -166,9 +166,9 @@ class Differences:
                 return self._louder(move, h, scale, (4 * fine - coarse) / 3, noise + 1e-3 * abs(coarse - fine))
             if abs(half) <= 0.6 * abs(bend) + noise:  # two curvatures, one slope: the error is of order h
                 linear.append((2 * fine - coarse, noise))
-                if len(linear) > 1 and abs(linear[-1][0] - linear[-2][0]) <= 1e-7 * abs(fine) + 2 * noise:
-                    if not _is_kink(bends, noise):
-                        return linear[-1][0], 2 * noise + 0.1 * abs(linear[-1][0] - linear[-2][0])
+                apart = abs(linear[-1][0] - linear[-2][0]) if len(linear) > 1 else numpy.inf
+                if apart <= 1e-7 * abs(fine) + 2 * noise and not _is_kink(bends, noise):
+                    return linear[-1][0], 2 * noise + 0.1 * apart
             else:
                 linear.clear()
             bends.append((h, abs(half)))

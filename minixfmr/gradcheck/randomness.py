@@ -73,5 +73,5 @@ class Randomness:
 
 
 def _differ(state):
-    now = numpy.random.get_state()
+    now: Any = numpy.random.get_state()
     return now[2:] != state[2:] or not numpy.array_equal(now[1], state[1])

@@ -246,7 +246,7 @@ class LayerSubject(Subject):
         seed: int = 0,
         profile: Any = None,
     ):
-        forward = getattr(layer, "forward", None) or (layer if hasattr(layer, "backward") else None)
+        forward: Any = getattr(layer, "forward", None) or (layer if hasattr(layer, "backward") else None)
         for method, found in (("forward", forward), ("backward", getattr(layer, "backward", None))):
             if not callable(found):
                 raise GradcheckError(
