@@ -337,3 +337,13 @@ def test_presets_are_profiles():
 def test_a_preset_is_a_start_and_lists_are_added_to():
     profile = profile_of({"preset": "cs231n", "suffixes": ["_slow"]})
     assert {"_naive", "_slow"} <= set(profile.suffixes)
+
+
+def test_a_number_in_a_tuple_is_a_setting(rng):
+    settings = (2.0, 3.0)
+
+    def forward(x):
+        return settings[0] * x, None
+
+    assert gradcheck_function(forward, lambda dy, _: 2 * dy, rng.standard_normal(3)).ok
+    assert not gradcheck_function(forward, lambda dy, _: 3 * dy, rng.standard_normal(3)).ok

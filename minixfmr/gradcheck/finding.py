@@ -59,6 +59,8 @@ def unseen(subject: Subject) -> tuple[list[str], list[str]]:
         key = id(value) if is_array(value) else (id(place.owner), place.key)
         if key in seen or key in tried or (id(place.owner), place.key) in spots:
             continue
+        if isinstance(place.owner, tuple) and not is_array(value):
+            continue  # nothing can put another number there: it is not learned
         if subject.profile.is_data(place.label):
             subject.notes.append(f"{place.label} is data, as the profile says")
             continue
