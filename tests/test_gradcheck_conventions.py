@@ -1,5 +1,7 @@
 """The conventions of real courses: each right file is right (or says what is missing), each wrong one never right."""
 
+import random
+
 import numpy as np
 import pytest
 
@@ -347,3 +349,15 @@ def test_a_number_in_a_tuple_is_a_setting(rng):
 
     assert gradcheck_function(forward, lambda dy, _: 2 * dy, rng.standard_normal(3)).ok
     assert not gradcheck_function(forward, lambda dy, _: 3 * dy, rng.standard_normal(3)).ok
+
+
+@pytest.mark.parametrize("make", [np.random.default_rng, np.random.RandomState, random.Random])
+def test_a_generator_in_a_tuple_repeats_its_draws_and_is_put_back(make):
+    tools = (make(3), 0.5)
+
+    def forward(x):
+        keep = np.array([tools[0].random() for _ in range(4)]) < tools[1]
+        return x * keep, keep
+
+    assert gradcheck_function(forward, lambda dy, keep: dy * keep, np.arange(1.0, 5.0)).ok
+    assert tools[0].random() == make(3).random()
