@@ -361,3 +361,20 @@ def test_a_generator_in_a_tuple_repeats_its_draws_and_is_put_back(make):
 
     assert gradcheck_function(forward, lambda dy, keep: dy * keep, np.arange(1.0, 5.0)).ok
     assert tools[0].random() == make(3).random()
+
+
+def test_a_setting_that_was_tried_is_put_back_before_the_next(rng):
+    class Scale:
+        def __init__(self):
+            self.params, self.grads, self.eps = {"gain": np.ones(3)}, {"gain": np.zeros(3)}, 0.1
+
+        def forward(self, x):
+            self.x = x
+            return (self.params["gain"] + self.eps) * x
+
+        def backward(self, dy):
+            self.grads["gain"] += (dy * self.x).sum(0)
+            return (self.params["gain"] + self.eps) * dy
+
+    report = gradcheck(Scale(), rng.standard_normal((4, 3)))
+    assert (report.ok, report.unchecked) == (True, [])

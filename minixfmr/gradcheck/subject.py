@@ -119,6 +119,7 @@ class Subject:
                 p.data = float(self.values[self.parameter_names[name]])
         if pinned:
             pinned[0].set(pinned[1])
+            self.settled = False
         with self.randomness.seeded(self.seed + turn):
             self.passed, options = copy.deepcopy((self.arguments, self.options))
             self.held = [pair for n, a in zip(self.names, self.passed, strict=True) for pair in arrays_in(a, n)]
