@@ -284,6 +284,32 @@ def test_windows(check, old, new, words):
     assert words in told(report)
 
 
+HEADS = """
+    def f_forward(x, num_heads):
+        B, T, D = x.shape
+        heads = x.reshape(B, T, num_heads, D // num_heads).transpose(0, 2, 1, 3)
+        y = heads * np.cumsum(heads, axis=-1)
+        return y.transpose(0, 2, 1, 3).reshape(B, T, D), (heads, num_heads)
+
+    def f_backward(dy, cache):
+        heads, num_heads = cache
+        B, T, D = dy.shape
+        dheads = dy.reshape(B, T, num_heads, D // num_heads).transpose(0, 2, 1, 3)
+        later = np.cumsum((dheads * heads)[..., ::-1], axis=-1)[..., ::-1]
+        dx = dheads * np.cumsum(heads, axis=-1) + later
+        return dx.transpose(0, 2, 1, 3).reshape(B, T, D)
+"""
+
+
+def test_heads_come_first_when_they_are_split(check):
+    assert check(HEADS, (2, 5, 12), 3).ok
+    right = "dheads = dy.reshape(B, T, num_heads, D // num_heads).transpose(0, 2, 1, 3)"
+    wrong = "dheads = dy.reshape(B, T, -1, num_heads).transpose(0, 3, 1, 2)"
+    report = check(HEADS.replace(right, wrong), (2, 5, 12), 3)
+    assert {e.cause for e in report.explanations} == {"axes permuted"}
+    assert "heads come first when they are split: reshape to (2, 5, 3, 4)" in told(report)
+
+
 def test_a_term_that_is_worked_out_and_never_used(check):
     text = """
         def f_forward(x):

@@ -1,5 +1,7 @@
 """The conventions of real courses: each right file is right (or says what is missing), each wrong one never right."""
 
+import random
+
 import numpy as np
 import pytest
 
@@ -337,3 +339,42 @@ def test_presets_are_profiles():
 def test_a_preset_is_a_start_and_lists_are_added_to():
     profile = profile_of({"preset": "cs231n", "suffixes": ["_slow"]})
     assert {"_naive", "_slow"} <= set(profile.suffixes)
+
+
+def test_a_number_in_a_tuple_is_a_setting(rng):
+    settings = (2.0, 3.0)
+
+    def forward(x):
+        return settings[0] * x, None
+
+    assert gradcheck_function(forward, lambda dy, _: 2 * dy, rng.standard_normal(3)).ok
+    assert not gradcheck_function(forward, lambda dy, _: 3 * dy, rng.standard_normal(3)).ok
+
+
+@pytest.mark.parametrize("make", [np.random.default_rng, np.random.RandomState, random.Random])
+def test_a_generator_in_a_tuple_repeats_its_draws_and_is_put_back(make):
+    tools = (make(3), 0.5)
+
+    def forward(x):
+        keep = np.array([tools[0].random() for _ in range(4)]) < tools[1]
+        return x * keep, keep
+
+    assert gradcheck_function(forward, lambda dy, keep: dy * keep, np.arange(1.0, 5.0)).ok
+    assert tools[0].random() == make(3).random()
+
+
+def test_a_setting_that_was_tried_is_put_back_before_the_next(rng):
+    class Scale:
+        def __init__(self):
+            self.params, self.grads, self.eps = {"gain": np.ones(3)}, {"gain": np.zeros(3)}, 0.1
+
+        def forward(self, x):
+            self.x = x
+            return (self.params["gain"] + self.eps) * x
+
+        def backward(self, dy):
+            self.grads["gain"] += (dy * self.x).sum(0)
+            return (self.params["gain"] + self.eps) * dy
+
+    report = gradcheck(Scale(), rng.standard_normal((4, 3)))
+    assert (report.ok, report.unchecked) == (True, [])

@@ -194,3 +194,26 @@ def test_rounding_inside_is_seen_where_the_output_is_small():
 def test_a_step_longer_than_a_period_is_not_believed():
     x = np.array([125730.22109339])
     assert gradcheck_function(lambda x: (np.sin(x), x), lambda dy, x: dy * np.cos(x), x).ok
+
+
+ROUNDED = {  # 1 + a little, and the 1 taken off again: (f, df)
+    "log": (lambda x: np.log(1 + x * x), lambda x: 2 * x / (1 + x * x)),
+    "gauss": (lambda x: 1 - np.exp(-x * x), lambda x: 2 * x * np.exp(-x * x)),
+    "root": (lambda x: np.sqrt(1 + x * x) - 1, lambda x: x / np.sqrt(1 + x * x)),
+}
+
+
+@pytest.mark.parametrize("x", [3e-7, 1e-6, 1.03e-5, 1.9e-5, 1.12e-4, 1e-3])
+@pytest.mark.parametrize("name", ROUNDED)
+def test_jumps_of_rounding_inside_are_no_mistake_and_hide_none_where_they_are_small(name, x):
+    f, df = ROUNDED[name]
+    right = gradcheck_function(lambda x: (f(x), x), lambda dy, x: dy * df(x), np.array([x]))
+    wrong = gradcheck_function(lambda x: (f(x), x), lambda dy, x: 1.01 * dy * df(x), np.array([x]))
+    assert right.ok, f"\n{right}"
+    assert x < 1e-6 or not wrong.ok
+
+
+def test_a_small_output_of_small_numbers_is_known_as_well_as_a_large_one():
+    x = np.random.default_rng(0).standard_normal(5)
+    report = gradcheck_function(lambda x: (1e-12 * np.sin(x), x), lambda dy, x: (1 + 1e-5) * 1e-12 * dy * np.cos(x), x)
+    assert not report.ok

@@ -17,7 +17,8 @@ from ..backend import to_device, to_numpy
 
 STEPS = tuple(2e-3 * 10.0**-k for k in range(7))  # h relative to the value; truncation is of order h⁴, rounding 1e-16/h
 ULPS = 4  # an input moves by so many units of its last place to see how much of L is rounding
-ROUGH = (1e-6, 1e-8, 1e-10)  # distances, relative to the value, at which L is looked at for rounding
+ROUGH = (1e-4, 1e-6, 1e-8)  # distances, relative to the value, at which L is looked at for rounding
+INSIDE = 100  # times the rounding of y: more than that comes from larger numbers inside
 LONG = 0.1  # a step that may be longer than what L turns within, however large the value
 NAN, KINK = "NaN", "kink"  # why an entry has no slope
 
@@ -58,7 +59,7 @@ class Differences:
         self.y = output()
         self.finite = bool(numpy.isfinite(to_numpy(self.y)).all())
         precision = numpy.finfo(self.y.dtype).eps / numpy.finfo(numpy.float64).eps
-        weights = numpy.abs(to_numpy(dy * numpy.maximum(1.0, numpy.nan_to_num(abs(to_numpy(self.y))))))
+        weights = numpy.abs(to_numpy(dy)) * numpy.maximum(1.0, numpy.nan_to_num(numpy.abs(to_numpy(self.y))))
         self.unit = 32 * numpy.finfo(numpy.float64).eps * precision * float(weights.sum())
         self.noise = self.rounding = 1e-15 * precision * float(numpy.nan_to_num(to_numpy(abs(dy * self.y))).sum())
 
@@ -100,9 +101,13 @@ class Differences:
 
     def _listen(self, value, scale):
         """How much of L is rounding: what moves when all entries move by a few units of their last places, and what
-        is rough about four points in a row, where a smooth L has next to no third difference."""
+        is rough about five points in a row, where a smooth L has next to no fourth difference.
+
+        Where numbers inside are far larger than y, as in log(1 + x²) at 1e-5, y moves in jumps of their rounding,
+        which a few looks may miss: then the noise is one such jump at least, and so it is where nothing moves."""
         kept, rng = value.copy(), numpy.random.default_rng(0)
         signs = [to_device(rng.choice((-1.0, 1.0), value.shape)) for _ in range(3)]
+        ways = [sign * to_device(rng.uniform(0.5, 1, value.shape)) for sign in signs]  # no two of one length
         ulps = ULPS * numpy.finfo(numpy.float64).eps
 
         def at(moved):
@@ -113,15 +118,18 @@ class Differences:
             jitter = [abs(at(kept * (1 + ulps * sign))) for sign in signs]
             rough = []
             for step in (scale * small for small in ROUGH):
-                thirds = [
-                    at(kept + 3 * step * s) - 3 * at(kept + 2 * step * s) + 3 * at(kept + step * s) for s in signs
-                ]
-                rough += [abs(third) for third in thirds]
+                for way in (step * w for w in ways):
+                    far, near = at(kept + 2 * way) + at(kept - 2 * way), at(kept + way) + at(kept - way)
+                    rough.append(abs(far - 4 * near) / 2)
         finally:
             value[...] = kept
+        still = not any(jitter) and not any(rough)
         rough = [noise for noise in rough if noise > 0 and numpy.isfinite(noise)]
         usual = [noise for noise in rough if noise <= self.unit]  # of numbers about 1 inside; more is curvature
-        self.noise = max([self.rounding, *filter(numpy.isfinite, jitter), max(usual or [min(rough, default=0.0)])])
+        heard = max(usual or [min(rough, default=0.0)])
+        self.noise = max([self.rounding, *filter(numpy.isfinite, jitter), heard])
+        if still or heard > INSIDE * self.rounding:
+            self.noise = max(self.noise, self.unit / 32)
 
     def _change(self):
         """L - L at the point itself, without the entries of y that are NaN or infinite there."""
@@ -166,9 +174,9 @@ class Differences:
                 return self._louder(move, h, scale, (4 * fine - coarse) / 3, noise + 1e-3 * abs(coarse - fine))
             if abs(half) <= 0.6 * abs(bend) + noise:  # two curvatures, one slope: the error is of order h
                 linear.append((2 * fine - coarse, noise))
-                if len(linear) > 1 and abs(linear[-1][0] - linear[-2][0]) <= 1e-7 * abs(fine) + 2 * noise:
-                    if not _is_kink(bends, noise):
-                        return linear[-1][0], 2 * noise + 0.1 * abs(linear[-1][0] - linear[-2][0])
+                apart = abs(linear[-1][0] - linear[-2][0]) if len(linear) > 1 else numpy.inf
+                if apart <= 1e-7 * abs(fine) + 2 * noise and not _is_kink(bends, noise):
+                    return linear[-1][0], 2 * noise + 0.1 * apart
             else:
                 linear.clear()
             bends.append((h, abs(half)))

@@ -182,4 +182,4 @@ def _is_own(thing, module):
         return True
     other = sys.modules.get(getattr(thing, "__module__", "") or "")
     file = getattr(other, "__file__", None)
-    return bool(file) and is_students(file)
+    return file is not None and is_students(file)

@@ -51,12 +51,16 @@ def unseen(subject: Subject) -> tuple[list[str], list[str]]:
     spots = {(id(place.owner), place.key) for p in subject.parameters.values() for place in getattr(p, "aliases", [])}
     y = to_numpy(subject.forward()[0])
     subject.state.rewind({id(v) for v in subject.values.values()})
-    arrays, numbers, tried = [], [], set()
+    arrays: list[str] = []
+    numbers: list[str] = []
+    tried = set()
     for place in list(places_in(subject.roots)):
         value = place.get()
         key = id(value) if is_array(value) else (id(place.owner), place.key)
         if key in seen or key in tried or (id(place.owner), place.key) in spots:
             continue
+        if isinstance(place.owner, tuple) and not is_array(value):
+            continue  # nothing can put another number there: it is not learned
         if subject.profile.is_data(place.label):
             subject.notes.append(f"{place.label} is data, as the profile says")
             continue
@@ -72,7 +76,8 @@ def _declared(subject):
 
 def _convention(subject, result):
     """The first way of calling that runs and gives a gradient of the right shape for each input."""
-    first_error, ran, fitting = None, [], []
+    fitting: list[Any] = []
+    first_error, ran = None, []
     for convention in subject.candidates(result):
         subject.convention = convention
         try:
@@ -147,7 +152,7 @@ def _find_parameters(subject, before, state, left):
     stepped = [p for p in left if (id(p.owner), p.key) in before]  # changed by backward, but there before
     there = [place for place, value, _ in before.values()]
     known = {id(p.value.owner): p for p in subject.parameters.values() if isinstance(p, Pair)}
-    explicit = {(id(q.owner), q.key) for p in known.values() for q in (p.value, p.gradient)}
+    explicit = {(id(q.owner), q.key) for p in known.values() for q in (p.value, p.gradient) if q}
     values = [
         p
         for p in there
@@ -169,7 +174,7 @@ def _find_parameters(subject, before, state, left):
 
 
 def _unique(places):
-    found = {}
+    found: dict[tuple, Any] = {}
     for place in places:
         found.setdefault((id(place.owner), place.key), place)
     return list(found.values())

@@ -90,12 +90,13 @@ class Returned:
                         f"{name} as floats, or return None for it"
                     )
                 integer = self.subject.others.get(name)
-                if is_float(part) and integer is not None and integer.dtype.kind in "iu" and len(wanted) < len(parts):
-                    if len(self.subject.parameters) == 0 and part.shape == integer.shape:
-                        raise self._wrong(
-                            f"returned a gradient for {name}, which is {kind_of(integer)} and has none: pass "
-                            f"{name} as floats, or return None for it"
-                        )
+                integers = is_float(part) and integer is not None and integer.dtype.kind in "iu"
+                without = len(wanted) < len(parts) and len(self.subject.parameters) == 0
+                if integers and without and part.shape == integer.shape:
+                    raise self._wrong(
+                        f"returned a gradient for {name}, which is {kind_of(integer)} and has none: pass "
+                        f"{name} as floats, or return None for it"
+                    )
             return names, parts
         if len(parts) > len(wanted):
             parts = [part for part in parts if part is not None]

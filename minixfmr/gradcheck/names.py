@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 PREFIXES = ("dld", "dlossd", "dl", "d", "gradientof", "gradient", "gradof", "grad", "g", "delta", "nabla")
 SUFFIXES = ("gradients", "gradient", "grads", "grad", "g")
@@ -16,7 +17,7 @@ RATES = {"learningrate", "lr", "eta", "stepsize"}
 OUTPUTS = {"y", "out", "output", "outputs", "a", "activation", "activations", "yhat", "result", "z"}
 
 
-def plain(name: object) -> object:
+def plain(name: Any) -> Any:
     """A name without case and underscores; an index stays."""
     return name.replace("_", "").casefold() if isinstance(name, str) else name
 

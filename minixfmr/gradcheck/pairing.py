@@ -39,7 +39,7 @@ class Pair:
 
     @property
     def grad(self) -> Any:
-        found = self.gradient.get() if self.gradient else MISSING
+        found: Any = self.gradient.get() if self.gradient else MISSING
         number = is_number(found) or (isinstance(found, int) and not isinstance(found, bool))
         return numpy.float64(found) if number else found if hasattr(found, "dtype") else MISSING
 
@@ -108,9 +108,9 @@ def changed(before: dict, after: dict) -> list[Place]:
     """Places that are new, hold another object, or hold other numbers."""
     found = []
     for key, (place, value, copy) in after.items():
-        old = before.get(key)
-        moved = old is None or (is_array(value) and old[1] is not value)
-        if moved or numpy.shape(old[2]) != numpy.shape(copy) or not numpy.array_equal(old[2], copy, equal_nan=True):
+        _, held, was = before.get(key, (None, MISSING, None))
+        same = held is not MISSING and not (is_array(value) and held is not value)
+        if not (same and numpy.shape(was) == numpy.shape(copy) and numpy.array_equal(was, copy, equal_nan=True)):
             found.append(place)
     return found
 

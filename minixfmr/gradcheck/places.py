@@ -3,7 +3,7 @@
 import inspect
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +95,7 @@ def objects_in(roots: list[Place], kinds: tuple) -> Iterator[Place]:
 def roots_of(functions: list[Callable], layer: Any = None) -> list[Place]:
     """What functions and a layer can see of their own: attributes, closures and the globals that they name."""
     found = _inside(layer, ()) if layer is not None else []
-    taken = set()
+    taken: set[Any] = set()
     for function in _with_callees(functions):
         code, namespace = function.__code__, function.__globals__
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
@@ -119,7 +119,7 @@ class State:
         for value in (layer, *(value for _, value in self.roots)):
             self._keep(value, 0)
 
-    def rewind(self, moved: set[int] = frozenset()) -> bool:  # type: ignore[assignment]
+    def rewind(self, moved: Set[int | None] = frozenset()) -> bool:
         """Was anything to be put back? moved: the ids of arrays whose contents stay as they are."""
         changed = False
         for place, value in self.roots:

@@ -35,7 +35,7 @@ def results_of(options: Any) -> Iterator[tuple[str, dict]]:
 
 def _one_process(options, done):
     """None when all is done, else (the name of the item that the process did not survive, why)."""
-    context = multiprocessing.get_context(METHOD)
+    context: Any = multiprocessing.get_context(METHOD)
     ours, theirs = context.Pipe(duplex=False)
     sys.stdout.flush()
     process = context.Process(target=_work, args=(options, theirs, frozenset(done)), daemon=True)

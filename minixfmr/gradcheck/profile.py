@@ -106,7 +106,7 @@ def _from_dictionary(table, where):
         if key not in known:
             raise GradcheckError(f"{where}: {key!r} is no setting: choose from {', '.join([*known, 'preset'])}")
         _checked(where, key, value, known[key].default)
-    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+    settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
     return Profile(**settings, given=frozenset(table))
 
 

@@ -53,25 +53,38 @@ class Randomness:
             return make(seed if given is None else given)
 
         numpy.random.default_rng = default_rng
+        before = copy.deepcopy([generator for _, generator in self.generators])
         for place, generator in self.generators:
             drawn_from = copy.deepcopy(generator)
             for _ in range(later):
                 drawn_from.random()
-            place.set(drawn_from)
+            _put(place, generator, drawn_from)
         try:
             yield
         finally:
             drew = self.made or random.getstate() != self.states[seed][0] or _differ(self.states[seed][1])
             self.idle = 0 if drew else self.idle + 1
             numpy.random.default_rng = make  # type: ignore
-            for place, generator in self.generators:
-                place.set(generator)
+            for (place, generator), kept in zip(self.generators, before, strict=True):
+                _put(place, generator, kept if isinstance(place.owner, tuple) else generator)
 
     def put_back(self) -> None:
         random.setstate(self.kept[0])
         numpy.random.set_state(self.kept[1])
 
 
+def _put(place, generator, other):
+    """Another generator in place of this one; in a tuple, where nothing can be put, this one in the other's state."""
+    if not isinstance(place.owner, tuple):
+        place.set(other)
+    elif isinstance(generator, random.Random):
+        generator.setstate(other.getstate())
+    elif isinstance(generator, numpy.random.RandomState):
+        generator.set_state(other.get_state())
+    else:
+        generator.bit_generator.state = other.bit_generator.state
+
+
 def _differ(state):
-    now = numpy.random.get_state()
+    now: Any = numpy.random.get_state()
     return now[2:] != state[2:] or not numpy.array_equal(now[1], state[1])

@@ -42,7 +42,7 @@ def _given(item, hooks, profile, seed):
 
 
 def _guessed(item, profile, seed):
-    """The subject with made-up inputs that fit best: gradients of the right shapes, else backward runs, else forward."""
+    """The subject with made-up inputs that fit best: gradients of the right shapes, or backward runs, or forward."""
     best: tuple[int, Any, tuple] | None = None
     first_error: GradcheckError | None = None
     try:

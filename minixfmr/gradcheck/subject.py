@@ -119,6 +119,7 @@ class Subject:
                 p.data = float(self.values[self.parameter_names[name]])
         if pinned:
             pinned[0].set(pinned[1])
+            self.settled = False
         with self.randomness.seeded(self.seed + turn):
             self.passed, options = copy.deepcopy((self.arguments, self.options))
             self.held = [pair for n, a in zip(self.names, self.passed, strict=True) for pair in arrays_in(a, n)]
@@ -246,7 +247,7 @@ class LayerSubject(Subject):
         seed: int = 0,
         profile: Any = None,
     ):
-        forward = getattr(layer, "forward", None) or (layer if hasattr(layer, "backward") else None)
+        forward: Any = getattr(layer, "forward", None) or (layer if hasattr(layer, "backward") else None)
         for method, found in (("forward", forward), ("backward", getattr(layer, "backward", None))):
             if not callable(found):
                 raise GradcheckError(

@@ -114,7 +114,8 @@ class Comparison:
         done = row.checked + row.kinks
         if done < value.size:
             self.unchecked.append(
-                f"{name}: {done} of its {value.size} entries were compared; give smaller arrays, or a larger max_entries"
+                f"{name}: {done} of its {value.size} entries were compared; "
+                "give smaller arrays, or a larger max_entries"
             )
         return row
 

@@ -63,6 +63,8 @@ def placed(v: numpy.ndarray, pool: Pool) -> Iterator[Remedy]:
         B, H, T, dh = v.shape
         text = f"a reshape cannot move axes: reshape to {(B, T, H, dh)} first, then exchange axes 1 and 2"
         yield Remedy("axes permuted", text, _reshape_then_swap)
+        text = f"heads come first when they are split: reshape to {(B, T, H, dh)}, then exchange axes 1 and 2"
+        yield Remedy("axes permuted", text, _heads_first)
     for axis, size in enumerate(v.shape if v.ndim <= 4 else ()):
         for heads in (h for h in range(2, size // 2 + 1) if size % h == 0):
             here, there = f"{size // heads} × {heads}", f"{heads} × {size // heads}"
@@ -175,6 +177,11 @@ def _reshape_like(name: str) -> Change:
 def _reshape_then_swap(v: numpy.ndarray, q: Pool) -> numpy.ndarray:
     B, H, T, dh = v.shape
     return v.reshape(B, T, H, dh).swapaxes(1, 2)
+
+
+def _heads_first(v: numpy.ndarray, q: Pool) -> numpy.ndarray:
+    B, H, T, dh = v.shape  # of a split into (B, T, dh, H)
+    return v.transpose(0, 2, 3, 1).reshape(B, T, H, dh).swapaxes(1, 2)
 
 
 def _relay(axis: int, heads: int) -> Change:
