@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tutorials"))
 
 each_backend_in_turn = [HealthCheck.differing_executors]  # one test, run by pytest once for each of them
 settings.register_profile(
-    "minixfmr", deadline=None, max_examples=25, derandomize=True, suppress_health_check=each_backend_in_turn
+    "minixfmr", deadline=None, max_examples=12, derandomize=True, suppress_health_check=each_backend_in_turn
 )
 settings.load_profile("minixfmr")
 

@@ -146,5 +146,5 @@ def test_prompts_may_be_a_list(trained):
 
 
 def test_a_model_names_a_list_that_it_was_given(trained):
-    with pytest.raises(TypeError, match="input_ids is a list: make it an array"):
+    with pytest.raises(ValueError, match="input_ids must be an array .* got a list: numpy.array makes it one"):
         trained([[3, 4]], [[1, 2]])

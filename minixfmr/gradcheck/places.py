@@ -144,7 +144,8 @@ class State:
     def _keep(self, value, depth):
         if id(value) in self.containers or id(value) in self.arrays or depth > DEEP:
             return
-        if hasattr(value, "dtype") and hasattr(value, "shape") and not isinstance(value, numpy.generic):
+        is_array = hasattr(value, "dtype") and isinstance(getattr(value, "shape", None), tuple)
+        if is_array and not isinstance(value, numpy.generic):
             flags = getattr(value, "flags", None)
             if value.size <= LARGE and getattr(flags, "writeable", True):
                 self.arrays[id(value)] = (value, value.copy())

@@ -11,11 +11,10 @@ from .config import Config
 def check_inputs(ids, mask, prefix="", batch=None):
     """The shape (B, T) of ids. Raises ValueError unless ids are 2-D, not empty, of the given batch size, and the
     mask, where there is one, is of the same shape. prefix: of the two names in the message, such as "decoder_"."""
-    if isinstance(ids, list | tuple):
-        raise TypeError(
-            f"{prefix}input_ids is a {type(ids).__name__}: make it an array, numpy.array({prefix}input_ids)"
-        )
-    shape = tuple(getattr(ids, "shape", ()))
+    if not hasattr(ids, "shape"):
+        kind = type(ids).__name__
+        raise ValueError(f"{prefix}input_ids must be an array of shape (B, T), got a {kind}: numpy.array makes it one")
+    shape = tuple(ids.shape)
     if len(shape) != 2 or 0 in shape:
         raise ValueError(f"{prefix}input_ids must be an array of shape (B, T), B and T at least 1, got {shape}")
     if batch is not None and shape[0] != batch:
