@@ -127,7 +127,9 @@ def uses():
 def method_calls():
     """(file, line, name, positional arguments, keywords) of every call of what may be a method of an array."""
     for file, tree in TREES.items():
-        for node in ast.walk(tree if not file.startswith(("gradcheck", "exercises")) else ast.Module([])):  # that works in NumPy
+        for node in ast.walk(
+            tree if not file.startswith(("gradcheck", "exercises")) else ast.Module([])
+        ):  # that works in NumPy
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 module = isinstance(node.func.value, ast.Name) and node.func.value.id in ("xp", "numpy", "copy")
                 if not module and node.func.attr in ARRAY_NAMES:
