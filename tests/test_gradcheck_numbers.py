@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from minixfmr import gradcheck_function
 
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # exp of a million overflows, as a course's may
-
-pytestmark = pytest.mark.on_numpy("finite differences are taken on the host")
+pytestmark = [
+    pytest.mark.on_numpy("finite differences are taken on the host"),
+    pytest.mark.filterwarnings("ignore::RuntimeWarning"),  # exp of a million overflows, as a course's may
+]
 
 
 def softmax(x):
