@@ -8,7 +8,7 @@ from .softmax import softmax, softmax_backward
 def attention(query, key, value, mask=None, p=0.0, rng=None, bias=None, scale=None):
     """Scaled dot-product attention (Vaswani et al. 2017, eq. 1).
 
-        S = Q Kᵀ / √dh + bias,   W = softmax(S),   y = dropout(W) V
+        Q = query / √dh,   S = Q Kᵀ + bias,   W = softmax(S),   D = dropout(W),   y = D V
 
     query: (B, H, Tq, dh)    key, value: (B, H, Tk, dh)    →    y: (B, H, Tq, dh)
     mask: boolean, True = may attend, broadcastable to (B, H, Tq, Tk); a query that may attend to nothing yields 0
@@ -30,7 +30,7 @@ def attention_backward(dy, saved):
     """dL/dquery, dL/dkey, dL/dvalue, dL/dbias for attention.
 
         dV = Dᵀ dy,   dD = dy Vᵀ,   dW = dropout_backward(dD),   dS = softmax_backward(dW)
-        dQ = dS K / √dh,   dK = dSᵀ Q / √dh,   dbias = dS: (B, H, Tq, Tk), to be summed where bias was broadcast
+        dquery = dS K / √dh,   dK = dSᵀ Q,   dbias = dS: (B, H, Tq, Tk), to be summed where bias was broadcast
 
     Derived in tutorials/11_every_gradient_derived, chapters 4 and 10.
     """
@@ -40,5 +40,5 @@ def attention_backward(dy, saved):
     dW = dropout_backward(dD, saved_dropout)
     dS = softmax_backward(dW, W)
     dquery = heads_product(dS, key) * scale  # (B, H, Tq, dh)
-    dkey = heads_product(dS.swapaxes(-1, -2), Q)  # (B, H, Tk, dh)  Q has the scale already
+    dkey = heads_product(dS.swapaxes(-1, -2), Q)  # (B, H, Tk, dh)
     return dquery, dkey, dvalue, dS
