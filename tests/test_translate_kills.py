@@ -5,6 +5,7 @@ KILLS=100 kills each of the signals so often; the default is a sample of it.
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,10 +33,15 @@ def heed():
 
 
 def killed_again_and_again(name, number, kills, seed, epochs):
-    """Kill a run at random moments of its life, its start included, and let it end; return how often it was hit."""
+    """Kill a run so often, at random moments of its life, its start included, then let it end.
+
+    A fast machine may end it before it was hit often enough: then it starts anew.
+    """
     rng, hits = random.Random(seed), 0
     folder = Path("runs") / name
-    while not (folder / "metrics.json").exists():
+    while hits < kills or not (folder / "metrics.json").exists():
+        if (folder / "metrics.json").exists():
+            shutil.rmtree(folder)
         begun = (folder / "run.json").exists()
         process = start(name, "--resume") if begun else start(name, *OPTIONS, "--epochs", str(epochs))
         if hits < kills:
@@ -54,14 +60,12 @@ def killed_again_and_again(name, number, kills, seed, epochs):
         asked = number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         assert status in (0, -number, 128 + number if asked else 0) or "tutorials" not in log, log
         assert "Traceback" not in log or "tutorials" not in log, log  # Python itself may be starting still
-    return hits
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_killed_at_any_moment_and_resumed_gives_the_same_bits(here, number):
     epochs = 10 + 3 * KILLS
     assert start("straight", *OPTIONS, "--epochs", str(epochs)).wait() == 0
-    hits = killed_again_and_again("killed", number, KILLS, int(number), epochs)
-    assert hits >= KILLS // 2
+    killed_again_and_again("killed", number, KILLS, int(number), epochs)
     assert weights("runs/killed") == weights("runs/straight")
     assert not list(Path("runs/killed").glob("*.tmp"))
