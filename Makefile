@@ -3,6 +3,7 @@
 # make notebooks    open the tutorials in JupyterLab
 # make test-parity  install PyTorch, transformers and CuPy and run all tests, including comparisons with them
 # make test-notebooks  install Jupyter and run every tutorial on less data
+# make fuzz         odd calls and damaged files by the thousand, each right or refused in one sentence (three minutes)
 # make lint         check style and types
 # make benchmark    install the peers, compare with them (half an hour) and write benchmarks/RESULTS.md
 #
@@ -36,6 +37,9 @@ notebooks: .venv/notebooks
 
 test-notebooks: .venv/tutorials .venv/test .venv/notebooks
 	$(BIN)/python -m pytest -m notebook $(ARGS)
+
+fuzz: .venv/test
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 lint: .venv/dev
 	$(BIN)/ruff check .
@@ -75,4 +79,4 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --editable ".[parity]"
 	@touch $@
 
-.PHONY: translate notebooks test test-notebooks test-parity lint benchmark test-gpu benchmark-gpu
+.PHONY: translate notebooks test fuzz test-notebooks test-parity lint benchmark test-gpu benchmark-gpu
