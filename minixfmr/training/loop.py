@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..backend import fits_in_memory, to_floats, to_numpy
+from ..checks.batches import check_batch, check_trainer, check_training
+from ..checks.learning import rate
+from ..checks.values import count
 from ..module import Module
 from .fingerprint import fingerprint, of_data
 from .losses import CrossEntropy
@@ -68,11 +71,10 @@ class Trainer:
         workers: int | str = "auto",
         seed: int = 0,
     ) -> None:
-        if accumulate < 1:
-            raise ValueError(f"accumulate must be at least 1, got {accumulate}")
-        self.model, self.optimizer, self.schedule, self.data = model, optimizer, schedule, data
-        self.accumulate, self.clip_norm, self.seed = accumulate, clip_norm, seed
         self.criterion = criterion or CrossEntropy()
+        check_trainer(model, optimizer, schedule, data, self.criterion)
+        self.model, self.optimizer, self.schedule, self.data = model, optimizer, schedule, data
+        self.accumulate, self.clip_norm, self.seed = check_training(accumulate, clip_norm, seed)
         self.gradients = (
             MPIGradients(model, self.criterion, optimizer.flat)
             if workers == "mpi"
@@ -95,7 +97,7 @@ class Trainer:
 
         Raises TrainingDiverged, before it touches the weights, if the loss or a gradient is not finite.
         """
-        while self.progress.epoch < epochs:
+        while self.progress.epoch < count("epochs", epochs, 0):
             order = self.data.order(self.progress.epoch)
             if not order:
                 raise ValueError("the data has no batches to train on")
@@ -123,7 +125,7 @@ class Trainer:
                 "A lower learning rate or a longer warm-up may help"
             )
         clip_grad_norm(every, self.clip_norm or math.inf, norm)
-        self.optimizer.lr = self.schedule(step)
+        self.optimizer.lr = rate(self.schedule(step), f", as the schedule gives for step {step}")
         self.optimizer.step()
         self.progress.step = step
         return StepResult(step, self.progress.epoch, loss, self.optimizer.lr, norm, tokens)
@@ -164,7 +166,8 @@ class Trainer:
 
 def count_steps(data: Any, epochs: int, accumulate: int = 1) -> int:
     """How many optimizer steps so many epochs of the data take: what a schedule wants to know beforehand."""
-    return sum(-(-len(data.order(epoch)) // accumulate) for epoch in range(epochs))
+    accumulate = count("accumulate", accumulate)
+    return sum(-(-len(data.order(epoch)) // accumulate) for epoch in range(count("epochs", epochs, 0)))
 
 
 def evaluate(model: Module, data: Any, criterion: CrossEntropy | None = None) -> float:
@@ -172,10 +175,10 @@ def evaluate(model: Module, data: Any, criterion: CrossEntropy | None = None) ->
     criterion = criterion or CrossEntropy()
     loss, total = 0.0, 0
     for key in data.order(0):
-        batch = data.batch(key)
+        batch = check_batch(data.batch(key), model.forward)
         labels = batch.pop("labels")
-        count = criterion.count(labels)
+        counted = criterion.count(labels)
         with fits_in_memory("make the batches smaller"):
-            loss += count * float(criterion.forward(model(**batch), labels)[0])
-        total += count
+            loss += counted * float(criterion.forward(model(**batch), labels)[0])
+        total += counted
     return loss / max(total, 1)
