@@ -16,7 +16,7 @@ array that came from elsewhere, be it an argument or the output of another modul
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .backend import to_numpy, xp
+from .backend import to_device, to_numpy, xp
 from .checks.weights import check_floats, check_state
 
 
@@ -103,9 +103,10 @@ class Module:
         """{name: copy of the values as a numpy.ndarray} of all Parameters and Buffers, a shared one once."""
         return {name: to_numpy(p.data).copy() for name, p in self.named_arrays()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], finite: bool = True) -> None:
         """Copy the values of state into the parameters. Raises ValueError or TypeError, and changes nothing, unless
-        the names and shapes are exactly those of state_dict() and the values are finite."""
+        the names and shapes are exactly those of state_dict() and, unless finite is False, the values are finite."""
         own = dict(self.named_arrays())
-        for name, values in check_state(type(self).__name__, own, state).items():
-            own[name].data[...] = values
+        check_state(type(self).__name__, own, state, finite)
+        for name, parameter in own.items():
+            parameter.data[...] = to_device(state[name], parameter.data.dtype)

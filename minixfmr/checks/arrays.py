@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 
 from ..backend import check_array, to_device, xp
-from .values import count, generator, is_count, shown
+from .values import LARGEST, count, generator, is_count, shown
 
 
 def check_vectors(name: str, x: Any, width: int, axis: str = "", axes: int = 0) -> None:
@@ -227,7 +227,7 @@ def check_lengths(Tq: Any, Tk: Any = None) -> tuple[int, int]:
     return Tq, Tq if Tk is None else count("Tk", Tk, Tq, hint=", for the queries are the last of the keys")
 
 
-def lengths(name: str, value: Any, B: int | None = None, longest: float = float("inf")) -> Any:
+def lengths(name: str, value: Any, B: int | None = None, longest: int = LARGEST) -> Any:
     """(B,) integers from 0 to longest."""
     found = integers(name, value, "lengths")
     if found.ndim != 1 or len(found) != (len(found) if B is None else B) or not len(found):

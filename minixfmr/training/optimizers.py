@@ -13,6 +13,7 @@ from ..backend import (
     on_gpu,
     row_blocks,
     shared_zeros,
+    to_device,
     to_numpy,
     xp,
 )
@@ -104,7 +105,8 @@ class AdamW:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from such a state. Raises ValueError, and changes nothing, if it belongs to other parameters."""
-        self.m[...], self.v[...], self.t = check_moments(state, self.m.size, self.m.dtype)
+        self.t = check_moments(state, self.m.size, self.m.dtype)
+        self.m[...], self.v[...] = to_device(state["m"]), to_device(state["v"])
 
     def check_state(self, state: dict[str, Any]) -> None:
         """Raise ValueError if such a state belongs to other parameters."""
