@@ -122,7 +122,7 @@ def positions(rng):
     drawn = rng.integers(0, longest, (B, T))
     form = rng.integers(4)
     if form == 0:
-        start = int(rng.integers(0, longest - T + 1)) if T <= longest else 0
+        start = int(rng.integers(0, longest - T + 1)) if longest >= T else 0
         rows = Argument(
             pick(rng, start, numpy.int64(start), numpy.array(start)), numpy.tile(numpy.arange(start, start + T), (B, 1))
         )
