@@ -38,6 +38,13 @@ def check_bias(bias: Any, width: int) -> None:
         raise ValueError(f"bias has shape {tuple(bias.data.shape)}, it must be ({width},), one for each token")
 
 
+def check_upstream(name: str, dy: Any, rows: Any, table: Any) -> None:
+    """Raise unless dy can be the gradient of the logits of these rows (N, d) and this table (V, d)."""
+    check_vectors(name, dy, len(table), "V")
+    if dy.size != len(rows) * len(table):
+        raise ValueError(f"{name} has shape {tuple(dy.shape)}, the logits had {len(rows)} rows: give one of that shape")
+
+
 def check_rows(rows: Any, x: Any, table: Any) -> Any:
     """The rows of a table of positions for x (B, T, d): a slice, or (B, T) integers on the device. Raises ValueError
     for a sequence that goes past the table."""

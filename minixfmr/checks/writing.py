@@ -33,8 +33,8 @@ def check_search(search: dict[str, Any]) -> None:
     require("early_stopping", stop, known, 'True, False or "never"')
     shape = check_sampling(search["temperature"], search["top_k"], search["top_p"])
     search["temperature"], search["top_k"], search["top_p"] = shape
-    for name in ("max_new_tokens", "max_length"):
-        search[name] = None if search[name] is None else plain(search[name])
+    search["max_new_tokens"] = plain(search["max_new_tokens"])  # checked where the length of the prompts is known
+    search["max_length"] = None if search["max_length"] is None else count("max_length", search["max_length"])
     for name in ("bos_token_id", "pad_token_id", "decoder_start_token_id"):
         search[name] = None if search[name] is None else count(name, search[name], 0)
     if search["eos_token_id"] is not None:

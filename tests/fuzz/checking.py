@@ -124,11 +124,12 @@ def masks(rng):
     Tq = count(rng, (1, 2, 4), (-1,))
     if kind == "prefix_mask":
         told = rng.integers(0, 5, 3)
-        expected = lambda Tq, prefix_lengths: [
-            [[[k <= q or k < n for k in range(Tq)] for q in range(Tq)]] for n in prefix_lengths
-        ]
+
+        def seen(result, Tq, prefix_lengths):
+            return close(result, [[[[k <= q or k < n for k in range(Tq)] for q in range(Tq)]] for n in prefix_lengths])
+
         arguments = {"Tq": Tq, "prefix_lengths": integers(rng, told)}
-        return call(kind, models.prefix_mask, arguments, lambda result, **a: close(result, expected(**a)))
+        return call(kind, models.prefix_mask, arguments, seen)
     Tk = count(rng, (4, 6), (1, -1) if not Tq.bad and Tq.meaning > 1 else (-1,), none=True)
     arguments = {"Tq": Tq, "Tk": Tk}
     if kind == "sliding_window_mask":
