@@ -50,7 +50,6 @@ ORDER = {
         "layers/feedforward": ("the first layer made of layers: its backward is its forward read upwards", 11),
     },
     "The three architectures": {
-        "models/fields": ("how a Config checks its fields", 6),
         "models/config": ("the fields of the paper's Transformer, each with a remark", 6),
         "models/masks": ("the look-ahead mask, padding, windows, prefixes, and `&`", 1),
         "models/residual": ("x + f(x), with the norm after it (the paper) or before it", 6),
@@ -79,7 +78,6 @@ ORDER = {
     },
     "Generation": {
         "generation/rules": ("what a generated sequence must or must not contain", 4),
-        "generation/checks": ("whether the arguments make sense", 4),
         "generation/settings": ("arguments of a call, or else the model's own", 4),
         "generation/greedy": ("the loop: read, score, choose, append", 4),
         "generation/sampling": ("temperature, top-k, top-p", 4),
@@ -132,6 +130,17 @@ ORDER = {
         "trace/observers": ("what Python's profiling hook sees", 11),
         "trace/page": ("the steps as a web page, with the source", 11),
         "trace/tell": ("one pass, run several times and shown as a table", 11),
+    },
+    "What comes from outside": {
+        "checks/values": ("counts, numbers in an interval, flags, choices", 6),
+        "checks/arrays": ("ids, positions, masks, vectors", 3),
+        "checks/fields": ("how a Config checks its fields", 6),
+        "checks/config": ("what each field may be, which go together, and how large a model may get", 6),
+        "checks/weights": ("names, shapes and kinds of a model's parameters", 9),
+        "checks/learning": ("labels, rates, schedules", 11),
+        "checks/objectives": ("what the objectives are given", 7),
+        "checks/batches": ("pairs of sequences, and what a model's forward is given", 5),
+        "checks/writing": ("the arguments of generate", 4),
     },
     "The machine room": {
         "backend/cuda": ("CuPy, or one sentence that says what is missing", 10),
