@@ -33,6 +33,7 @@ NUMPY_ONLY = {  # and why
     "test_exercises_fuzz": "students write NumPy",
     "test_exercises_train": "students write NumPy",
     "test_mistakes": "students write NumPy",
+    "test_browser_tab": "starts processes of its own",
     "test_cupy": "chooses backends itself",
     "test_cupy_double": "is about the double itself",
     "test_gpu": "chooses backends itself",
