@@ -1,6 +1,7 @@
 """What people bring to the tutorial script as data: read as what it is, or refused in one sentence."""
 
 import bz2
+import csv
 import gzip
 import io
 import lzma
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import corpus
 import pytest
+import translate
 from translating import SMALL, fails, run
-from translation import DataError, report
+from translation import DataError, UsageError, options, report
 from translation.files import normalise
 from translation.pairs import Layout, read_pairs, read_parallel
 
@@ -58,7 +60,7 @@ def test_the_first_bytes_tell_what_a_file_is(here, packed):
         (b"\n \n", "pairs.tsv is empty"),
         (b"a\tb\nonly one column\n", "line 2: expected source TAB target, got 'only one column'"),
         (b"a\t\n", "line 1: expected source TAB target"),
-        (b"a,b\nc,d\n", "between commas"),
+        (b"a,b\nc,d,e\n", "between commas"),
         (b"a\tb\n" * 9 + "grün\tgreen\n".encode("latin-1"), r"not UTF-8 \(line 10, byte 38: .*iconv"),
         (b"\xef\xbb\xbfa\tb\n\xff\tb\n", r"line 2, byte 7"),
         (TEXT.decode().encode("utf-16-le"), "NUL character"),
@@ -114,7 +116,7 @@ def test_parallel_files(here, capsys):
         (["--source", "a.txt", "--target", "absent"], "there is no file .*absent"),
         (["--source", "a.txt", "--target", "b.txt", "--pairs", "pairs.tsv"], "not both"),
         (["--valid-source", "a.txt", "--valid-target", "b.txt"], "need training files"),
-        (["--reverse"], "are for data of your own"),
+        (["--reverse"], "goes with data of your own"),
         (["--pairs", "-", "--test-pairs", "-"], "can be read once only"),
     ]:
         assert re.search(message, fails(capsys, *arguments))
@@ -177,3 +179,118 @@ def test_every_reference_of_a_source_counts():
 def test_num2words_that_fails_is_one_sentence(capsys):
     assert "num2words cannot write" in fails(capsys, "--target-lang", "am", "--numbers", "20")
     assert "there are only" in fails(capsys, "--numbers", "1000000")
+
+
+def spreadsheet(separator, **options):
+    """PAIRS with cells that need quotes, as a spreadsheet exports them, and the pairs they stand for."""
+    pairs = [('say "hi"', f"sag{separator} hallo"), ("two\nlines", "zwei\nZeilen"), *PAIRS]
+    file = io.StringIO()
+    csv.writer(file, delimiter=separator, lineterminator="\r\n", **options).writerows(pairs)
+    return file.getvalue(), [tuple(map(normalise, pair)) for pair in pairs]
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_what_a_spreadsheet_exports_is_recognised(here, capsys, separator, encoding):
+    text, pairs = spreadsheet(separator)
+    Path("pairs.csv").write_bytes(text.encode(encoding))
+    assert read_pairs("pairs.csv") == pairs
+    assert f"between {'commas' if separator == ',' else 'semicolons'}" in capsys.readouterr().out
+    Path("pairs.csv").write_bytes(f"sep={separator}\r\n{text}".encode(encoding))
+    assert read_pairs("pairs.csv") == pairs
+
+
+def test_cells_in_quotes_between_tabs_are_named_and_read_on_request(here, capsys):
+    text, pairs = spreadsheet("\t", quoting=csv.QUOTE_ALL)
+    single = text.replace("two\nlines", "two lines").replace("zwei\nZeilen", "zwei Zeilen")
+    assert read_pairs(written(single))[0][0] == '"say ""hi"""'
+    assert "1 cell in doubled quotes" in capsys.readouterr().err
+    assert read_pairs(written(text), Layout(quoting="csv")) == pairs
+    with pytest.raises(DataError, match="line 2: .*--quoting csv reads such cells"):
+        read_pairs("pairs.tsv")
+
+
+def test_columns_between_other_signs(here):
+    bars = "".join(f"{source} ||| {target}\n" for source, target in PAIRS)
+    assert read_pairs(written(bars)) == read_pairs("pairs.tsv", Layout(separator="|||")) == PAIRS
+    assert read_pairs(written('a "b|c\n' * 2), Layout(separator="|")) == [('a "b', "c")] * 2
+    raw = Layout(separator=",", quoting="none")
+    assert read_pairs(written('"Go!" he said,los\n' * 2), raw) == [('"Go!" he said', "los")] * 2
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('a,b\n"c,d\ne,f\n', "line 2: the double quotes do not pair up .*--quoting none"),
+        ("a,b;c,d\n" * 3, "commas or semicolons: say it, with --separator"),
+        ("one, two\nthree\n", "line 1: .*Say --separator ,"),
+        ('{"en": "a", "de": "b"}\n{"en": "c"}\n', "it looks like JSON"),
+        ("<tu><tuv>a</tuv></tu>\n" * 3, "it looks like XML"),
+    ],
+)
+def test_what_stands_between_columns_is_asked_for_where_it_is_unclear(here, content, message):
+    layout = Layout(separator=",") if content.startswith("a,b\n") else None
+    with pytest.raises(DataError, match=message):
+        read_pairs(written(content), layout)
+
+
+# --- options that have no effect are refused, or named
+
+GIVEN = {  # a value for every option
+    **{name: "x" for name in (*options.DATA, "name", "finetune", "model", "output", "translate")},
+    **{name: 1 for name, (_, kind, _) in options.TRAINING.items() if kind in (int, float)},
+    **{name: True for name in (*options.LAYOUT, "resume", "overwrite", "verbose")},
+    **{"source_lang": "en", "target_lang": "de", "norm_order": "pre", "keep": "best", "num_beams": 2},
+}
+
+
+def test_every_option_says_what_it_goes_with():
+    """The table knows every option of the command line, and what it refuses it refuses in words that are true."""
+    parsed = options.parse(["--translate", "x"], "")
+    assert set(parsed) <= set(options.GOES_WITH)
+    assert set(options.TRAINING) | set(options.USING) <= set(options.GOES_WITH)
+    begun = {
+        options.TRANSLATING: {"model": "x", "translate": "x"},
+        options.ON_PAIRS: {"model": "x", "evaluate": ["x"]},
+        options.ON_FILES: {"model": "x", "evaluate": ["x", "y"]},
+        options.RESUMING: {"resume": True},
+        options.PAIRS: {"pairs": "x"},
+        options.FILES: {"source": "x", "target": "y"},
+        options.NUMBERS: {},
+    }
+    for task, given in begun.items():
+        assert options.task(given) == task
+        options.refuse_idle(given)
+        for name in set(GIVEN) - set(given):
+            both = given | {name: GIVEN[name]}
+            if task in options.GOES_WITH[name][1] or options.task(both) != task:
+                continue
+            with pytest.raises(UsageError, match=f"^{options.option(name)} goes with "):
+                options.refuse_idle(both)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--pairs", "pairs.tsv", "--numbers", "10"], "--numbers goes with training on numbers, not with"),
+        (["--pairs", "pairs.tsv", "--target-lang", "fr"], "--target-lang goes with training on numbers"),
+        (["--source", "a", "--target", "b", "--columns", "1,2"], "--columns goes with files of pairs"),
+        (["--model", "x", "--evaluate", "a", "b", "--separator", ","], "--separator goes with files of pairs"),
+        (["--model", "x", "--evaluate", "a", "--epochs", "3"], "--epochs goes with training"),
+        (["--model", "x", "--translate", "a", "--header"], "--header goes with data of your own"),
+        (["--model", "x", "--translate", "a", "--overwrite"], "--overwrite goes with a new run"),
+        (["--verbose"], "--verbose goes with --translate"),
+    ],
+)
+def test_an_option_without_effect_is_refused(here, capsys, arguments, message):
+    assert message in fails(capsys, *arguments)
+
+
+def test_a_number_beyond_what_has_an_effect_is_named(here, capsys):
+    written(TEXT)
+    options = "--patience 9 --save-every 500 --vocab-size 4000 --accumulate 70 --epochs 2".split()
+    sizes = "--d-model 16 --num-heads 2 --d-ff 24 --layers 1 --batch-tokens 150".split()
+    assert translate.main(["--pairs", "pairs.tsv", *sizes, *options]) == 0
+    told = capsys.readouterr().out
+    for option in ("--patience 9", "--save-every 500", "--vocab-size 4,000", "--accumulate 70"):
+        assert f"{option} is more than has an effect" in told

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from . import DataError
+from .columns import cut
 from .console import counted
 from .files import normalise, read_lines
 
@@ -16,22 +17,25 @@ class Layout:
 
     columns: the numbers, from 1, of the source's and the target's; None: the first two, or those of a Tatoeba export
     reverse: from target to source. header: the first line is none of the data. skip_bad_lines: instead of an error
+    separator, quoting: of the columns, as columns.cut has them
     """
 
     columns: tuple[int, int] | None = None
     reverse: bool = False
     header: bool = False
     skip_bad_lines: bool = False
+    separator: str | None = None
+    quoting: str | None = None
 
     def turned(self, pairs):
         return [(target, source) for source, target in pairs] if self.reverse else pairs
 
 
 def read_pairs(path, layout=None):
-    """The pairs of a file with columns between tabs, a source and its translation on each line."""
+    """The pairs of a file with columns, a source and its translation on each line."""
     layout = layout or Layout()
     lines = read_lines(path, layout.skip_bad_lines)
-    numbered = [(n, line if line is None else line.split("\t")) for n, line in enumerate(lines, 1)]
+    numbered = cut(path, lines, layout.separator, layout.quoting)
     filled = [(n, columns) for n, columns in numbered if columns is None or any(map(str.strip, columns))]
     _tell(len(numbered) - len(filled), "empty line", path)
     filled = filled[1:] if layout.header or _is_header(path, filled) else filled
@@ -86,13 +90,20 @@ def _pick(columns, first, second):
 def _complaint(path, number, columns, first, second):
     wanted = "source TAB target" if (first, second) == (1, 2) else f"sentences in columns {first} and {second}"
     line = "\t".join(columns)
-    hint = ""
-    if len(columns) == 1 and "," in line:
-        hint = "; are the columns between commas? They must be between tabs"
+    hint = next((words for mark, words in HINTS if len(columns) == 1 and mark(line)), "")
     return (
         f"{path}, line {number}: expected {wanted}, got {line[:60]!r}{hint}; --columns chooses others, "
         "--skip-bad-lines leaves such lines out"
     )
+
+
+HINTS = (  # what a line that is no pair looks like
+    (lambda line: line.lstrip()[:1] in ("{", "["), "; it looks like JSON: write its sentences as source TAB target"),
+    (lambda line: line.lstrip()[:1] == "<", "; it looks like XML: write its sentences as source TAB target"),
+    (lambda line: '"' in line and line.count('"') % 2, "; does a cell in quotes go on? --quoting csv reads such cells"),
+    (lambda line: ";" in line, "; are the columns between semicolons? Say --separator ';'"),
+    (lambda line: "," in line, "; are the columns between commas? Say --separator ,"),
+)
 
 
 def _columns(path, rows):
