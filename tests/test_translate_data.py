@@ -237,10 +237,14 @@ def test_what_stands_between_columns_is_asked_for_where_it_is_unclear(here, cont
 # --- options that have no effect are refused, or named
 
 GIVEN = {  # a value for every option
-    **{name: "x" for name in (*options.DATA, "name", "finetune", "model", "output", "translate")},
+    **dict.fromkeys((*options.DATA, "name", "finetune", "model", "output", "translate"), "x"),
     **{name: 1 for name, (_, kind, _) in options.TRAINING.items() if kind in (int, float)},
-    **{name: True for name in (*options.LAYOUT, "resume", "overwrite", "verbose")},
-    **{"source_lang": "en", "target_lang": "de", "norm_order": "pre", "keep": "best", "num_beams": 2},
+    **dict.fromkeys((*options.LAYOUT, "resume", "overwrite", "verbose"), True),
+    "source_lang": "en",
+    "target_lang": "de",
+    "norm_order": "pre",
+    "keep": "best",
+    "num_beams": 2,
 }
 
 
