@@ -75,6 +75,5 @@ def _tell_quotes(path, rows):
     cells = [cell for _, row in rows for cell in row or ()]
     quoted = sum(cell[:1] == cell[-1:] == '"' and '""' in cell[1:-1] for cell in cells)
     if quoted:
-        note(
-            f"{path}: {counted(quoted, 'cell')} in doubled quotes, which stay in the text; --quoting csv takes them off"
-        )
+        words = f"{counted(quoted, 'cell')} in doubled quotes, which stay as they are"
+        note(f"{path}: {words}; --quoting csv takes them off")

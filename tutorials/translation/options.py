@@ -134,13 +134,12 @@ def option(name):
 NUMBERS, PAIRS, FILES, RESUMING = "training on numbers", "training on pairs", "training on two files", "--resume"
 TRANSLATING, ON_PAIRS, ON_FILES = "--translate", "--evaluate of a file of pairs", "--evaluate of two files"
 OWN, BEGINNING, EVALUATING = {PAIRS, FILES, RESUMING}, {NUMBERS, PAIRS, FILES}, {ON_PAIRS, ON_FILES}
+OWN_WORDS = "data of your own (--pairs FILE)"
 GOES_WITH: dict[str, tuple[str, set]] = dict.fromkeys((*TRAINING, "resume"), ("training", OWN | BEGINNING))
 GOES_WITH |= dict.fromkeys(("source_lang", "target_lang", "numbers"), ("training on numbers", {NUMBERS, RESUMING}))
-GOES_WITH |= dict.fromkeys(DATA, ("data of your own (--pairs FILE)", OWN))
+GOES_WITH |= dict.fromkeys(DATA, (OWN_WORDS, OWN))
 GOES_WITH |= dict.fromkeys(LAYOUT, ("files of pairs", {PAIRS, RESUMING, ON_PAIRS}))
-GOES_WITH |= dict.fromkeys(
-    ("reverse", "header", "skip_bad_lines"), ("data of your own (--pairs FILE)", OWN | EVALUATING)
-)
+GOES_WITH |= dict.fromkeys(("reverse", "header", "skip_bad_lines"), (OWN_WORDS, OWN | EVALUATING))
 GOES_WITH |= {
     "overwrite": ("a new run", BEGINNING),
     "model": ("--translate or --evaluate", {TRANSLATING, *EVALUATING}),
