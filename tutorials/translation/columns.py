@@ -32,7 +32,7 @@ def cut(path, lines, separator=None, quoting=None):
 
 def _recognised(path, lines, quoting):
     text = [line for line in lines if line and line.strip()]
-    if len(text) < 2 or any("\t" in line for line in text):
+    if len(text) < 2 or any("\t" in line for line in text) or text[0].lstrip()[0] in "{[<":  # JSON, XML
         return "\t"
     fitting = [separator for separator in RECOGNISED if _fits(path, lines, separator, quoting)]
     if {";", ","} <= set(fitting):
@@ -41,7 +41,11 @@ def _recognised(path, lines, quoting):
 
 
 def _fits(path, lines, separator, quoting):
-    """Whether all rows have equally many columns, two or more, with something in each of the first two."""
+    """Whether all rows have equally many columns, two or more. Commas of a text have a space behind them."""
+    if separator in (",", ";") and 2 * sum(line.count(f"{separator} ") for line in lines if line) > sum(
+        line.count(separator) for line in lines if line
+    ):
+        return False
     try:
         rows = [row for _, row in _cut(path, lines, separator, quoting) if row and any(map(str.strip, row))]
     except DataError:
