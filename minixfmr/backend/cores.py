@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from threadpoolctl import ThreadpoolController
@@ -10,8 +11,22 @@ from threadpoolctl import ThreadpoolController
 from .switch import on_gpu
 
 
+@functools.cache
+def has_threads() -> bool:
+    """Whether a thread can be started: not in a browser tab."""
+    try:
+        thread = threading.Thread(target=int)
+        thread.start()
+    except RuntimeError:
+        return False
+    thread.join()
+    return True
+
+
 def cores() -> int:
-    """How many cores this process may use."""
+    """How many cores this process may use: one where no threads can be started."""
+    if not has_threads():
+        return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
