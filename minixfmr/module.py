@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .backend import check_array, to_device, to_numpy, xp
+from .state import check_arrays
 
 
 class Parameter:
@@ -104,17 +105,12 @@ class Module:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Copy the values of state into the parameters. Raises ValueError, and changes nothing, unless the names
-        and shapes are exactly those of state_dict()."""
-        own = dict(self.named_arrays())
-        problems = [f"{name}: missing" for name in own if name not in state]
-        problems += [f"{name}: not a parameter of this model" for name in state if name not in own]
-        problems += [
-            f"{name}: shape {tuple(state[name].shape)}, the model has {p.data.shape}"
-            for name, p in own.items()
-            if name in state and tuple(state[name].shape) != p.data.shape
-        ]
-        if problems:
-            shown = "\n  ".join(problems[:20] + [f"and {len(problems) - 20} more"] * (len(problems) > 20))
-            raise ValueError(f"these weights do not fit a {type(self).__name__} of this config:\n  {shown}")
-        for name, parameter in own.items():
+        and shapes are exactly those of state_dict(), and the numbers floating-point ones."""
+        self.check_state_dict(state)
+        for name, parameter in self.named_arrays():
             parameter.data[...] = to_device(state[name], parameter.data.dtype)
+
+    def check_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Raise ValueError unless load_state_dict takes this state."""
+        own = {name: parameter.data for name, parameter in self.named_arrays()}
+        check_arrays(state, own, f"a {type(self).__name__} of this config")

@@ -75,7 +75,11 @@ ORDER = {
         "training/mpi": ("the same on several machines: a sum in the order of the ranks", 10),
         "training/fingerprint": ("what must be the same for a run to go on", 9),
         "training/loop": ("the training loop as an iterator", 9),
-        "checkpoint": ("checkpoints written atomically; resuming bit for bit", 9),
+        "state": ("whether a state fits, checked before any of it is copied", 9),
+        "checkpoint/disk": ("files read and written whole, or not at all", 9),
+        "checkpoint/text": ("JSON, read strictly", 9),
+        "checkpoint/tensors": ("arrays in files, each with a checksum", 9),
+        "checkpoint/models": ("models and training states; resuming bit for bit", 9),
     },
     "Generation": {
         "generation/rules": ("what a generated sequence must or must not contain", 4),

@@ -9,7 +9,8 @@ from typing import Any
 
 from ..backend import fits_in_memory, to_floats, to_numpy
 from ..module import Module
-from .fingerprint import fingerprint, of_data
+from ..state import check_count, check_keys
+from .fingerprint import compare, fingerprint, of_data
 from .losses import CrossEntropy
 from .mpi import MPIGradients
 from .optimizers import AdamW, clip_grad_norm, grad_norm
@@ -144,22 +145,23 @@ class Trainer:
         Raises ValueError, and changes nothing, if this trainer would go on differently in anything else. A setting
         that the state does not know, for it was written by an earlier version, is named in a warning.
         """
-        own, theirs = fingerprint(self), state["settings"]
-        different = [
-            f"{name} is {value!r} but was {theirs[name]!r}"
-            for name, value in own.items()
-            if name in theirs and name not in accept and value != theirs[name]
-        ]
-        if different:
-            raise ValueError("this checkpoint was trained with other settings: " + "; ".join(different))
-        unknown = [name for name in own if name not in theirs]
+        unknown = self.check_state(state, accept)
         if unknown:
             warnings.warn(f"the checkpoint does not tell, so not checked: {', '.join(unknown)}", stacklevel=2)
-        self.optimizer.check_state(state["optimizer"])
-        progress = Progress(**state["progress"])
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.progress = progress
+        self.progress = Progress(**state["progress"])
+
+    def check_state(self, state, accept=()):
+        """Raise ValueError unless load_state_dict takes this state; return the names of settings that it lacks."""
+        check_keys(state, ("model", "optimizer", "progress", "settings"), "a training state")
+        unknown = compare(fingerprint(self), state["settings"], accept)
+        check_keys(state["progress"], ("step", "epoch", "position"), "the progress of a training state")
+        for name, value in state["progress"].items():
+            check_count(value, name, len(self.data.order(0)) if name == "position" else None)
+        self.optimizer.check_state(state["optimizer"])
+        self.model.check_state_dict(state["model"])
+        return unknown
 
 
 def count_steps(data: Any, epochs: int, accumulate: int = 1) -> int:

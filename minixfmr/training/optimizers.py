@@ -18,6 +18,7 @@ from ..backend import (
     xp,
 )
 from ..module import Parameter
+from ..state import check_count, check_keys, problem
 from .flat import flatten
 
 BLOCK = 1 << 16  # numbers of each array at a time, which stay in the cache together
@@ -115,12 +116,14 @@ class AdamW:
         self.m[...], self.v[...], self.t = to_device(state["m"]), to_device(state["v"]), int(state["t"])
 
     def check_state(self, state: dict[str, Any]) -> None:
-        """Raise ValueError if such a state belongs to other parameters."""
+        """Raise ValueError if such a state belongs to other parameters, or is none."""
+        check_keys(state, ("m", "v", "t"), "an optimizer's state")
         for name in ("m", "v"):
-            if state[name].shape != self.m.shape:
-                raise ValueError(
-                    f"optimizer state {name} has {state[name].size} values, these parameters have {self.m.size}"
-                )
+            if wrong := problem(state[name], self.m):
+                raise ValueError(f"optimizer state {name} has {wrong}")
+        if (to_numpy(state["v"]) < 0).any():
+            raise ValueError("optimizer state v has negative values, and it is a mean of squares")
+        check_count(state["t"], "optimizer state t")
 
 
 def grad_norm(parameters: Iterable[Parameter]) -> Any:

@@ -7,7 +7,7 @@ import minixfmr
 
 from . import UsageError
 from .files import STANDARD_INPUT
-from .options import DATA, DEFAULTS, MODEL, option
+from .options import DATA, DEFAULTS, MODEL, TRAINING, columns, option
 
 RESUMABLE = ("epochs", "lr", "threads", "save_every", "keep", "patience", *DATA)  # what a resumed run may change
 PREFIXES = ("", "valid_", "test_")  # of the options that name data
@@ -34,6 +34,7 @@ def resumed(stored, given, run):
     """(the settings to go on with, {name: (old, new)} of what was changed)."""
     if unknown := sorted(set(stored) - set(DEFAULTS)):
         raise UsageError(f"{run}/run.json has settings that this version does not know: {', '.join(unknown)}")
+    check_types(stored, run)
     settings, given = DEFAULTS | stored, _with_whole_paths(given)
     changes = {name: (settings[name], value) for name, value in given.items() if settings[name] != value}
     for name, (old, new) in changes.items():
@@ -50,6 +51,22 @@ def resumed(stored, given, run):
     settings |= {name: new for name, (_, new) in changes.items()}
     check(settings)
     return settings, changes
+
+
+def check_types(stored, run):
+    """Raise UsageError for a setting of a run.json that no option can have given."""
+    for name, value in stored.items():
+        default, kind, _ = TRAINING[name]
+        kinds = {float: (int, float), columns: list}.get(kind, kind)
+        if value is None and default is None:
+            continue
+        if not isinstance(value, kinds) or (isinstance(value, bool) and kind is not bool):
+            raise UsageError(
+                f"{run}/run.json: {name} = {value!r} is not what {option(name)} gives: correct it, or start anew with "
+                "--overwrite"
+            )
+        if kind is columns and not (len(value) == 2 and all(type(n) is int and n > 0 for n in value)):
+            raise UsageError(f"{run}/run.json: columns = {value!r} are not two numbers from 1 on: correct them")
 
 
 def check(settings):
