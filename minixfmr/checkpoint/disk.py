@@ -31,7 +31,7 @@ def is_there(path: Path) -> bool:
     """Whether there is something of this name that can be looked at, be it a file or not."""
     try:
         path.stat()
-    except OSError:
+    except (OSError, ValueError):  # the latter for a name that no file can have
         return False
     return True
 
@@ -42,8 +42,9 @@ def check_regular(path: Path) -> None:
         mode = path.stat().st_mode
     except FileNotFoundError:
         raise CheckpointError(f"cannot read {path}: there is no file {path}; look for what the folder holds") from None
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+    except (OSError, ValueError) as error:  # the latter for a name that no file can have
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"cannot read {str(path)!r}: {reason}; check the path") from error
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
         raise CheckpointError(f"cannot read {path}: it is not a regular file but {kind}; name a file")

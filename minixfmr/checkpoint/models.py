@@ -8,7 +8,7 @@ from typing import Any
 from ..models import Config, ConfigError, DecoderOnly, EncoderDecoder, EncoderOnly
 from ..training import Trainer
 from .disk import CheckpointError, as_path, write_file, write_files
-from .tensors import Tensor, open_tensors, packed
+from .tensors import open_tensors, packed
 from .text import canonical, parse_json, read_json
 
 ARCHITECTURES: dict[str, Any] = {kind.__name__: kind for kind in (EncoderOnly, DecoderOnly, EncoderDecoder)}
@@ -119,12 +119,7 @@ def load_training(trainer: Trainer, path: str | Path, accept: Collection[str] = 
             raise CheckpointError(f"cannot resume from {path}: {name} belongs to no training state")
         parts[part][inner] = tensor
     try:
-        trainer.check_state(said | parts, accept)
-        read = {
-            part: {name: v.read() if isinstance(v, Tensor) else v for name, v in values.items()}
-            for part, values in parts.items()
-        }
-        trainer.load_state_dict(said | read, accept)
+        trainer.load_state_dict(said | parts, accept)
     except ValueError as error:
         if isinstance(error, CheckpointError):
             raise

@@ -16,6 +16,8 @@ from .mpi import MPIGradients
 from .optimizers import AdamW, clip_grad_norm, grad_norm
 from .parallel import ParallelGradients
 
+PARTS = "model", "optimizer"  # of a training state: those that hold arrays
+
 
 class TrainingDiverged(FloatingPointError):
     """The loss or the gradients are no longer finite. The step was not taken: the weights are still those of the step
@@ -148,13 +150,15 @@ class Trainer:
         unknown = self.check_state(state, accept)
         if unknown:
             warnings.warn(f"the checkpoint does not tell, so not checked: {', '.join(unknown)}", stacklevel=2)
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        # what lies in a file is read here, so that damage is found before anything is assigned
+        model, moments = ({name: to_numpy(array) for name, array in state[part].items()} for part in PARTS)
+        self.model.load_state_dict(model)
+        self.optimizer.load_state_dict(moments | {"t": state["optimizer"]["t"]})
         self.progress = Progress(**state["progress"])
 
     def check_state(self, state, accept=()):
         """Raise ValueError unless load_state_dict takes this state; return the names of settings that it lacks."""
-        check_keys(state, ("model", "optimizer", "progress", "settings"), "a training state")
+        check_keys(state, (*PARTS, "progress", "settings"), "a training state")
         unknown = compare(fingerprint(self), state["settings"], accept)
         check_keys(state["progress"], ("step", "epoch", "position"), "the progress of a training state")
         for name, value in state["progress"].items():
