@@ -95,9 +95,14 @@ def write_files(files: Mapping[Path, bytes]) -> None:
                 new.unlink()
         if not isinstance(error, OSError):  # such as Ctrl-C
             raise
-        there = "the file that was there is unchanged" if path.is_file() else "nothing was written"
-        kept = "what was there is unchanged" if is_there(path) and not path.is_file() else there
-        raise CheckpointError(f"cannot write {path}: {error.strerror or error}; {kept}") from error
+        raise CheckpointError(f"cannot write {path}: {error.strerror or error}; {_kept(path)}") from error
+
+
+def _kept(path):
+    """What became of what was there: nothing, whatever it was."""
+    if not is_there(path):
+        return "nothing was written"
+    return f"{'the file that' if path.is_file() else 'what'} was there is unchanged"
 
 
 def _check_target(path):

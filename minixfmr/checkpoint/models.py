@@ -152,8 +152,10 @@ def built(build: Any, where: Any) -> Any:
     """What build() gives. Raises CheckpointError, naming the file, for a config that is wrong or too large."""
     try:
         return build()
-    except (ConfigError, MemoryError, OverflowError) as error:
+    except (ConfigError, MemoryError) as error:
         raise CheckpointError(f"{where}: {error}") from error
+    except ArithmeticError as error:  # such as a division by a width of 0
+        raise CheckpointError(f"{where}: its sizes do not go together ({error}): correct them") from error
 
 
 def _described(description, where):

@@ -107,7 +107,7 @@ def _build(family, config, dtype, *, file=None, head=None, where="config", seed=
         file.tie(c)
     elif not (c.tie_word_embeddings or family.always_tied):
         c.separate |= {target for target, _ in family.ties(c)}
-    fields = c.fields() | family.fields(c, head) | {"head": head}
+    fields = built(lambda: c.fields() | family.fields(c, head) | {"head": head}, where)
     ours = built(lambda: Config(**fields, dtype=dtype), where)
     if file is not None:
         check_size(ours, model_class, file.tensors, where)

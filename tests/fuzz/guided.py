@@ -1,58 +1,67 @@
 """Coverage-guided fuzzing of everything that reads files, with atheris, which is not among the extras:
 
     pip install atheris
-    python -m tests.fuzz.guided CORPUS -max_total_time=1800 -timeout=30 -max_len=40000
+    python -m tests.fuzz.guided CORPUS -max_total_time=1800 -max_len=40000
 
 CORPUS is a folder, new or of an earlier run; the undamaged files are put there first. The first byte of an input says
-which file of which original it replaces. What it finds is written to crash-*, and read again with
+which file of which original it replaces. Each kind of defect is shown once, and its input written beside the corpus, as
+CORPUS-defect-0 and so on. One input alone:
 
-    python -m tests.fuzz.guided crash-...
+    python -m tests.fuzz.guided CORPUS-defect-0
 """
 
-import contextlib
-import io
 import sys
-import warnings
+import traceback
 from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["minixfmr.checkpoint", "minixfmr.pretrained", "minixfmr.models.fields"]):
-    from minixfmr import checkpoint, pretrained  # noqa: F401
+with atheris.instrument_imports(include=["minixfmr"]):
+    from .files import difference, expectation, guarded
+    from .originals import originals
 
-from minixfmr.training import Trainer  # noqa: F401
-
-from .files import difference, expectation, guarded
-from .originals import originals
-from .runner import is_ours
+from .runner import DEFECTS, Case, outcome
 
 TARGETS = [(original, name) for original in originals() for name in original.files]
+FOUND: set = set()
 
 
-def one_input(data):
-    """Read one damaged file. Raises whatever is not right and not refused in a sentence of ours."""
+def case(data):
+    """The Case of an input; None if its first byte names no file."""
     if not data or data[0] >= len(TARGETS):
-        return
+        return None
     original, name = TARGETS[data[0]]
-    (original.folder / name).write_bytes(data[1:])
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        try:
-            result = guarded(original, name)
-        except Exception as error:
-            if not is_ours(error):
-                raise
-            return
-        wrong = difference(result, expectation(original, name, data[1:]))
-    assert wrong is None, f"{original.door} {name}: {wrong}"
+
+    def run():
+        (original.folder / name).write_bytes(data[1:])
+        return guarded(original, name)
+
+    expected = expectation(original, name, data[1:])
+    return Case(f"{original.door}({name})", run, lambda result: difference(result, expected))
 
 
 def main():
-    folder = next((Path(word) for word in sys.argv[1:] if not word.startswith("-") and not Path(word).is_file()), None)
+    words = [Path(word) for word in sys.argv[1:] if not word.startswith("-")]
+    folder = words[0] if words and not words[0].is_file() else None
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
         for number, (original, name) in enumerate(TARGETS):
             (folder / f"undamaged-{number}").write_bytes(bytes([number]) + original.files[name])
+
+    def one_input(data):
+        tried = case(data)
+        how, words = outcome(tried) if tried else ("right", "")
+        if how not in DEFECTS or (key := (tried.name, how, words[:40])) in FOUND:
+            return
+        FOUND.add(key)
+        print(f"DEFECT {how}: {tried.name}: {words}", flush=True)
+        if folder:
+            folder.with_name(f"{folder.name}-defect-{len(FOUND) - 1}").write_bytes(data)
+        try:
+            tried.run()
+        except Exception:
+            traceback.print_exc()
+
     atheris.Setup(sys.argv, one_input)
     atheris.Fuzz()
 
