@@ -16,15 +16,15 @@ array that came from elsewhere, be it an argument or the output of another modul
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .backend import check_array, to_device, to_numpy, xp
-from .state import check_arrays
+from .backend import to_device, to_numpy, xp
+from .checks.weights import check_floats, check_state
 
 
 class Parameter:
     """An array to be learned, and the gradient of the loss with respect to it, of the same shape and dtype."""
 
     def __init__(self, data: Any) -> None:
-        check_array(data, "the data of this Parameter")
+        check_floats(data, "the data of this Parameter")
         self.data = data
         self.grad = xp.zeros(data.shape, dtype=data.dtype)  # takes no memory before something is written there
 
@@ -103,14 +103,15 @@ class Module:
         """{name: copy of the values as a numpy.ndarray} of all Parameters and Buffers, a shared one once."""
         return {name: to_numpy(p.data).copy() for name, p in self.named_arrays()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Copy the values of state into the parameters. Raises ValueError, and changes nothing, unless the names
-        and shapes are exactly those of state_dict(), and the numbers floating-point ones."""
-        self.check_state_dict(state)
-        for name, parameter in self.named_arrays():
-            parameter.data[...] = to_device(state[name], parameter.data.dtype)
+    def load_state_dict(self, state: Mapping[str, Any], finite: bool = True) -> None:
+        """Copy the values of state into the parameters. finite: refuse NaN and infinity
 
-    def check_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Raise ValueError unless load_state_dict takes this state."""
-        own = {name: parameter.data for name, parameter in self.named_arrays()}
-        check_arrays(state, own, f"a {type(self).__name__} of this config")
+        Raises ValueError or TypeError, and changes nothing, unless the names and shapes are exactly those of
+        state_dict() and the values are real numbers."""
+        self.check_state_dict(state, finite)
+        for name, array in self.named_arrays():
+            array.data[...] = to_device(state[name], array.data.dtype)
+
+    def check_state_dict(self, state: Mapping[str, Any], finite: bool = True) -> None:
+        """Raise ValueError or TypeError unless load_state_dict takes this state."""
+        check_state(type(self).__name__, dict(self.named_arrays()), state, finite)

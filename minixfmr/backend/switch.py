@@ -31,6 +31,11 @@ class OutOfMemoryError(BackendError, MemoryError):
     """The arrays did not fit; the message says what to make smaller."""
 
 
+def _names():
+    """The names that this file's docstring lists."""
+    return (__doc__ or "").split("\n\n")[3].split()
+
+
 class _ArrayModule:
     """Looks like the chosen module. A name is fetched once and kept, so `xp.exp` costs what `numpy.exp` does."""
 
@@ -57,9 +62,12 @@ def use_backend(backend: Any) -> None:
     elif backend == "cupy":
         module = import_cupy()
     elif isinstance(backend, str) or not hasattr(backend, "matmul"):
-        raise BackendError(f'unknown backend {backend!r}: use "numpy", "cupy" or a NumPy-like module object')
+        raise BackendError(f'unknown backend {backend!r:.60}: use "numpy", "cupy" or a NumPy-like module object')
     else:
         module = backend
+        lacking = [name for name in _names() if not hasattr(module, name)]
+        if lacking:
+            raise BackendError(f"{module!r:.60} cannot take NumPy's place: it has no {', '.join(lacking)}")
     _module = module
     vars(xp).clear()
 
@@ -103,8 +111,16 @@ def to_numpy(array: Any) -> numpy.ndarray:
 
 
 def to_device(array: Any, dtype: Any = None) -> Array:
-    """The array (of any backend) or nested list as an array of the backend in use."""
-    return xp.asarray(array if isinstance(array, xp.ndarray) else to_numpy(array), dtype=dtype)
+    """The array (of any backend) or nested list of numbers as an array of the backend in use. Raises TypeError for
+    anything else."""
+    try:
+        found = xp.asarray(array if isinstance(array, xp.ndarray) else to_numpy(array), dtype=dtype)
+    except (TypeError, ValueError) as error:
+        kind = type(array).__name__
+        raise TypeError(f"a {kind} cannot become an array{f' of {dtype}' if dtype else ''}: {error}") from error
+    if found.dtype.kind not in "biufc":
+        raise TypeError(f"an array must hold numbers, got {found.dtype} of a {type(array).__name__}")
+    return found
 
 
 def number(x: Array) -> Any:

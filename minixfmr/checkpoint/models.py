@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from ..models import Config, ConfigError, DecoderOnly, EncoderDecoder, EncoderOnly
+from ..models import Config, DecoderOnly, EncoderDecoder, EncoderOnly
 from ..training import Trainer
 from .disk import CheckpointError, as_path, write_file, write_files
 from .tensors import open_tensors, packed
@@ -51,8 +51,8 @@ def load(path: str | Path, *, finite: bool = True) -> Any:
     check_size(config, kind, tensors, where)
     model = built(lambda: kind(config), where)
     try:
-        model.load_state_dict(tensors)
-    except ValueError as error:
+        model.load_state_dict(tensors, finite)
+    except (ValueError, TypeError) as error:
         raise _in_file(folder / WEIGHTS, error) from error
     return model
 
@@ -70,9 +70,8 @@ def load_weights(model: Any, path: str | Path, *, finite: bool = True) -> None:
     """
     tensors, _ = _open(as_path(path), finite)
     try:
-        model.check_state_dict(tensors)
-        model.load_state_dict({name: tensor.read() for name, tensor in tensors.items()})
-    except ValueError as error:
+        model.load_state_dict(tensors, finite)
+    except (ValueError, TypeError) as error:
         raise _in_file(path, error) from error
 
 
@@ -119,8 +118,8 @@ def load_training(trainer: Trainer, path: str | Path, accept: Collection[str] = 
             raise CheckpointError(f"cannot resume from {path}: {name} belongs to no training state")
         parts[part][inner] = tensor
     try:
-        trainer.load_state_dict(said | parts, accept)
-    except ValueError as error:
+        trainer.load_state_dict(said | parts, accept, finite)
+    except (ValueError, TypeError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"cannot resume from {path}: {error}") from error
@@ -134,7 +133,9 @@ def check_size(config: Config, kind: Any, tensors: dict[str, Any], where: Any) -
         config.num_decoder_layers if kind is not EncoderOnly else 0
     )
     d, heads = config.d_model, config.num_heads * (config.head_dim or config.d_model // config.num_heads)
-    table = config.vocab_size + (config.max_position_embeddings if config.positions == "learned" else 0)
+    table = config.vocab_size + config.type_vocab_size
+    table += config.max_position_embeddings if config.positions == "learned" else 0
+    table += config.num_labels if config.head.endswith("classification") else 0
     asked = table * (config.embedding_size or d) + (1 if config.shared_blocks else layers) * d * (config.d_ff + heads)
     held = sum(tensor.size for tensor in tensors.values())
     if asked > max(held, SMALL[0]):
@@ -152,7 +153,9 @@ def built(build: Any, where: Any) -> Any:
     """What build() gives. Raises CheckpointError, naming the file, for a config that is wrong or too large."""
     try:
         return build()
-    except (ConfigError, MemoryError) as error:
+    except CheckpointError:
+        raise
+    except (ValueError, MemoryError) as error:
         raise CheckpointError(f"{where}: {error}") from error
     except ArithmeticError as error:  # such as a division by a width of 0
         raise CheckpointError(f"{where}: its sizes do not go together ({error}): correct them") from error

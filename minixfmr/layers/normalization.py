@@ -1,6 +1,8 @@
 """Normalization: keep each vector at a scale that the next layer can rely on."""
 
-from ..backend import Array, batch_sum, by_rows, check_array, row_mean, row_mean_dot, xp
+from ..backend import Array, batch_sum, by_rows, row_mean, row_mean_dot, xp
+from ..checks.arrays import check_vectors
+from ..checks.values import check_eps
 from ..module import Module, Parameter
 
 
@@ -43,11 +45,11 @@ class LayerNorm(Module):
     def __init__(self, d: int, *, eps: float = 1e-5, dtype: str = "float32") -> None:
         self.weight = Parameter(xp.ones(d, dtype=dtype))
         self.bias = Parameter(xp.zeros(d, dtype=dtype))
-        self.eps = eps
+        self.eps = check_eps(d, eps)
 
     def forward(self, x: Array) -> tuple[Array, tuple]:
         """x: (..., d) → (..., d)"""
-        check_array(x, "x")
+        check_vectors("LayerNorm: x", x, len(self.weight.data))
         return layer_norm(x, self.weight.data, self.bias.data, self.eps)
 
     def backward(self, dy: Array, saved: tuple) -> Array:
@@ -90,11 +92,11 @@ class RMSNorm(Module):
 
     def __init__(self, d: int, *, eps: float = 1e-6, dtype: str = "float32") -> None:
         self.weight = Parameter(xp.ones(d, dtype=dtype))
-        self.eps = eps
+        self.eps = check_eps(d, eps)
 
     def forward(self, x: Array) -> tuple[Array, tuple]:
         """x: (..., d) → (..., d)"""
-        check_array(x, "x")
+        check_vectors("RMSNorm: x", x, len(self.weight.data))
         return rms_norm(x, self.weight.data, self.eps)
 
     def backward(self, dy: Array, saved: tuple) -> Array:

@@ -10,6 +10,8 @@ from typing import Any
 
 from ..checkpoint import CheckpointError
 
+LARGEST = 1 << 27  # of whole numbers: a digit too many would take all memory before anything is compared
+
 
 @dataclass(frozen=True)
 class Key:
@@ -161,6 +163,8 @@ def _check(name, value, key, where):
         return
     if value is None and key.null:
         return
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise CheckpointError(f"{where}: {name} = {value} is more than any model has, at most {LARGEST}: correct it")
     kinds: Any = type(key.default)
     if key.default is None:
         return

@@ -94,7 +94,7 @@ def fill(model: Any, file: File, places: dict, c: Values, *, finite: bool, head:
         return array.T if name in flip else array
 
     try:
-        model.load_state_dict(Lazy(list(places), read))
+        model.load_state_dict(Lazy(list(places), read), finite)
     except CheckpointError:
         raise
     except ValueError as error:

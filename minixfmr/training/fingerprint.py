@@ -5,8 +5,8 @@ from collections.abc import Collection
 from typing import Any
 
 from ..backend import to_numpy
+from ..checks.values import shown
 from ..models import Model
-from ..state import check_keys
 
 EVERY_STEP, SPARSE, LAST = 20_000, 1.01, 10**7  # where a schedule is read: every step at first, then every 1 %
 
@@ -31,7 +31,8 @@ def fingerprint(trainer: Any) -> dict[str, Any]:
 
 def compare(own: dict[str, Any], theirs: Any, accept: Collection[str]) -> list[str]:
     """The names of own settings that the others lack. Raises ValueError for those that differ and are not accepted."""
-    check_keys(theirs, (), "the settings of a training state", others=True)
+    if not isinstance(theirs, dict):
+        raise TypeError(f"the settings of a training state must be a dictionary, got {shown(theirs)}")
     strange = {accept} if isinstance(accept, str) else {*accept} - {*own}
     if strange:
         raise ValueError(f"accept must be a list of names of settings, got {strange}: they are {', '.join(own)}")

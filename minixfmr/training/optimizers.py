@@ -13,12 +13,12 @@ from ..backend import (
     on_gpu,
     row_blocks,
     shared_zeros,
-    to_device,
     to_numpy,
     xp,
 )
+from ..checks.learning import check_adamw, check_clipping, check_parameters, rate
+from ..checks.weights import check_moments
 from ..module import Parameter
-from ..state import check_count, check_keys, problem
 from .flat import flatten
 
 BLOCK = 1 << 16  # numbers of each array at a time, which stay in the cache together
@@ -66,20 +66,12 @@ class AdamW:
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
     ) -> None:
-        parameters = list({id(p): p for p in parameters}.values())  # a shared one is updated once
-        if not parameters:
-            raise ValueError("AdamW got an empty list of parameters")
-        if lr < 0 or eps < 0 or weight_decay < 0 or not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(
-                f"AdamW needs lr, eps, weight_decay >= 0 and betas in [0, 1), got lr={lr}, betas={betas}, "
-                f"eps={eps}, weight_decay={weight_decay}"
-            )
-        self.parameters = parameters
+        self.parameters = parameters = check_parameters(parameters, Parameter)  # a shared one is updated once
+        self.lr, self.betas, self.eps, self.weight_decay = check_adamw(lr, betas, eps, weight_decay)
         self.flat = flatten(parameters)
         self._views = [(p.data, p.grad) for p in parameters]  # of the flat arrays
         self.m, self.v = (shared_zeros(self.flat.data.size, self.flat.data.dtype) for _ in "mv")
         self.t = 0
-        self.lr, self.betas, self.eps, self.weight_decay = lr, betas, eps, weight_decay
         self._arrays = self.flat.data, self.flat.grad, self.m, self.v  # in memory that forked helpers share
         shares = cores() if self.m.size > WORTH and not on_gpu() else 1
         self._helpers = [new_worker(partial(_update_share, self._arrays, n, shares)) for n in range(1, shares)]
@@ -93,8 +85,8 @@ class AdamW:
                 "a parameter's array was replaced after AdamW was made (by another optimizer, or by assigning to "
                 ".data or .grad): make one optimizer, last, and write into arrays in place"
             )
+        options = self.t + 1, rate(self.lr), self.betas, self.eps, self.weight_decay
         self.t += 1
-        options = self.t, self.lr, self.betas, self.eps, self.weight_decay
         for helper in self._helpers:
             helper.start(options)
         _update_share(self._arrays, 0, 1 + len(self._helpers), options)
@@ -110,20 +102,14 @@ class AdamW:
         """{"m", "v": numpy arrays, one number a parameter value, "t": steps taken}"""
         return {"m": to_numpy(self.m).copy(), "v": to_numpy(self.v).copy(), "t": self.t}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from such a state. Raises ValueError, and changes nothing, if it belongs to other parameters."""
-        self.check_state(state)
-        self.m[...], self.v[...], self.t = to_device(state["m"]), to_device(state["v"]), int(state["t"])
+    def load_state_dict(self, state: dict[str, Any], finite: bool = True) -> None:
+        """Continue from such a state. finite: refuse NaN and infinity. Raises ValueError or TypeError, and changes
+        nothing, if it belongs to other parameters."""
+        self.m[...], self.v[...], self.t = check_moments(state, self.m.size, self.m.dtype, finite)
 
-    def check_state(self, state: dict[str, Any]) -> None:
-        """Raise ValueError if such a state belongs to other parameters, or is none."""
-        check_keys(state, ("m", "v", "t"), "an optimizer's state")
-        for name in ("m", "v"):
-            if wrong := problem(state[name], self.m):
-                raise ValueError(f"optimizer state {name} has {wrong}")
-        if (to_numpy(state["v"]) < 0).any():
-            raise ValueError("optimizer state v has negative values, and it is a mean of squares")
-        check_count(state["t"], "optimizer state t")
+    def check_state(self, state: dict[str, Any], finite: bool = True) -> None:
+        """Raise ValueError or TypeError unless load_state_dict takes this state."""
+        check_moments(state, self.m.size, self.m.dtype, finite)
 
 
 def grad_norm(parameters: Iterable[Parameter]) -> Any:
@@ -141,7 +127,7 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float, norm: float
 
     Derived in tutorials/11_every_gradient_derived, chapter 15.
     """
-    parameters = list(parameters)
+    parameters, max_norm = list(parameters), check_clipping(max_norm, norm)
     norm = float(grad_norm(parameters)) if norm is None else norm
     scale = max_norm / (norm + 1e-6)
     if scale < 1:

@@ -47,7 +47,7 @@ PUBLISHED = {
     "albert": BERT | dict(embedding_size=4),
     "deberta-v2": BERT | dict(relative_attention=True, position_buckets=4, pos_att_type="c2p|p2c"),
     "gpt2": GPT2,
-    "gpt_neox": BERT | dict(bos_token_id=0, eos_token_id=1),
+    "gpt_neox": BERT | dict(bos_token_id=0, eos_token_id=1, rotary_pct=0.5),
     "llama": BERT | dict(num_key_value_heads=1, rope_parameters=dict(rope_type="linear", factor=2.0, rope_theta=70.0)),
     "bart": BART,
     "t5": dict(vocab_size=V, d_model=8, d_kv=4, num_heads=2, d_ff=12, num_layers=1, num_decoder_layers=1),
