@@ -68,8 +68,8 @@ def in_bytes(rng, data):
 # --- JSON
 
 
-def in_json(rng, value):
-    """(what was done, another value)"""
+def in_json(rng, value, names=("x", "vocab_size", "format")):
+    """(what was done, another value). names: of what may be added"""
     value = json.loads(json.dumps(value))
     spots = list(_spots(value))
     if not spots or rng.random() < 0.05:
@@ -89,7 +89,8 @@ def in_json(rng, value):
         if len(json.dumps(value, default=str, check_circular=True)) > 10**6:
             inside[key] = None
     elif kind == "add" and isinstance(inside, dict):
-        inside[choose(rng, ["x", "hidden_size", "rope_scaling", "min_length", "format"])] = choose(rng, ODD)
+        key = choose(rng, names)
+        inside[key] = choose(rng, ODD)
     elif kind == "near" and isinstance(inside[key], int | float):
         inside[key] = inside[key] + choose(rng, [1, -1, 0.5, 10**9, -(10**9), 0.0])
     else:

@@ -8,6 +8,9 @@ import safetensors
 import safetensors.numpy
 
 import minixfmr
+from minixfmr.pretrained import FAMILIES
+from minixfmr.pretrained.keys import COMMON
+from minixfmr.pretrained.settings import NEUTRAL, OBEYED
 
 from . import damage
 from .originals import Original, originals
@@ -38,7 +41,7 @@ def damaged(rng, original, name):
     if data[:1] in b"{[":
         if rng.random() < 0.25:
             return damage.in_bytes(rng, data)
-        what, value = damage.in_json(rng, json.loads(data))
+        what, value = damage.in_json(rng, json.loads(data), settings(json.loads(data)))
         how, other = damage.json_bytes(rng, value)
         return what + how, other
     kinds = damage.in_bytes, damage.in_tensors, damage.flipped_numbers
@@ -47,6 +50,12 @@ def damaged(rng, original, name):
         others = sorted(n for n in original.files if n.endswith("tensors") and n != name)
         what, other = ("another", original.files[damage.choose(rng, others)]) if others else (what, other)
     return what, other
+
+
+def settings(value):
+    """The names of all that a config.json of this kind, or a generation_config.json, may say."""
+    kind = value.get("model_type") if isinstance(value, dict) else None
+    return sorted(set(COMMON) | set(FAMILIES[kind].keys) if kind in FAMILIES else set(OBEYED) | set(NEUTRAL))
 
 
 def out_of_place(rng, original, name):

@@ -52,6 +52,10 @@ PUBLISHED = {
     "bart": BART,
     "t5": dict(vocab_size=V, d_model=8, d_kv=4, num_heads=2, d_ff=12, num_layers=1, num_decoder_layers=1),
 }
+PUBLISHED["qwen3"] = PUBLISHED["llama"] | dict(head_dim=4)
+PUBLISHED["gpt_neo"] = dict(vocab_size=V, hidden_size=8, num_layers=2, num_heads=2, max_position_embeddings=16) | dict(
+    attention_types=[[["global", "local"], 1]], window_size=4, bos_token_id=3, eos_token_id=3
+)
 PUBLISHED["llama"] |= dict(bos_token_id=1, eos_token_id=2)
 
 
