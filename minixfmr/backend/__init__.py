@@ -8,7 +8,7 @@ from .memory import column_major, fits_in_memory, free_memory, is_shared, keep_f
 from .products import heads_product, hidden, pairwise_dot, product
 from .random import random_generator, random_keep
 from .special import erf
-from .sums import add_at, batch_sum, largest, nonzero_rows, row_dot, row_max, row_mean, row_mean_dot, row_sum
+from .sums import add_at, batch_sum, largest, nonzero_rows, row_dot, row_max, row_mean, row_mean_dot, row_sum, sum_to
 from .switch import (
     Array, OutOfMemoryError, backend, backend_name, check_array, number, on_gpu, to_device, to_floats, to_numpy,
     use_backend, xp,
@@ -20,6 +20,6 @@ __all__ = [
     "check_array", "close_all", "column_major", "cores", "erf", "fits_in_memory", "free_memory", "heads_product",
     "hidden", "is_shared", "keep_freed_memory", "largest", "new_worker", "nonzero_rows", "number", "on_all_cores",
     "on_gpu", "one_blas_thread", "pairwise_dot", "product", "random_generator", "random_keep", "row_blocks", "row_dot",
-    "row_max", "row_mean", "row_mean_dot", "row_sum", "shared_zeros", "to_device", "to_floats", "to_numpy",
+    "row_max", "row_mean", "row_mean_dot", "row_sum", "shared_zeros", "sum_to", "to_device", "to_floats", "to_numpy",
     "use_backend", "xp",
 ]

@@ -57,9 +57,9 @@ def use_backend(backend: Any) -> None:
     Raises BackendError, in one sentence, if it is unknown, not installed or has no GPU to run on.
     """
     global _module
-    if backend == "numpy":
+    if isinstance(backend, str) and backend == "numpy":
         module = numpy
-    elif backend == "cupy":
+    elif isinstance(backend, str) and backend == "cupy":
         module = import_cupy()
     elif isinstance(backend, str) or not hasattr(backend, "matmul"):
         raise BackendError(f'unknown backend {backend!r:.60}: use "numpy", "cupy" or a NumPy-like module object')
@@ -114,13 +114,13 @@ def to_device(array: Any, dtype: Any = None) -> Array:
     """The array (of any backend) or nested list of numbers as an array of the backend in use. Raises TypeError for
     anything else."""
     try:
-        found = xp.asarray(array if isinstance(array, xp.ndarray) else to_numpy(array), dtype=dtype)
+        found = array if isinstance(array, xp.ndarray) else to_numpy(array)
+        if found.dtype.kind in "biufc":
+            return xp.asarray(found, dtype=dtype)
+        problem: Any = f"{found.dtype} is no kind of number"
     except (TypeError, ValueError) as error:
-        kind = type(array).__name__
-        raise TypeError(f"a {kind} cannot become an array{f' of {dtype}' if dtype else ''}: {error}") from error
-    if found.dtype.kind not in "biufc":
-        raise TypeError(f"an array must hold numbers, got {found.dtype} of a {type(array).__name__}")
-    return found
+        problem = error
+    raise TypeError(f"a {type(array).__name__} cannot become an array{f' of {dtype!r:.40}' * bool(dtype)}: {problem}")
 
 
 def number(x: Array) -> Any:

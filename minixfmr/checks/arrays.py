@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 
 from ..backend import check_array, to_device, xp
-from .values import count, generator, is_count, shown
+from .values import LARGEST, count, generator, is_count, shown
 
 
 def check_vectors(name: str, x: Any, width: int, axis: str = "", axes: int = 0) -> None:
@@ -36,6 +36,13 @@ def check_bias(bias: Any, width: int) -> None:
     """Raise ValueError unless it is None or holds (width,) numbers: fewer would get the gradients of all."""
     if bias is not None and tuple(bias.data.shape) != (width,):
         raise ValueError(f"bias has shape {tuple(bias.data.shape)}, it must be ({width},), one for each token")
+
+
+def check_upstream(name: str, dy: Any, rows: Any, table: Any) -> None:
+    """Raise unless dy can be the gradient of the logits of these rows (N, d) and this table (V, d)."""
+    check_vectors(name, dy, len(table), "V")
+    if dy.size != len(rows) * len(table):
+        raise ValueError(f"{name} has shape {tuple(dy.shape)}, the logits had {len(rows)} rows: give one of that shape")
 
 
 def check_rows(rows: Any, x: Any, table: Any) -> Any:
@@ -227,7 +234,7 @@ def check_lengths(Tq: Any, Tk: Any = None) -> tuple[int, int]:
     return Tq, Tq if Tk is None else count("Tk", Tk, Tq, hint=", for the queries are the last of the keys")
 
 
-def lengths(name: str, value: Any, B: int | None = None, longest: float = float("inf")) -> Any:
+def lengths(name: str, value: Any, B: int | None = None, longest: int = LARGEST) -> Any:
     """(B,) integers from 0 to longest."""
     found = integers(name, value, "lengths")
     if found.ndim != 1 or len(found) != (len(found) if B is None else B) or not len(found):

@@ -4,7 +4,7 @@ from typing import Any
 
 from ..backend import free_memory
 from .fields import ConfigError
-from .values import is_count, is_number, shown
+from .values import LARGEST, is_count, is_number, shown
 
 POSITIONS = (
     "sinusoidal",  # the paper's: sine and cosine in turn
@@ -26,7 +26,6 @@ CHOICES = {
     "pooling": ("first", "last", "last_by_id", "mean"),
 }
 BLOCKS = 10_000  # of a stack: each costs time and memory beside its weights
-LARGEST = 1 << 62  # of counts: what is larger overflows somewhere
 COUNTS = {  # the least that each may be, where it is not None
     "vocab_size d_model num_heads d_ff max_position_embeddings num_labels window_every": 1,
     "head_dim embedding_size num_key_value_heads sliding_window decoder_num_heads decoder_d_ff decoder_vocab_size": 1,

@@ -7,7 +7,7 @@ import numpy
 
 from ..backend import check_array
 from .arrays import array, integers
-from .values import count, is_number, number, pair, require, shown
+from .values import LARGEST, count, is_number, number, pair, require, shown
 from .weights import FLOATS
 
 
@@ -33,7 +33,7 @@ def check_range(labels: Any, V: int, ignored: int) -> None:
 
 def check_criterion(ignore_index: Any, label_smoothing: Any) -> tuple[int, float]:
     """Both as Python's numbers. Raises ValueError for an index that is no integer, or smoothing outside [0, 1)."""
-    ignored = count("ignore_index", ignore_index, -(1 << 62), 1 << 62)
+    ignored = count("ignore_index", ignore_index, -LARGEST)
     if not is_number(label_smoothing, "[0, 1)"):
         raise ValueError(f"label_smoothing must lie in [0, 1), got {shown(label_smoothing)}")
     return ignored, number("label_smoothing", label_smoothing)
@@ -92,12 +92,11 @@ def check_clipping(max_norm: Any, norm: Any = 0.0) -> float:
 # --- schedules
 
 
-def check_schedule(peak: Any, warmup: Any = 0, total: Any = None, final: Any = 0.0) -> tuple[float, int, int, float]:
+def check_schedule(peak: Any, warmup: Any = 0, total: Any = LARGEST, final: Any = 0.0) -> tuple[float, int, int, float]:
     """(peak, warmup, total, final). Raises ValueError unless they are rates and counts of steps that make a curve."""
     peak, final = number("peak", peak, "[0, inf)"), number("final", final, "[0, inf)")
-    steps = 1 if total is None else count("total", total)
-    most = float("inf") if total is None else steps
-    return peak, count("warmup", warmup, 0, most, "" if total is None else " (total)"), steps, final
+    total = count("total", total)
+    return peak, count("warmup", warmup, 0, total), total, final
 
 
 def step_number(step: Any) -> int:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy
 
+LARGEST = 1 << 62  # of counts: what is larger overflows somewhere
+
 
 def plain(value: Any) -> Any:
     """A NumPy number, or an array without axes, as a number of Python's; anything else as it is."""
@@ -34,15 +36,16 @@ def require(name: str, value: Any, holds: Any, valid: str) -> None:
         raise ValueError(f"{name} must be {valid}, got {shown(value)}")
 
 
-def is_count(value: Any, least: int = 1, most: float = math.inf) -> bool:
+def is_count(value: Any, least: int = 1, most: int = LARGEST) -> bool:
     """Whether it is an integer from least to most."""
     value = plain(value)
     return isinstance(value, numbers.Integral) and not isinstance(value, bool) and least <= value <= most
 
 
-def count(name: str, value: Any, least: int = 1, most: float = math.inf, hint: str = "") -> int:
+def count(name: str, value: Any, least: int = 1, most: int = LARGEST, hint: str = "") -> int:
     """The integer. Raises ValueError unless it is one, from least to most."""
-    valid = f"an integer of at least {least}" + ("" if most == math.inf else f" and at most {most}")
+    small = most == LARGEST and not (isinstance(value, int) and value > most)
+    valid = f"an integer of at least {least}" + ("" if small else f" and at most {most}")
     require(name, value, is_count(value, least, most), valid + hint)
     return int(plain(value))
 
@@ -59,6 +62,10 @@ def is_number(value: Any, interval: str = "(-inf, inf)") -> bool:
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         return False
     low, high, with_low, with_high = _bounds(interval)
+    try:
+        value = float(value)
+    except OverflowError:  # an integer beyond all floats
+        return False
     return (low <= value if with_low else low < value) and (value <= high if with_high else value < high)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy
 
-from ..backend import check_array, to_device, to_numpy
+from ..backend import check_array, to_numpy
 from .values import count, shown
 
 FLOATS = ("float32", "float64")
@@ -21,39 +21,41 @@ def check_floats(array: Any, name: str) -> None:
 
 def check_state(owner: str, own: dict[str, Any], state: Any, finite: bool = True) -> None:
     """Raise TypeError or ValueError, naming all that is wrong, unless a state fits the parameters or buffers `own`: the
-    same names and shapes, and real numbers, all of them finite if they must be. It looks at one array at a time."""
+    same names and shapes, and real numbers, all of them finite if they must be.
+
+    Each array is asked for, and let go, by itself: a mapping may read them from a file."""
     if not isinstance(state, Mapping):
         raise TypeError(f"the weights must be a dictionary of arrays, as state_dict() gives, got {shown(state)}")
     problems = [f"{name}: missing" for name in own if name not in state]
     problems += [f"{name}: not a parameter of this model" for name in state if name not in own]
-    found = {name: misfit(state[name], p.data, finite) for name, p in own.items() if name in state}
-    problems += [f"{name}: {problem}" for name, problem in found.items() if problem]
+    for name, p in own.items():
+        problem = misfit(state[name], p.data.shape, p.data.dtype, finite) if name in state else ""
+        problems += [f"{name}: {problem}"] if problem else []
     if problems:
         text = "\n  ".join(problems[:20] + [f"and {len(problems) - 20} more"] * (len(problems) > 20))
         raise ValueError(f"these weights do not fit a {owner} of this config:\n  {text}")
 
 
-def misfit(value: Any, data: Any, finite: bool = True) -> str:
-    """What keeps a value from being copied into an array; "" if nothing does."""
+def misfit(value: Any, shape: tuple, dtype: Any, finite: bool = True) -> str:
+    """What is wrong with the value as an array of this shape and dtype; "" if nothing is. An array in a file is not read
+    before it is known to be of this shape."""
     if not (hasattr(value, "shape") and hasattr(value, "dtype")):
         try:
-            value = numpy.asarray(value)
+            value = to_numpy(value)
         except Exception as error:  # whatever an __array__ may raise
             return f"no array ({error})"
-    if tuple(value.shape) != tuple(data.shape):
-        return f"shape {tuple(value.shape)}, the model has {tuple(data.shape)}"
     if getattr(value.dtype, "kind", "f") not in "fV":  # V: bfloat16, which NumPy does not know
-        return f"must hold floating-point numbers, got {value.dtype}"
-    array = to_numpy(value)  # not before: it may lie in a file
-    with numpy.errstate(over="ignore"):  # what float64 holds may be too large for float32
-        copied = array.astype(data.dtype, copy=False)
-    if math.isfinite(copied.sum(dtype="float64")) or numpy.isfinite(copied).all():
-        return ""
-    lost = int((~numpy.isfinite(copied) & numpy.isfinite(array)).sum())
-    if lost:
-        return f"{lost} of its values are too large for {data.dtype}"
-    count = int((~numpy.isfinite(copied)).sum())
-    return f"{count} of its values are NaN or infinite: finite=False takes them" if finite else ""
+        return f"must hold real numbers, got {value.dtype}" + ": convert them to floats" * (value.dtype.kind in "iu")
+    if tuple(value.shape) != tuple(shape):
+        return f"shape {tuple(value.shape)}, the model has {tuple(shape)}"
+    array = to_numpy(value)
+    with numpy.errstate(all="ignore"):  # what float64 holds may be too large for float32
+        copied = array.astype(dtype, copy=False)
+        if math.isfinite(copied.sum(dtype="float64")) or numpy.isfinite(copied).all():
+            return ""
+    if lost := int((~numpy.isfinite(copied) & numpy.isfinite(array)).sum()):
+        return f"{lost} of its values are too large for {dtype}"
+    return f"{int((~numpy.isfinite(copied)).sum())} of its values are NaN or infinite" if finite else ""
 
 
 def check_keys(what: str, state: Any, keys: Collection[str]) -> None:
@@ -64,13 +66,11 @@ def check_keys(what: str, state: Any, keys: Collection[str]) -> None:
         raise ValueError(f"{what} must have {', '.join(keys)}, and has {', '.join(map(str, state)) or 'nothing'}")
 
 
-def check_moments(state: Any, size: int, dtype: Any, finite: bool = True) -> tuple[Any, Any, int]:
-    """(m, v, t) of an optimizer's state. Raises TypeError or ValueError unless it belongs to so many values."""
+def check_moments(state: Any, size: int, dtype: Any, finite: bool = True) -> int:
+    """The t of an optimizer's state. Raises TypeError or ValueError unless it belongs to so many values."""
     check_keys("the optimizer's state", state, ("m", "v", "t"))
-    data = numpy.broadcast_to(numpy.zeros((), dtype), (size,))
     for name in ("m", "v"):
-        problem = misfit(state[name], data, finite)
+        problem = misfit(state[name], (size,), dtype, finite)
         if problem or (name == "v" and to_numpy(state[name]).min(initial=0) < 0):
             raise ValueError(f"optimizer state {name} has {problem or 'a mean of squares that is negative'}")
-    m, v = (to_device(state[name], dtype) for name in ("m", "v"))
-    return m, v, count("the optimizer's t", state["t"], 0)
+    return count("the optimizer's t", state["t"], 0)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy
 
-from .values import count, flag, is_count, is_number, number, plain, require, shown
+from .values import LARGEST, count, flag, is_count, is_number, number, plain, require, shown
 
 MOST = 10_000  # beams, or sequences for each input: more would not end
 BIAS = "[-1e30, 1e30]"  # what may be added to a score, or divide one
@@ -33,8 +33,8 @@ def check_search(search: dict[str, Any]) -> None:
     require("early_stopping", stop, known, 'True, False or "never"')
     shape = check_sampling(search["temperature"], search["top_k"], search["top_p"])
     search["temperature"], search["top_k"], search["top_p"] = shape
-    for name in ("max_new_tokens", "max_length"):
-        search[name] = None if search[name] is None else plain(search[name])
+    search["max_new_tokens"] = plain(search["max_new_tokens"])  # checked where the length of the prompts is known
+    search["max_length"] = None if search["max_length"] is None else count("max_length", search["max_length"])
     for name in ("bos_token_id", "pad_token_id", "decoder_start_token_id"):
         search[name] = None if search[name] is None else count(name, search[name], 0)
     if search["eos_token_id"] is not None:
@@ -50,12 +50,12 @@ def check_given(given: dict[str, Any], V: int) -> None:
         tokens("eos_token_id", given["eos_token_id"], V)
 
 
-def tokens(name: str, value: Any, V: float = float("inf")) -> list[int]:
+def tokens(name: str, value: Any, V: int = LARGEST) -> list[int]:
     """A list of token ids, also of a single one. Raises ValueError for anything else."""
     value = plain(value)
     several = value.tolist() if isinstance(value, numpy.ndarray) and value.ndim == 1 else value
     several = list(several) if isinstance(several, list | tuple | set) else [several]
-    valid = "a token id, or a list of them" + (f", in [0, {V})" if float("inf") > V else "")
+    valid = "a token id, or a list of them" + (f", in [0, {V})" if V < LARGEST else "")
     require(name, value, all(is_count(token, 0, V - 1) for token in several), valid)
     return [int(plain(token)) for token in several]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from ..backend import fits_in_memory, keep_freed_memory, one_blas_thread, to_numpy
+from ..backend import fits_in_memory, keep_freed_memory, one_blas_thread, random_generator, to_numpy
 from ..checks.arrays import check_inputs
 from ..checks.values import count
 from ..checks.writing import check_model_writes, check_prompts
@@ -46,6 +46,7 @@ def generate(
     Raises ValueError or TypeError for arguments that make no sense.
     """
     start, state, decided = begin(model, input_ids, attention_mask, settings)
+    seed = random_generator(seed)  # refused also where nothing is drawn
     search = decided.search
     num_beams, sequences = search["num_beams"], search["num_return_sequences"]
     small = model.num_parameters() * len(start) * num_beams < SMALL
@@ -106,6 +107,7 @@ def generate_steps(
     given = {"num_beams": 1} | settings
     count("num_beams", given["num_beams"], 1, 1, " in generate_steps")
     start, state, decided = begin(model, input_ids, attention_mask, given)
+    seed = random_generator(seed)
     shape = {name: decided.search[name] for name in ("temperature", "top_k", "top_p")}
     sampled = decided.search["do_sample"]
     choose = sampler(**shape, seed=seed) if sampled else likeliest

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..backend import Array, batch_sum, nonzero_rows, product, random_generator, to_device, xp
-from ..checks.arrays import check_bias, check_vectors
+from ..checks.arrays import check_bias, check_upstream, check_vectors
 from ..checks.values import check_widths
 from ..module import Buffer, Module, Parameter
 
@@ -56,9 +56,9 @@ class Linear(Module):
 
     def backward(self, dy: Array, saved: tuple) -> Array:
         dx, dweight, dbias = linear_backward(dy, saved)
-        self.weight.grad += dweight
+        self.weight.accumulate(dweight)
         if self.bias is not None:
-            self.bias.grad += dbias
+            self.bias.accumulate(dbias)
         return dx
 
 
@@ -112,8 +112,9 @@ class OutputProjection(Module):
         return output_logits(x, self.weight.data, None if self.bias is None else self.bias.data)
 
     def backward(self, dlogits: Array, saved: tuple) -> Array:
+        check_upstream("dlogits", dlogits, *saved)
         dx, dtable, dbias = output_logits_backward(dlogits, saved)
-        self.weight.grad += dtable
+        self.weight.accumulate(dtable)
         if isinstance(self.bias, Parameter):
-            self.bias.grad += dbias
+            self.bias.accumulate(dbias)
         return dx

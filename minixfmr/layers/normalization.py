@@ -43,9 +43,9 @@ class LayerNorm(Module):
     """Layer normalization over the last axis with gain (initially 1) and bias (initially 0)."""
 
     def __init__(self, d: int, *, eps: float = 1e-5, dtype: str = "float32") -> None:
+        self.eps = check_eps(d, eps)
         self.weight = Parameter(xp.ones(d, dtype=dtype))
         self.bias = Parameter(xp.zeros(d, dtype=dtype))
-        self.eps = check_eps(d, eps)
 
     def forward(self, x: Array) -> tuple[Array, tuple]:
         """x: (..., d) → (..., d)"""
@@ -54,8 +54,8 @@ class LayerNorm(Module):
 
     def backward(self, dy: Array, saved: tuple) -> Array:
         dx, dweight, dbias = layer_norm_backward(dy, saved)
-        self.weight.grad += dweight
-        self.bias.grad += dbias
+        self.weight.accumulate(dweight)
+        self.bias.accumulate(dbias)
         return dx
 
 
@@ -91,8 +91,8 @@ class RMSNorm(Module):
     """Root-mean-square normalization over the last axis with gain (initially 1)."""
 
     def __init__(self, d: int, *, eps: float = 1e-6, dtype: str = "float32") -> None:
-        self.weight = Parameter(xp.ones(d, dtype=dtype))
         self.eps = check_eps(d, eps)
+        self.weight = Parameter(xp.ones(d, dtype=dtype))
 
     def forward(self, x: Array) -> tuple[Array, tuple]:
         """x: (..., d) → (..., d)"""
@@ -101,5 +101,5 @@ class RMSNorm(Module):
 
     def backward(self, dy: Array, saved: tuple) -> Array:
         dx, dweight = rms_norm_backward(dy, saved)
-        self.weight.grad += dweight
+        self.weight.accumulate(dweight)
         return dx

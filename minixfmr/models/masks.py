@@ -31,7 +31,7 @@ def prefix_mask(Tq, prefix_lengths):
 
     prefix_lengths: (B,)    →    (B, 1, Tq, Tq)
     """
-    prefix_lengths = to_device(lengths("prefix_lengths", prefix_lengths))
+    (Tq, _), prefix_lengths = check_lengths(Tq), to_device(lengths("prefix_lengths", prefix_lengths))
     prefix = xp.arange(Tq)[None, :] < prefix_lengths[:, None]  # (B, Tq)
     return causal_mask(Tq) | prefix[:, None, None, :]
 

@@ -12,10 +12,14 @@ from ..checkpoint import CheckpointError
 
 SIZES = "num_labels n_inner intermediate_size word_embed_proj_dim num_key_value_heads head_dim sliding_window"
 SIZES += " decoder_vocab_size num_decoder_layers pooler_hidden_size original_max_position_embeddings"
-KINDS: dict[str, Any] = {  # of settings without a default, which else tells the kind
-    **dict.fromkeys(SIZES.split(), int),
-    **{"partial_rotary_factor": float, "is_gated_act": bool, "scale_decoder_outputs": bool, "dense_act_fn": str},
-    **{"id2label": dict, "layer_types": list, "attention_layers": list},
+KINDS: dict[str, Any] = dict.fromkeys(SIZES.split(), int) | {  # of settings without a default, which else tells it
+    "partial_rotary_factor": float,
+    "is_gated_act": bool,
+    "scale_decoder_outputs": bool,
+    "dense_act_fn": str,
+    "id2label": dict,
+    "layer_types": list,
+    "attention_layers": list,
 }
 LARGEST = 1 << 27  # of whole numbers: a digit too many would take all memory before anything is compared
 

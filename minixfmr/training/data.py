@@ -67,7 +67,8 @@ class TranslationData:
 
     def order(self, epoch: int) -> list[list[int]]:
         """The batches of an epoch, as lists of pair numbers: a function of the seed and the epoch alone."""
-        rng = None if self.seed is None else random_generator([self.seed, count("epoch", epoch, 0)])
+        epoch = count("epoch", epoch, 0)
+        rng = None if self.seed is None else random_generator([self.seed, epoch])
         return token_batches(self._lengths, self.max_tokens, rng)
 
     def batch(self, indices: list[int]) -> dict[str, Any]:

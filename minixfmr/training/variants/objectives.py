@@ -19,7 +19,7 @@ def masked_lm(ids, rng, mask_token, vocab_size, special=(), rate=0.15, words=Non
     words: for whole-word masking, the number of the word that each token belongs to: words are chosen, not tokens
     → (inputs, labels), lists of the same length
     """
-    ids, rate = check.masked_lm(ids, rng, mask_token, vocab_size, special, rate, words)
+    ids, mask_token, vocab_size, special, rate = check.masked_lm(ids, rng, mask_token, vocab_size, special, rate, words)
     special = set(special)
     candidates: dict[int, list[int]] = {}
     for t, token in enumerate(ids):
@@ -71,6 +71,7 @@ def text_infilling(ids, rng, mask_token, rate=0.3, mean_length=3.0):
     """BART's text infilling (Lewis et al. 2020, section 2.2): spans of Poisson length become one mask each, and a span
     of length 0 puts a mask between two tokens. → inputs; the target is the original."""
     ids = check.spans("ids", ids, rng, rate, mean_length)
+    mask_token = check.token("mask_token", mask_token)
     lengths, left = [], round(rate * len(ids))
     while left > 0:
         lengths.append(min(int(rng.poisson(mean_length)), left))
@@ -114,7 +115,7 @@ def gap_sentences(sentences, mask_token, rate=0.3):
     sentences: lists of ids    rate: share of the sentences that become mask_token, those of highest ROUGE-1 to the rest
     → (inputs, targets)
     """
-    sentences = check.sentences(sentences, rate=rate)
+    sentences, mask_token = check.sentences(sentences, rate=rate), check.token("mask_token", mask_token)
     scores = [
         rouge_1(sentence, [token for j, other in enumerate(sentences) if j != i for token in other])
         for i, sentence in enumerate(sentences)
