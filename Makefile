@@ -5,6 +5,7 @@
 # make pyodide      get the Python of a browser tab from npm, for the test that compiles the package with it
 # make test-parity  install PyTorch, transformers and CuPy and run all tests, including comparisons with them
 # make test-notebooks  install Jupyter and run every tutorial on less data
+# make fuzz         odd calls and damaged files by the thousand, each right or refused in one sentence (three minutes)
 # make lint         check style and types
 # make benchmark    install the peers, compare with them (half an hour) and write benchmarks/RESULTS.md
 #
@@ -45,6 +46,9 @@ lite: .venv/lite
 pyodide:
 	npm install --silent --no-save --prefix .venv/pyodide pyodide
 
+fuzz: .venv/test
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -83,4 +87,4 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --editable ".[parity]"
 	@touch $@
 
-.PHONY: translate notebooks lite pyodide test test-notebooks test-parity lint benchmark test-gpu benchmark-gpu
+.PHONY: translate notebooks lite pyodide test fuzz test-notebooks test-parity lint benchmark test-gpu benchmark-gpu

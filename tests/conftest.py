@@ -36,6 +36,7 @@ NUMPY_ONLY = {  # and why
     "test_browser_tab": "starts processes of its own",
     "test_cupy": "chooses backends itself",
     "test_cupy_double": "is about the double itself",
+    "test_fuzz": "draws NumPy arrays",
     "test_gpu": "chooses backends itself",
     "test_house": "reads files",
     "test_notebooks": "starts kernels of its own",

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import pathlib
 import sys
 from typing import Any
 
@@ -25,6 +26,17 @@ def fits_in_memory(advice):
         raise
     except MemoryError as error:
         raise OutOfMemoryError(f"out of memory ({error}): {advice}") from error
+
+
+def free_memory() -> int:
+    """Bytes that this process can still have, of the machine and of the control group that it is in."""
+    free = [1 << 62]
+    with contextlib.suppress(OSError, ValueError, IndexError):  # elsewhere than on Linux nothing is known
+        found = dict(line.split(":") for line in pathlib.Path("/proc/meminfo").read_text().splitlines())
+        free.append(1024 * int(found["MemAvailable"].split()[0]))
+    with contextlib.suppress(OSError, ValueError):
+        free.append(int(pathlib.Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(free)
 
 
 def shared_zeros(size, dtype):
