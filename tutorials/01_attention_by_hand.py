@@ -457,12 +457,27 @@ for t in range(3):
 # ## Check
 #
 # 1. Give the last token the key of the second: put `K[2] = K[1]` below the cell that defines K, and run on up to the
-#    weights. Which two weights become equal, and what does the row of "cat" do? (In the row of "sat" the weights of
-#    "cat" and "sat" are equal; the row of "cat" stays as it is, because it does not see the last key.)
+#    weights. Which two weights become equal, and what does the row of "cat" do?
+#    <details><summary>Answer</summary>
+#
+#    In the row of "sat" the weights of "cat" and "sat" are equal. The row of "cat" stays as it is, because "cat" does
+#    not see the last key.
+#
+#    </details>
 # 2. Add 100 to all scores of "sat", `S[2] += 100`, and run on. W, y and all gradients stay the same. Which property of
-#    dS, asserted above, says so? (Its rows sum to 0.)
-# 3. Print `causal_mask(2, 5)` as integers. Two queries, five keys: which positions do the queries have, and when does
-#    a model need such a mask? (They are the last two of five: three tokens are in the cache, two are new.)
+#    dS, asserted above, says so?
+#    <details><summary>Answer</summary>
+#
+#    Its rows sum to 0: moving all scores of a row together changes nothing.
+#
+#    </details>
+# 3. Print `causal_mask(2, 5)` as integers. Two queries, five keys: which positions do the queries have, and when does a
+#    model need such a mask?
+#    <details><summary>Answer</summary>
+#
+#    They are the last two of five: three tokens are in the cache, two are new.
+#
+#    </details>
 #
 # ## Break
 #

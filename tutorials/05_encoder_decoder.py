@@ -588,15 +588,30 @@ for text in ("one", "seven", "forty two", "Forty-two", "a dozen", "half a hundre
 # %% [markdown]
 # ## Check
 #
-# 1. Change ε to 0.01 and run again. The floor is much lower, and the training loss settles above the new one. The
-#    validation loss falls too: which number printed above says how far it can fall? Are more translations right?
+# 1. Change ε to 0.01 and run again. The validation loss falls too: which number printed above says how far it can fall?
+#    And are more translations right?
+#    <details><summary>Answer</summary>
+#
+#    The floor does. It is much lower now, and the training loss settles above the new one. Count the translations: the
+#    loss has changed its scale, which says nothing about them.
+#
+#    </details>
 # 2. Count the alignment in the first decoder block: copy `cross_attention` from [translate.py](translate.py) and
-#    replace `["cross"][-1]` with `["cross"][0]`. You should see different percentages for the same model. Which block
-#    you show is your choice, and that is the trouble with attention as evidence.
+#    replace `["cross"][-1]` with `["cross"][0]`. Are the percentages the same?
+#    <details><summary>Answer</summary>
+#
+#    They are different, for the same model. Which block you show is your choice, and that is the trouble with attention
+#    as evidence.
+#
+#    </details>
 # 3. Add `range(1_000_000, 1_002_001, 10)`, made into pairs with `in_words`, to `corpus.train` before the tokenizer is
-#    trained, and run again. Translate `one million five hundred` and `two million`: the first is right, most numbers
-#    below 1,002,000 are, and the bar of 1 to 9 million is still empty. Once more, the model has learned what it was
-#    shown.
+#    trained, and run again. Translate `one million five hundred` and `two million`. What is right now?
+#    <details><summary>Answer</summary>
+#
+#    The first is right, most numbers below 1,002,000 are, and the bar of 1 to 9 million is still empty. Once more, the
+#    model has learned what it was shown.
+#
+#    </details>
 #
 # ## Break
 #

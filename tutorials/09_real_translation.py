@@ -555,13 +555,26 @@ plots.bars(shares, xlabel="share that the translation has", digits=".0%")
 #
 # ## Check
 #
-# 1. Write captions of your own into `mine`, then the same in capitals (`[s.upper() for s in mine]`). You should see
-#    nonsense: "MAN" and "man" have no token in common, and the training data has hardly any words in capitals.
-# 2. Run `write(mine, num_beams=5, length_penalty=-1.0)`. With α = -1 the score, a negative number, is multiplied by the
-#    length. You should see some translations become shorter, perhaps even empty.
-# 3. Score the outputs again with `sacrebleu.BLEU(lowercase=True)`. You should see a higher number, and `lc` in its
-#    signature: German nouns start with a capital, and this score forgives each one that is missing. It is a different
-#    score, not a better model.
+# 1. Write captions of your own into `mine`, then the same in capitals (`[s.upper() for s in mine]`). What comes out,
+#    and why?
+#    <details><summary>Answer</summary>
+#
+#    Nonsense: "MAN" and "man" have no token in common, and the training data has hardly any words in capitals.
+#
+#    </details>
+# 2. Run `write(mine, num_beams=5, length_penalty=-1.0)`. What happens to the length of the translations?
+#    <details><summary>Answer</summary>
+#
+#    Some become shorter, perhaps even empty. With α = -1 the score, a negative number, is multiplied by the length.
+#
+#    </details>
+# 3. Score the outputs again with `sacrebleu.BLEU(lowercase=True)`. Is the model better now?
+#    <details><summary>Answer</summary>
+#
+#    The number is higher, with `lc` in its signature: German nouns start with a capital, and this score forgives each
+#    one that is missing. It is a different score, not a better model.
+#
+#    </details>
 #
 # ## Break
 #

@@ -1668,15 +1668,29 @@ assert min(numbers) == numbers[0] > max(step.forward.number for step in trace.st
 # %% [markdown]
 # ## Check
 #
-# 1. Set `ids` in chapter 3 to `np.array([2, 2, 2])`, and run its cell and the next one. Row 2 of $dE$ should be the sum
-#    of all three rows of $dy$, `[7. 70.]`, and `dE[ids] += dy` should give only the last row, `[4. 40.]`.
+# 1. Set `ids` in chapter 3 to `np.array([2, 2, 2])`, and run its cell and the next one. What is row 2 of $dE$, and what
+#    does `dE[ids] += dy` make of it?
+#    <details><summary>Answer</summary>
+#
+#    It is the sum of all three rows of $dy$, `[7. 70.]`, and `dE[ids] += dy` gives only the last row, `[4. 40.]`.
+#
+#    </details>
 # 2. Scale a vector to length 1: $y = x / \lVert x \rVert$ with $\lVert x \rVert = \sqrt{\sum x^2}$. Derive $dx$
-#    yourself, as in chapter 7, and compare it with `numeric` for a random `x` and `dy` of 5 numbers. It has two terms,
-#    and `agree` should accept it. Then compare with `(dy - y * (y * dy).sum()) / np.linalg.norm(x)`.
+#    yourself, as in chapter 7, and compare it with `numeric` for a random `x` and `dy` of 5 numbers, by `agree`.
+#    <details><summary>Answer</summary>
+#
+#    It has two terms: `(dy - y * (y * dy).sum()) / np.linalg.norm(x)`.
+#
+#    </details>
 # 3. In chapter 10, after `bias, mask = ...`, hide all keys from the first query: `mask[0] = False`. Run this cell and
-#    look at `y[0, 0, 0]` and `package[0][0, 0, 0]`, the output and the gradient of that query: zeros, and no NaN. Then
-#    run the next cell. The plain formulas give NaN there, since there is no softmax of nothing, and `agree` stops at
-#    `y`.
+#    look at `y[0, 0, 0]` and `package[0][0, 0, 0]`, the output and the gradient of that query. Then run the next cell.
+#    What do you see?
+#    <details><summary>Answer</summary>
+#
+#    Zeros, and no NaN. The plain formulas in the next cell give NaN there, since there is no softmax of nothing, and
+#    `agree` stops at `y`.
+#
+#    </details>
 #
 # ## Break
 #

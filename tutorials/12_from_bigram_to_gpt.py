@@ -110,7 +110,7 @@ def bigram_backward(dscores, saved):
     linear_backward(dscores, saved)
 
 
-def fit(forward, backward, w, steps=60 if QUICK else 4000):
+def fit(forward, backward, w, steps=60 if QUICK else 2500):
     """Learn from one word a step, and return the loss on the held-out words."""
     rng = np.random.default_rng(1)
     for t in range(1, steps + 1):
@@ -470,7 +470,7 @@ def batch_of(words):
     return ids, labels
 
 
-def larger(d_ff, blocks, steps=10 if QUICK else 600):
+def larger(d_ff, blocks, steps=10 if QUICK else 300):
     fields = config.to_dict() | {"d_model": 64, "d_ff": d_ff, "num_decoder_layers": blocks, "dropout": 0.1}
     model = minixfmr.DecoderOnly(minixfmr.Config.from_dict(fields | {"dtype": "float32", "eos_token_id": None}))
     optimizer = minixfmr.AdamW(model.parameters(), weight_decay=0.1)
