@@ -88,7 +88,7 @@ def surprise(probabilities):
 
 
 ladder = {"knows nothing": np.log(V), "bigram, counted": surprise(lambda ids: P[ids])}
-print(ladder)
+print({name: round(float(loss), 2) for name, loss in ladder.items()})
 
 # %% [markdown]
 # ## The same, learned
