@@ -369,28 +369,30 @@ print(f"the finished model, greedy: {exact(translate(model, valid_sources), vali
 
 # %%
 def hypothesis(text, K):
-    """(the tokens that a search with K beams finds, their log p) in the half-trained model."""
+    """(the tokens that a search with K beams finds, the log p of each) in the half-trained model."""
     source = np.array([[*encode([text])[0], END]])
     ids = minixfmr.generate(half_model, source, max_new_tokens=60, num_beams=K)
     logits = half_model(source, ids[:, :-1])[0]  # (T, V)
     log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-    return ids[0, 1:], log_p[np.arange(len(logits)), ids[0, 1:]].sum()
+    return ids[0, 1:], log_p[np.arange(len(logits)), ids[0, 1:]]
 
 
-different = [i for i in range(len(valid_sources)) if found[1][i] != found[4][i] == valid_references[i]] or [0]
-shown = min(different, key=lambda i: len(valid_sources[i]))
-print(valid_sources[shown])
+different = sorted(
+    (source for source, one, four in zip(valid_sources, found[1], found[4], strict=True) if one != four), key=len
+)
+likelier = (s for s in different if hypothesis(s, 4)[1].sum() > hypothesis(s, 1)[1].sum())
+shown = next(likelier, valid_sources[0])
+print(shown)
 for K in (1, 4):
-    ids, log_p = hypothesis(valid_sources[shown], K)
-    print(
-        f"{K} beam{'s' * (K > 1):1}  log p {log_p:6.2f}, T {len(ids):2}, score {log_p / len(ids):.3f}: ",
-        *tokens(ids),
-    )
+    ids, log_p = hypothesis(shown, K)
+    print(f"{K} beam{'s' * (K > 1):1}  log p {log_p.sum():6.2f}, T {len(ids):2}, score {log_p.mean():.3f}: ", end="")
+    print(*(f"{token} {each:.2f} " for token, each in zip(tokens(ids), log_p, strict=True)))
 
 # %% [markdown]
-# Follow the two rows from the left to where they part. There greedy search took the likelier token, and paid for it
-# with unlikely ones afterwards; beam search still had the other beginning when the cost showed up. It looks for a
-# hypothesis with a higher score. Whether that is a better translation, the score does not tell.
+# Each token stands with its log p. Follow the two rows from the left to where they part. There greedy search took the
+# likelier token, and paid for it with less likely ones afterwards; beam search still had the other beginning when the
+# cost showed up. It looks for a hypothesis with a higher score. Whether that is a better translation, the score does
+# not tell.
 #
 # Note how little the search repairs: most mistakes are the model's own, and the model finds them likely. Here is the
 # effect of the length penalty on the same numbers:
