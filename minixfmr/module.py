@@ -22,6 +22,8 @@ from .backend import check_array, to_device, to_numpy, xp
 class Parameter:
     """An array to be learned, and the gradient of the loss with respect to it, of the same shape and dtype."""
 
+    _is_cleared: bool
+
     def __init__(self, data: Any) -> None:
         check_array(data, "the data of this Parameter")
         self.data = data
@@ -40,8 +42,9 @@ class Parameter:
         return self._grad
 
     @grad.setter
-    def grad(self, array):
-        self._grad, self._is_cleared = array, False
+    def grad(self, array: Any) -> None:
+        self._grad = array
+        self._is_cleared = False
 
     def accumulate(self, gradient: Any) -> None:
         """grad += gradient"""
