@@ -1646,19 +1646,20 @@ where(minixfmr.clip_grad_norm)
 # %% [markdown]
 # ## The same, watched
 #
-# `minixfmr.trace` runs a module forward and backward and reports every step. On the left is the number of each call, in
-# the order in which they begin, with the shape of its output; on the right are the number of the backward that answers
-# it and the formula from its docstring, which is what the chapters derived. Here is a self-attention layer:
+# `minixfmr.trace` runs a module forward and backward and reports every step. On the left is the number of the step, in
+# the order of the forward, with the shape of its output; on the right are the place that it has in the order of the
+# backward and the formula from the docstring there, which is what the chapters derived. Here is a self-attention layer:
 
 # %%
 trace = minixfmr.trace(layers.MultiHeadAttention(8, 2), rng.normal(size=(1, 3, 8)).astype("float32"))
-for step in trace.steps:
+ways_back = sorted(step.backward.number for step in trace.steps)
+for number, step in enumerate(trace.steps, 1):
     forward, backward = step.forward, step.backward
     name = "  " * forward.depth + f"{forward.name} {forward.path * forward.is_method}"
     formula = backward.formula.replace("\n", "\n" + 36 * " ")
-    print(f"{forward.number:2} {name:18} {forward.shapes_out[0]!s:12} {backward.number:2}  {formula}")
-numbers = [step.backward.number for step in trace.steps]
-assert min(numbers) == numbers[0] > max(step.forward.number for step in trace.steps)
+    place = ways_back.index(backward.number) + 1
+    print(f"{number:2} {name:18} {forward.shapes_out[0]!s:12} {place:2}  {formula}")
+assert ways_back[0] == trace.steps[0].backward.number > max(step.forward.number for step in trace.steps)
 
 # %% [markdown]
 # The backward begins with the layer as a whole, as the forward does, but inside the layer it starts with the output
