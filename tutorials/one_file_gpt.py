@@ -71,10 +71,10 @@ def attention_backward(dy, saved):
     dheads = split(linear_backward(dy, saved_y))  # (H, T, h)
     dW, dV = dheads @ V.swapaxes(1, 2), W.swapaxes(1, 2) @ dheads
     dS = W * (dW - (dW * W).sum(-1, keepdims=True))  # 0 where a letter was hidden
-    dQ, dK = dS @ K / np.sqrt(D / HEADS), dS.swapaxes(1, 2) @ Q
+    dQ, dK = dS @ K, dS.swapaxes(1, 2) @ Q
     dn = linear_backward(merge(dV), saved_v)
     dn += linear_backward(merge(dK), saved_k)
-    dn += linear_backward(merge(dQ), saved_q)
+    dn += linear_backward(merge(dQ) / np.sqrt(D / HEADS), saved_q)
     return dy + rms_norm_backward(dn, saved_n)
 
 
