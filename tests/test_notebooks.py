@@ -43,7 +43,17 @@ def test_a_tutorial_ends_with_three_checks_and_something_to_break(script):
     text = "\n".join(cell.source for cell in build.read(script).cells if cell.cell_type == "markdown")
     checks = re.search(r"^## Check\n(.*?)^## Break\n(.+)", text, re.M | re.S)
     assert checks, "ends with the headings Check and Break"
-    assert len(re.findall(r"^\d\. ", checks[1], re.M)) == 3
+    questions = re.split(r"^\d\. ", checks[1], flags=re.M)[1:]
+    assert len(questions) == 3
+    for question in questions:
+        asked, folded, answer = question.partition("<details><summary>Answer</summary>\n\n")
+        assert asked.strip() and folded and re.fullmatch(r"\s+\S.*\n\n\s+</details>\s*", answer, re.S), question
+
+
+@each_script
+def test_a_tutorial_says_at_its_top_how_long_it_takes(script):
+    top = build.read(script).cells[0].source
+    assert re.search(r"\b(seconds?|minutes?)\b", top), top
 
 
 @each_script

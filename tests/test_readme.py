@@ -112,11 +112,11 @@ def test_the_diagram_is_drawn_by_its_script_and_its_files_exist():
     spec.loader.exec_module(transformer)
     drawn = (ROOT / "docs" / "transformer.svg").read_text(encoding="utf-8")
     assert transformer.drawing() == drawn, "run docs/transformer.py"
-    for told in re.findall(r'class="file"[^>]*>([^<]*)<', drawn):
-        folder = None
-        for name in re.findall(r"[\w/]+\.py", told):
-            folder = Path(name).parent if "/" in name else folder  # "layers/a.py, b.py": both in layers
-            assert (PACKAGE / folder / Path(name).name).exists(), told
+    links = re.findall(r'<a href="([^"]+)">([^<]+)</a>', drawn)
+    files = re.sub("<[^>]+>", "", " ".join(re.findall(r'class="file"[^>]*>(.*?)</text>', drawn)))
+    assert sorted(text for _, text in links) == sorted(re.findall(r"[\w/]+\.py", files)), "each file is a link"
+    for target, text in links:
+        assert target.endswith(f"/{text}") and (ROOT / "docs" / target).exists(), target
 
 
 # --- what it shows

@@ -620,12 +620,26 @@ assert status == 1 and "tanh: right" in checked and "sigmoid: WRONG" in checked
 # ## Check
 #
 # 1. In the section on relative errors, add a candidate in which a single column was forgotten, `"one column is 0":
-#    analytic * [1, 1, 1, 0]`. Which error does it show, although most entries are right? (1, because the largest one
-#    counts. Averaged over the entries, the mistake would look four times smaller.)
+#    analytic * [1, 1, 1, 0]`. Which error does it show, although most entries are right?
+#    <details><summary>Answer</summary>
+#
+#    1, because the largest one counts. Averaged over the entries, the mistake would look four times smaller.
+#
+#    </details>
 # 2. Mend the leak: in `leaky_forward`, replace the scores where `np.tri(len(q)) == 0` with -∞ before the softmax (use
-#    `np.where`), and run on to the picture. Both panels should be the same.
+#    `np.where`), and run on to the picture. What do the two panels show?
+#    <details><summary>Answer</summary>
+#
+#    The same: what moves in the one moves in the other.
+#
+#    </details>
 # 3. Give the linear exercise the right `dbias`, `dout.sum(tuple(range(dout.ndim - 1)))`, and run its cell again. What
-#    does the line of `linear` say now? (It says *right*, with 5 of 5 points.)
+#    does the line of `linear` say now?
+#    <details><summary>Answer</summary>
+#
+#    It says *right*, with 5 of 5 points.
+#
+#    </details>
 #
 # ## Break
 #
