@@ -23,6 +23,8 @@ from .checks.weights import check_floats, check_state
 class Parameter:
     """An array to be learned, and the gradient of the loss with respect to it, of the same shape and dtype."""
 
+    _is_cleared: bool
+
     def __init__(self, data: Any) -> None:
         check_floats(data, "the data of this Parameter")
         self.data = data
@@ -41,8 +43,9 @@ class Parameter:
         return self._grad
 
     @grad.setter
-    def grad(self, array):
-        self._grad, self._is_cleared = array, False
+    def grad(self, array: Any) -> None:
+        self._grad = array
+        self._is_cleared = False
 
     def accumulate(self, gradient: Any) -> None:
         """grad += gradient"""
@@ -128,9 +131,14 @@ class Module:
         return {name: to_numpy(p.data).copy() for name, p in self.named_arrays()}
 
     def load_state_dict(self, state: Mapping[str, Any], finite: bool = True) -> None:
-        """Copy the values of state into the parameters. Raises ValueError or TypeError, and changes nothing, unless
-        the names and shapes are exactly those of state_dict() and, unless finite is False, the values are finite."""
-        own = dict(self.named_arrays())
-        check_state(type(self).__name__, own, state, finite)
-        for name, parameter in own.items():
-            parameter.data[...] = to_device(state[name], parameter.data.dtype)
+        """Copy the values of state into the parameters. finite: refuse NaN and infinity
+
+        Raises ValueError or TypeError, and changes nothing, unless the names and shapes are exactly those of
+        state_dict() and the values are real numbers."""
+        self.check_state_dict(state, finite)
+        for name, array in self.named_arrays():
+            array.data[...] = to_device(state[name], array.data.dtype)
+
+    def check_state_dict(self, state: Mapping[str, Any], finite: bool = True) -> None:
+        """Raise ValueError or TypeError unless load_state_dict takes this state."""
+        check_state(type(self).__name__, dict(self.named_arrays()), state, finite)

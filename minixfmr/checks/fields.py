@@ -37,8 +37,10 @@ class Fields:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """The configuration of such values. Raises ConfigError for a name that is no field, or for a missing one."""
+        if not isinstance(values, dict):
+            raise ConfigError(f"a config must be a dictionary of its fields, got a {type(values).__name__}")
         names = list(inspect.signature(cls).parameters)  # the paper's first
-        unknown = sorted(set(values) - set(names))
+        unknown = sorted({str(name) for name in values} - set(names))
         if unknown:
             raise ConfigError(f"unknown config field {', '.join(unknown)}: the fields are {', '.join(names)}")
         if "vocab_size" not in values:

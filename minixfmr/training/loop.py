@@ -11,8 +11,9 @@ from ..backend import fits_in_memory, to_floats, to_numpy
 from ..checks.batches import check_batch, check_trainer, check_training
 from ..checks.learning import rate
 from ..checks.values import count
+from ..checks.weights import check_keys
 from ..module import Module
-from .fingerprint import fingerprint, of_data
+from .fingerprint import compare, fingerprint, of_data
 from .losses import CrossEntropy
 from .mpi import MPIGradients
 from .optimizers import AdamW, clip_grad_norm, grad_norm
@@ -139,29 +140,31 @@ class Trainer:
             "settings": fingerprint(self),
         }
 
-    def load_state_dict(self, state, accept=()):
+    def load_state_dict(self, state, accept=(), finite=True):
         """Go on exactly where such a state was taken.
 
         accept: names of settings that may have changed, such as "learning rates" or "workers"
-        Raises ValueError, and changes nothing, if this trainer would go on differently in anything else. A setting
-        that the state does not know, for it was written by an earlier version, is named in a warning.
+        finite: refuse weights and moments that are NaN or infinite
+        Raises ValueError or TypeError, and changes nothing, if this trainer would go on differently in anything else.
+        A setting that the state does not know, for it was written by an earlier version, is named in a warning.
         """
-        own, theirs = fingerprint(self), state["settings"]
-        different = [
-            f"{name} is {value!r} but was {theirs[name]!r}"
-            for name, value in own.items()
-            if name in theirs and name not in accept and value != theirs[name]
-        ]
-        if different:
-            raise ValueError("this checkpoint was trained with other settings: " + "; ".join(different))
-        unknown = [name for name in own if name not in theirs]
+        unknown = self.check_state(state, accept, finite)
         if unknown:
             warnings.warn(f"the checkpoint does not tell, so not checked: {', '.join(unknown)}", stacklevel=2)
-        self.optimizer.check_state(state["optimizer"])
-        progress = Progress(**state["progress"])
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.progress = progress
+        self.model.load_state_dict(state["model"], finite)
+        self.optimizer.load_state_dict(state["optimizer"], finite)
+        self.progress = Progress(**state["progress"])
+
+    def check_state(self, state, accept=(), finite=True):
+        """The names of settings that this state lacks. Raises ValueError or TypeError where load_state_dict does."""
+        check_keys("a training state", state, ("model", "optimizer", "progress", "settings"))
+        unknown = compare(fingerprint(self), state["settings"], accept)
+        check_keys("the progress of a training state", state["progress"], ("step", "epoch", "position"))
+        for name, value in state["progress"].items():
+            count(name, value, 0, len(self.data.order(0)) - 1 if name == "position" else math.inf)
+        self.optimizer.check_state(state["optimizer"], finite)
+        self.model.check_state_dict(state["model"], finite)
+        return unknown
 
 
 def count_steps(data: Any, epochs: int, accumulate: int = 1) -> int:

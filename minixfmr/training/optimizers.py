@@ -103,14 +103,15 @@ class AdamW:
         """{"m", "v": numpy arrays, one number a parameter value, "t": steps taken}"""
         return {"m": to_numpy(self.m).copy(), "v": to_numpy(self.v).copy(), "t": self.t}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from such a state. Raises ValueError, and changes nothing, if it belongs to other parameters."""
-        self.t = check_moments(state, self.m.size, self.m.dtype)
+    def load_state_dict(self, state: dict[str, Any], finite: bool = True) -> None:
+        """Continue from such a state. finite: refuse NaN and infinity. Raises ValueError or TypeError, and changes
+        nothing, if it belongs to other parameters."""
+        self.t = check_moments(state, self.m.size, self.m.dtype, finite)
         self.m[...], self.v[...] = to_device(state["m"]), to_device(state["v"])
 
-    def check_state(self, state: dict[str, Any]) -> None:
-        """Raise ValueError if such a state belongs to other parameters."""
-        check_moments(state, self.m.size, self.m.dtype)
+    def check_state(self, state: dict[str, Any], finite: bool = True) -> None:
+        """Raise ValueError or TypeError unless load_state_dict takes this state."""
+        check_moments(state, self.m.size, self.m.dtype, finite)
 
 
 def grad_norm(parameters: Iterable[Parameter]) -> Any:
@@ -132,6 +133,6 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float, norm: float
     norm = float(grad_norm(parameters)) if norm is None else norm
     scale = max_norm / (norm + 1e-6)
     if scale < 1:
-        for gradient in (p.grad for p in parameters):
-            gradient *= scale
+        for p in parameters:
+            p.grad *= scale
     return norm

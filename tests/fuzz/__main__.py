@@ -7,10 +7,10 @@ import traceback
 
 import numpy
 
-from . import calls
+from . import calls, files
 from .runner import ENDS, outcome, run_part
 
-PARTS = {"calls": calls.case}  # name: a generator of random numbers → a Case
+PARTS = {"calls": calls.case, "files": files.case}  # name: a generator of random numbers → a Case
 LIMIT = 12 << 30  # bytes of address space: what asks for more is refused before it hurts the machine
 
 
