@@ -237,6 +237,13 @@ def check_padding(mask: Any) -> Any:
     return real
 
 
+def check_ends(ids: Any, end: int) -> None:
+    """Raise ValueError unless each sequence of ids (B, T) has its end token. Of ids on a device nothing is known."""
+    without = numpy.flatnonzero((ids != end).all(axis=1)) if isinstance(ids, numpy.ndarray) else ()
+    if len(without):
+        raise ValueError(f"input_ids[{without[0]}] has no end token, {end}, at which this head reads the sequence")
+
+
 def check_lengths(Tq: Any, Tk: Any = None) -> tuple[int, int]:
     """Both as Python's integers. Raises ValueError unless the queries are the last of the keys."""
     Tq = count("Tq", Tq, 0)

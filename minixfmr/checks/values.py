@@ -44,9 +44,10 @@ def is_count(value: Any, least: int = 1, most: int = LARGEST) -> bool:
 
 def count(name: str, value: Any, least: int = 1, most: int = LARGEST, hint: str = "") -> int:
     """The integer. Raises ValueError unless it is one, from least to most."""
-    large = isinstance(value, int) and value > most
-    valid = f"an integer of at least {least}" + (f" and at most {most}" if large else "")
-    require(name, value, is_count(value, least, most), valid + hint)
+    if not is_count(value, least, most):
+        large = isinstance(value, int) and value > most
+        valid = f"an integer of at least {least}" + (f" and at most {most}" if large else "")
+        raise ValueError(f"{name} must be {valid}{hint}, got {shown(value)}")
     return int(plain(value))
 
 
@@ -71,7 +72,8 @@ def is_number(value: Any, interval: str = "(-inf, inf)") -> bool:
 
 def number(name: str, value: Any, interval: str = "(-inf, inf)", hint: str = "") -> float:
     """The number. Raises ValueError unless it is a real one in the interval, such as "(0, 1]"; NaN is in none."""
-    require(name, value, is_number(value, interval), _words(interval) + hint)
+    if not is_number(value, interval):
+        raise ValueError(f"{name} must be {_words(interval)}{hint}, got {shown(value)}")
     return float(plain(value))
 
 
