@@ -250,7 +250,7 @@ def test_a_running_tracemalloc_goes_on():
 
 
 def test_nobody_times_nothing():
-    with pytest.raises(ValueError, match="repeats must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="repeats must be an integer of at least 1, got 0"):
         minixfmr.trace(Linear(3, 2), numbers(4, 3), repeats=0)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backend import backend_name, random_generator, to_device
+from ..checks.values import count
 from ..module import Module
 from ..training import CrossEntropy
 from .observers import Clock, Scales, Values
@@ -62,8 +63,7 @@ def trace(model: Module, *inputs: Any, labels: Any = None, repeats: int = 3, see
     """
     if not isinstance(model, Module):
         raise TypeError(f"trace takes a Module and the inputs of its forward, got a {type(model).__name__}")
-    if repeats < 1:
-        raise ValueError(f"repeats must be at least 1, got {repeats}")
+    repeats = count("repeats", repeats, 1, 10_000)
     criterion = CrossEntropy()
     parameters = model.parameters()
     before = [parameter.grad.copy() for parameter in parameters]
