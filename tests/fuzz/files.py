@@ -55,6 +55,8 @@ def damaged(rng, original, name):
 def settings(value):
     """The names of all that a config.json of this kind, or a generation_config.json, may say."""
     kind = value.get("model_type") if isinstance(value, dict) else None
+    if isinstance(value, dict) and "word_embedding_dimension" in value:
+        return ["pooling_mode", "pooling_mode_lasttoken", "pooling_mode_max_tokens"]
     return sorted(set(COMMON) | set(FAMILIES[kind].keys) if kind in FAMILIES else set(OBEYED) | set(NEUTRAL))
 
 
@@ -120,10 +122,9 @@ def text(value):
 def expectation(original, name, data):
     """What reading the folder may give where this file has these bytes."""
     expected = original.expected
-    if name.endswith(".json") and name != "tokenizer.json":
-        return Expected(
-            expected, None if original.door.split()[0] == "load" else lambda r: obeyed(r, expected, name, data)
-        )
+    sealed = name == "tokenizer.json" or original.door.split()[0] == "load"
+    if name.endswith(".json"):
+        return Expected(expected, None if sealed else lambda result: obeyed(original, result, name, data))
     if original.sealed:
         return Expected(expected)
     return Expected(*as_stored(original, name, data))
@@ -150,12 +151,25 @@ def as_stored(original, name, data):
     return {"": said} | {key: flat[place] for key, place in places.items()}, lambda r: text(r.get("")) == text(said)
 
 
-def obeyed(result, expected, name, data):
-    """Whether a config.json or the like is obeyed to the letter, as far as the model has such a setting."""
+def well_pooled(said, name, wanted):
+    """Whether a sentence's vector is made as the folder asks for."""
+    if name == "modules.json":
+        return said["normalized"] == any(module["type"].endswith("Normalize") for module in wanted)
+    if name == "1_Pooling/config.json":
+        names = {"mean": "pooling_mode_mean_tokens", "first": "pooling_mode_cls_token"}
+        asked = {kind for kind, key in names.items() if wanted.get(key)}
+        return asked <= {said["pooling"]}
+    return True
+
+
+def obeyed(original, result, name, data):
+    """Whether a text is obeyed to the letter, as far as the model has such a setting."""
     wanted = json.loads(data)
     if name == "run.json":
         return text(result[""][0]) == text(wanted)
-    if not isinstance(wanted, dict) or "." in name.rpartition("/")[0] or not isinstance(result[""], list):
+    if original.door == "load_sentence_encoder":
+        return well_pooled(result[""], name, wanted)
+    if name not in ("config.json", "generation_config.json"):
         return True
     _, published, generation = result[""]
     where = generation if name == "generation_config.json" else published
