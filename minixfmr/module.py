@@ -23,6 +23,8 @@ from .checks.weights import check_floats, check_state
 class Parameter:
     """An array to be learned, and the gradient of the loss with respect to it, of the same shape and dtype."""
 
+    _is_cleared: bool
+
     def __init__(self, data: Any) -> None:
         check_floats(data, "the data of this Parameter")
         self.data = data
@@ -41,8 +43,9 @@ class Parameter:
         return self._grad
 
     @grad.setter
-    def grad(self, array):
-        self._grad, self._is_cleared = array, False
+    def grad(self, array: Any) -> None:
+        self._grad = array
+        self._is_cleared = False
 
     def accumulate(self, gradient: Any) -> None:
         """grad += gradient"""

@@ -39,7 +39,7 @@ ORDER = {
         "layers/linear": ("y = x W + b; why the gradients are sums over rows", 11),
         "module": ("Parameter and Module: the contract of forward and backward", 2),
         "layers/embedding": ("a token that occurs twice collects two gradients", 11),
-        "layers/positions": ("sinusoids and learned positions", 3),
+        "layers/positions": ("sinusoids and learned positions", 0),
         "layers/softmax": ("scores become weights; why the backward subtracts a weighted mean", 1),
         "layers/normalization": ("LayerNorm and RMSNorm: what comes back through the mean and the variance", 2),
         "layers/activations": ("ReLU, both GELUs, SiLU", 11),
@@ -61,7 +61,7 @@ ORDER = {
         "models/decoding": ("what a model remembers between two tokens", 4),
         "models/encoder_decoder": ("the whole Transformer", 5),
         "models/encoder_only": ("BERT's kind", 3),
-        "models/decoder_only": ("GPT's kind", 4),
+        "models/decoder_only": ("GPT's kind", 12),
     },
     "Training": {
         "training/losses": ("cross-entropy with label smoothing, and where the mean is taken", 11),
@@ -81,7 +81,6 @@ ORDER = {
     },
     "Generation": {
         "generation/rules": ("what a generated sequence must or must not contain", 4),
-        "generation/checks": ("whether the arguments make sense", 4),
         "generation/settings": ("arguments of a call, or else the model's own", 4),
         "generation/greedy": ("the loop: read, score, choose, append", 4),
         "generation/sampling": ("temperature, top-k, top-p", 4),
@@ -90,7 +89,7 @@ ORDER = {
     },
     "The descendants, and longer texts": {
         "layers/variants/long_attention": ("attention over blocks of keys: memory grows with T, not with T²", 11),
-        "layers/variants/rotary": ("positions as angles (LLaMA)", 11),
+        "layers/variants/rotary": ("positions as angles (LLaMA)", 0),
         "layers/variants/relative": ("positions as distances (T5, DeBERTa)", 11),
         "layers/variants/grouped_heads": ("grouped heads and all of the above, around the plain attention", 8),
         "layers/variants/gated": ("the gated feed-forward layer (LLaMA, T5 v1.1)", 8),
@@ -134,6 +133,17 @@ ORDER = {
         "trace/observers": ("what Python's profiling hook sees", 11),
         "trace/page": ("the steps as a web page, with the source", 11),
         "trace/tell": ("one pass, run several times and shown as a table", 11),
+    },
+    "What comes from outside": {
+        "checks/values": ("counts, numbers in an interval, flags, choices", 6),
+        "checks/arrays": ("ids, positions, masks, vectors", 3),
+        "checks/fields": ("how a Config checks its fields", 6),
+        "checks/config": ("what each field may be, which go together, and how large a model may get", 6),
+        "checks/weights": ("names, shapes and kinds of a model's parameters", 9),
+        "checks/learning": ("labels, rates, schedules", 11),
+        "checks/objectives": ("what the objectives are given", 7),
+        "checks/batches": ("pairs of sequences, and what a model's forward is given", 5),
+        "checks/writing": ("the arguments of generate", 4),
     },
     "The machine room": {
         "backend/cuda": ("CuPy, or one sentence that says what is missing", 10),

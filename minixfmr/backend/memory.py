@@ -1,14 +1,20 @@
 """Memory: arrays that forked processes share, what the C library keeps, and the order of a matrix."""
 
 import contextlib
-import ctypes
 import functools
-import mmap
+import os
 import pathlib
+import sys
+from typing import Any
 
 import numpy
 
 from .switch import OutOfMemoryError, on_gpu, xp
+
+try:
+    import mmap
+except ImportError:  # in some browsers' Python
+    mmap = None  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
@@ -38,7 +44,14 @@ def shared_zeros(size, dtype):
     first write."""
     if on_gpu():
         return xp.zeros(size, dtype=dtype)
-    return numpy.frombuffer(mmap.mmap(-1, max(size, 1) * numpy.dtype(dtype).itemsize), dtype, size)
+    length = max(size, 1) * numpy.dtype(dtype).itemsize
+    memory: Any = mmap.mmap(-1, length) if forks() else bytearray(length)
+    return numpy.frombuffer(memory, dtype, size)
+
+
+def forks() -> bool:
+    """Whether workers are forked from this process, and share its memory: on Linux, with NumPy."""
+    return sys.platform == "linux" and not on_gpu() and hasattr(os, "fork") and mmap is not None
 
 
 def is_shared(array):
@@ -53,7 +66,9 @@ def keep_freed_memory():
 
     Called where training or generation begins: importing the package changes nothing in the process.
     """
-    with contextlib.suppress(OSError, TypeError, AttributeError):
+    with contextlib.suppress(OSError, TypeError, AttributeError, ImportError):
+        import ctypes
+
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD, the most it allows: smaller blocks come from what is kept
         mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD

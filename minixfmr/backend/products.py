@@ -28,8 +28,13 @@ def hidden(mask, x):
     lowest = xp.finfo(x.dtype).max
     if on_gpu():
         return (mask.astype(x.dtype) - 1) * lowest
-    by_columns = numpy.ascontiguousarray(mask.swapaxes(-1, -2)).swapaxes(-1, -2) if lies_by_columns(x) else mask
-    return (by_columns.astype(x.dtype) - 1) * lowest
+    mask = by_columns(mask) if lies_by_columns(x) else mask
+    return (mask.astype(x.dtype) - 1) * lowest
+
+
+def by_columns(mask):
+    """The same mask, in memory as pairwise_dot lays out what it is to hide."""
+    return mask if on_gpu() else numpy.ascontiguousarray(mask.swapaxes(-1, -2)).swapaxes(-1, -2)
 
 
 def lies_by_columns(x):

@@ -200,6 +200,15 @@ def check_mask(mask: Any, shape: tuple) -> Any:
     return to_device(found)
 
 
+def with_four_axes(mask: Any, B: int, H: int) -> Any:
+    """The mask as (B or 1, H or 1, Tq, Tk). Raises ValueError where it does not say which of them it lacks."""
+    own = tuple(mask.shape)
+    if 2 <= len(own) <= 3:
+        _check_meaning(mask, own, B, H, own[-2], own[-1])
+        return mask[(None,) * (4 - len(own))]
+    return mask
+
+
 def _check_meaning(mask, own, B, H, Tq, Tk):
     """Raise ValueError where the first axis could be the batch as well."""
     if len(own) == 3 and own[0] == B == H > 1:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 
-from .arrays import array
+from .arrays import array, with_four_axes
 from .objectives import tokens
 from .values import count, is_count, number, require, shown
 
@@ -96,18 +96,24 @@ def _names(function):
     return [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
 
 
-def check_batch(batch: Any, forward: Any) -> dict[str, Any]:
-    """The batch, a copy of the dictionary with an array for each list. Raises unless forward can be given its entries,
-    and it has labels."""
+def check_batch(batch: Any, model: Any) -> dict[str, Any]:
+    """The batch as a dictionary of its own, with an array for each list, before its rows are shared out: what serves
+    all of them has an axis that says so. Raises unless the model's forward can be given its entries, and it has labels.
+    """
     if not isinstance(batch, dict):
         raise TypeError(f"a batch must be a dictionary of arrays, got {shown(batch)}")
     if "labels" not in batch:
         raise ValueError(f"a batch must have labels, got {', '.join(map(str, batch)) or 'an empty dictionary'}")
-    names = _names(getattr(forward, "__func__", forward))
+    names = _names(getattr(model.forward, "__func__", model.forward))
     unknown = [] if names is None else [name for name in batch if name != "labels" and name not in names]
     if unknown:
         known = ", ".join(name for name in names if name not in ("self", "rng", "save"))
-        raise ValueError(
-            f"a batch has {', '.join(map(str, unknown))}, which the model's forward does not take: {known}"
-        )
-    return {name: array(name, value) if isinstance(value, list | tuple) else value for name, value in batch.items()}
+        raise ValueError(f"a batch has {', '.join(map(str, unknown))}, the model's forward takes {known}")
+    found = {name: array(name, value) if isinstance(value, list | tuple) else value for name, value in batch.items()}
+    if found.get("mask") is not None:
+        heads = getattr(getattr(model, "config", None), "num_heads", 0)
+        found["mask"] = with_four_axes(array("mask", found["mask"]), len(array("labels", found["labels"])), heads)
+    for name in ("position_ids", "token_type_ids"):
+        if getattr(found.get(name), "ndim", 2) == 1:
+            found[name] = found[name][None]
+    return found

@@ -18,7 +18,7 @@ def attention(query, key, value, mask=None, p=0.0, rng=None, bias=None, scale=No
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     Q = query * scale  # here and not on S, which is larger
     S = pairwise_dot(Q, key)  # (B, H, Tq, Tk)
-    shape = None if bias is None else bias.shape  # for dbias
+    shape = S.shape if bias is None else bias.shape  # for dbias
     if bias is not None:
         S = S + bias
     W = softmax(S, mask)  # (B, H, Tq, Tk)
@@ -40,7 +40,7 @@ def attention_backward(dy, saved):
     """dL/dquery, dL/dkey, dL/dvalue, dL/dbias for attention.
 
         dV = Dᵀ dy,   dD = dy Vᵀ,   dW = dropout_backward(dD),   dS = softmax_backward(dW)
-        dquery = dS K / √dh,   dK = dSᵀ Q,   dbias = Σ dS over the axes that bias had broadcast (None: no bias)
+        dquery = dS K / √dh,   dK = dSᵀ Q,   dbias = Σ dS over the axes along which bias was broadcast
 
     Derived in tutorials/11_every_gradient_derived, chapters 4 and 10.
     """

@@ -178,7 +178,7 @@ def evaluate(model: Module, data: Any, criterion: CrossEntropy | None = None) ->
     criterion = criterion or CrossEntropy()
     loss, total = 0.0, 0
     for key in data.order(0):
-        batch = check_batch(data.batch(key), model.forward)
+        batch = check_batch(data.batch(key), model)
         labels = batch.pop("labels")
         counted = criterion.count(labels)
         with fits_in_memory("make the batches smaller"):

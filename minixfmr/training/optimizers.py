@@ -133,6 +133,6 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float, norm: float
     norm = float(grad_norm(parameters)) if norm is None else norm
     scale = max_norm / (norm + 1e-6)
     if scale < 1:
-        for gradient in (p.grad for p in parameters):
-            gradient *= scale
+        for p in parameters:
+            p.grad *= scale
     return norm

@@ -88,7 +88,7 @@ class ParallelGradients:
 
     def _shared_out(self, batches):
         """(the label count, the rows of the batches for each worker that has work)"""
-        batches = [check_batch(batch, self.model.forward) for batch in batches]
+        batches = [check_batch(batch, self.model) for batch in batches]
         count = sum(self.criterion.count(batch["labels"]) for batch in batches)
         size = sum(p.data.size for p in self.parameters) * sum(batch["labels"].size for batch in batches)
         n = self.workers if size > self.SMALL else 1

@@ -94,6 +94,8 @@ def embedding(rng):
     """Embedding: rows of a table, and their gradient."""
     shape = tuple(rng.integers(1, 4, rng.integers(1, 3)))
     ids = integers(rng, rng.integers(0, V, shape), V, shapes_too=False)
+    if isinstance(ids.passed, int):  # a single token, here
+        ids = Argument(ids.passed, numpy.array(ids.passed))
     sizes = (
         {"V": count(rng, (V,)), "d": count(rng, (3,))}
         if rng.random() < 0.2

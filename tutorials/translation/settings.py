@@ -96,8 +96,6 @@ def check(settings):
     own_data = settings["pairs"] or settings["source"]
     if not own_data and any(settings[name] for name in DATA):
         raise UsageError("validation and test files need training files: --source and --target, or --pairs")
-    if not own_data and any(settings[name] for name in ("columns", "reverse", "header", "skip_bad_lines")):
-        raise UsageError("--columns, --reverse, --header and --skip-bad-lines are for data of your own: give --pairs")
     paths = [settings[name] for name in DATA]
     if sum(path in (STANDARD_INPUT, "/dev/stdin") for path in paths) > 1:
         raise UsageError("standard input can be read once only: give a file for the others")
