@@ -134,17 +134,6 @@ ORDER = {
         "trace/page": ("the steps as a web page, with the source", 11),
         "trace/tell": ("one pass, run several times and shown as a table", 11),
     },
-    "What comes from outside": {
-        "checks/values": ("counts, numbers in an interval, flags, choices", 6),
-        "checks/arrays": ("ids, positions, masks, vectors", 3),
-        "checks/fields": ("how a Config checks its fields", 6),
-        "checks/config": ("what each field may be, which go together, and how large a model may get", 6),
-        "checks/weights": ("names, shapes and kinds of a model's parameters", 9),
-        "checks/learning": ("labels, rates, schedules", 11),
-        "checks/objectives": ("what the objectives are given", 7),
-        "checks/batches": ("pairs of sequences, and what a model's forward is given", 5),
-        "checks/writing": ("the arguments of generate", 4),
-    },
     "The machine room": {
         "backend/cuda": ("CuPy, or one sentence that says what is missing", 10),
         "backend/switch": ("`xp`, the array module in use", 10),
