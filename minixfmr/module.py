@@ -3,7 +3,7 @@
 The contract of a module:
 
     y, saved = layer.forward(x, ...)        # pure: stores nothing on self
-    dx       = layer.backward(dy, saved)    # adds into parameter.grad, returns the gradient of each array input
+    dx       = layer.backward(dy, saved)    # adds to every parameter.grad, returns the gradient of each array input
 
 `saved` holds what the backward needs; nothing else holds it. Since nothing lives on the module between the two
 calls, one layer can be used twice, be shared, or run in two threads. Several array inputs: backward returns a
@@ -22,6 +22,8 @@ from .backend import check_array, to_device, to_numpy, xp
 class Parameter:
     """An array to be learned, and the gradient of the loss with respect to it, of the same shape and dtype."""
 
+    _is_cleared: bool
+
     def __init__(self, data: Any) -> None:
         check_array(data, "the data of this Parameter")
         self.data = data
@@ -30,6 +32,31 @@ class Parameter:
     @property
     def shape(self):
         return self.data.shape
+
+    @property
+    def grad(self) -> Any:
+        """The gradient, to be read, added to or written into."""
+        if self._is_cleared:
+            self._grad.fill(0)
+            self._is_cleared = False
+        return self._grad
+
+    @grad.setter
+    def grad(self, array: Any) -> None:
+        self._grad = array
+        self._is_cleared = False
+
+    def accumulate(self, gradient: Any) -> None:
+        """grad += gradient"""
+        if self._is_cleared:
+            self._grad[...] = gradient
+            self._is_cleared = False
+        else:
+            self._grad += gradient
+
+    def clear_grad(self) -> None:
+        """grad = 0, written when it is next read: what is accumulated first then takes the place of the zeros."""
+        self._is_cleared = True
 
     def __repr__(self):
         return f"Parameter(shape={self.data.shape}, dtype={self.data.dtype})"
