@@ -32,11 +32,18 @@ def on_all_cores(function, parts, worth=True):
     """function(part) for each of the parts of large arrays, on all cores, if that is worth more than the waiting for
     Python's lock that it costs."""
     if worth and not on_gpu() and cores() > 1:
-        shares = [parts[core :: cores()] for core in range(cores())]
-        list(_threads().map(lambda share: [function(part) for part in share], shares))
+        own, *shares = (parts[core :: cores()] for core in range(cores()))
+        others = [_threads().submit(_each, function, share) for share in shares]
+        _each(function, own)  # and not wait for one thread more to wake up
+        for other in others:
+            other.result()
     else:
-        for part in parts:
-            function(part)
+        _each(function, parts)
+
+
+def _each(function, parts):
+    for part in parts:
+        function(part)
 
 
 def one_blas_thread():
