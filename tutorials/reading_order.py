@@ -39,7 +39,7 @@ ORDER = {
         "layers/linear": ("y = x W + b; why the gradients are sums over rows", 11),
         "module": ("Parameter and Module: the contract of forward and backward", 2),
         "layers/embedding": ("a token that occurs twice collects two gradients", 11),
-        "layers/positions": ("sinusoids and learned positions", 3),
+        "layers/positions": ("sinusoids and learned positions", 0),
         "layers/softmax": ("scores become weights; why the backward subtracts a weighted mean", 1),
         "layers/normalization": ("LayerNorm and RMSNorm: what comes back through the mean and the variance", 2),
         "layers/activations": ("ReLU, both GELUs, SiLU", 11),
@@ -50,19 +50,18 @@ ORDER = {
         "layers/feedforward": ("the first layer made of layers: its backward is its forward read upwards", 11),
     },
     "The three architectures": {
-        "models/fields": ("how a Config checks its fields", 6),
         "models/config": ("the fields of the paper's Transformer, each with a remark", 6),
         "models/masks": ("the look-ahead mask, padding, windows, prefixes, and `&`", 1),
         "models/residual": ("x + f(x), with the norm after it (the paper) or before it", 6),
         "models/inputs": ("from ids to vectors", 3),
         "models/blocks": ("encoder and decoder blocks", 6),
         "models/stack": ("blocks on top of each other", 6),
-        "models/model": ("what all three architectures have", 6),
         "models/heads": ("from vectors to logits", 4),
+        "models/model": ("what all three architectures have", 6),
         "models/decoding": ("what a model remembers between two tokens", 4),
         "models/encoder_decoder": ("the whole Transformer", 5),
         "models/encoder_only": ("BERT's kind", 3),
-        "models/decoder_only": ("GPT's kind", 4),
+        "models/decoder_only": ("GPT's kind", 12),
     },
     "Training": {
         "training/losses": ("cross-entropy with label smoothing, and where the mean is taken", 11),
@@ -75,11 +74,13 @@ ORDER = {
         "training/mpi": ("the same on several machines: a sum in the order of the ranks", 10),
         "training/fingerprint": ("what must be the same for a run to go on", 9),
         "training/loop": ("the training loop as an iterator", 9),
-        "checkpoint": ("checkpoints written atomically; resuming bit for bit", 9),
+        "checkpoint/disk": ("files read and written whole, or not at all", 9),
+        "checkpoint/text": ("JSON, read strictly", 9),
+        "checkpoint/tensors": ("arrays in files, each with a checksum", 9),
+        "checkpoint/models": ("models and training states; resuming bit for bit", 9),
     },
     "Generation": {
         "generation/rules": ("what a generated sequence must or must not contain", 4),
-        "generation/checks": ("whether the arguments make sense", 4),
         "generation/settings": ("arguments of a call, or else the model's own", 4),
         "generation/greedy": ("the loop: read, score, choose, append", 4),
         "generation/sampling": ("temperature, top-k, top-p", 4),
@@ -88,7 +89,7 @@ ORDER = {
     },
     "The descendants, and longer texts": {
         "layers/variants/long_attention": ("attention over blocks of keys: memory grows with T, not with T²", 11),
-        "layers/variants/rotary": ("positions as angles (LLaMA)", 11),
+        "layers/variants/rotary": ("positions as angles (LLaMA)", 0),
         "layers/variants/relative": ("positions as distances (T5, DeBERTa)", 11),
         "layers/variants/grouped_heads": ("grouped heads and all of the above, around the plain attention", 8),
         "layers/variants/gated": ("the gated feed-forward layer (LLaMA, T5 v1.1)", 8),
@@ -148,8 +149,9 @@ ORDER = {
 }
 
 
-# The clinic is read from its docstrings. part: (its folder, number of the tutorial)
+# The checks and the clinic are read from their docstrings. part: (its folder, number of the tutorial)
 CLINIC = {
+    "What comes from outside": ("checks", 6),
     "The gradient checker": ("gradcheck", 2),
     "Why a gradient is wrong": ("gradcheck/diagnosis", 2),
     "The exercises": ("exercises", 2),

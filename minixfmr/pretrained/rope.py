@@ -44,7 +44,7 @@ def rope_fields(c: Values, dh: int, part: float = 1.0, kinds: dict[str, str] | N
     if not isinstance(part, int | float) or not 0 < part <= 1:
         raise c.refuse("partial_rotary_factor", "must be in (0, 1]")
     width = int(dh * part)  # an odd one has a last wave that is half outside, and yet turns two entries
-    if part < 1 and (width < 1 or width + width % 2 > dh):
+    if part < 1 and (width < 1 or width + width % 2 > dh or (width % 2 and kind == "dynamic")):
         raise c.refuse("partial_rotary_factor", f"leaves {width} of the {dh} entries of a head to turn")
     return {"rope_theta": float(theta), "rope_scaling": _scaling(c, kind, rope, width, dh, float(theta))}
 

@@ -50,12 +50,11 @@ class Rotary(Module):
     """
 
     def __init__(self, dh, theta=10000.0, scaling=None):
-        scaling = scaling or {}
-        width = scaling.get("width", dh)
-        self.options = (width, theta, scaling)
-        self.width = 2 * len(scaling.get("frequencies", range((width + 1) // 2)))
+        width = 2 * len(scaling["frequencies"]) if scaling and "frequencies" in scaling else dh
+        self.options = ((scaling or {}).get("width", width), theta, scaling)
+        self.width = self.options[0]
         # whether what turned an early key still holds when the text has become longer, so that it may be kept
-        self.is_steady = not {"growth", "long_frequencies"} & set(scaling)
+        self.is_steady = not scaling or not {"growth", "long_frequencies"} & set(scaling)
 
     def table(self, length, dtype, start=0):
         """cos and sin, (length - start, width/2), of the positions start, start + 1, ..., in a text of this length"""
