@@ -1,8 +1,11 @@
 # make translate    train the translation model of the README, test it and draw what it attends to
 # make test         run the tests
 # make notebooks    open the tutorials in JupyterLab
+# make lite         build a JupyterLite site: tutorials and exercises in a browser tab, with nothing installed
+# make pyodide      get the Python of a browser tab from npm, for the test that compiles the package with it
 # make test-parity  install PyTorch, transformers and CuPy and run all tests, including comparisons with them
 # make test-notebooks  install Jupyter and run every tutorial on less data
+# make fuzz         odd calls and damaged files by the thousand, each right or refused in one sentence (three minutes)
 # make lint         check style and types
 # make benchmark    install the peers, compare with them (half an hour) and write benchmarks/RESULTS.md
 #
@@ -37,6 +40,15 @@ notebooks: .venv/notebooks
 test-notebooks: .venv/tutorials .venv/test .venv/notebooks
 	$(BIN)/python -m pytest -m notebook $(ARGS)
 
+lite: .venv/lite
+	$(BIN)/python tutorials/lite.py $(ARGS)
+
+pyodide:
+	npm install --silent --no-save --prefix .venv/pyodide pyodide
+
+fuzz: .venv/test
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -61,7 +73,7 @@ $(BIN)/python:
 	  { echo "minixfmr needs Python 3.11 or later; $(PYTHON) is older or missing: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
 
-.venv/tutorials .venv/notebooks .venv/test .venv/dev .venv/cuda12 .venv/cuda13: .venv/%: pyproject.toml | $(BIN)/python
+.venv/tutorials .venv/notebooks .venv/lite .venv/test .venv/dev .venv/cuda12 .venv/cuda13: .venv/%: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable ".[$*]"
 	@touch $@
 
@@ -75,4 +87,4 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --editable ".[parity]"
 	@touch $@
 
-.PHONY: translate notebooks test test-notebooks test-parity lint benchmark test-gpu benchmark-gpu
+.PHONY: translate notebooks lite pyodide test fuzz test-notebooks test-parity lint benchmark test-gpu benchmark-gpu

@@ -135,3 +135,21 @@ def test_what_a_notebook_needs_is_found_through_its_helpers():
     assert scripts["01"] == {"numpy", "matplotlib", "minixfmr"}
     assert {"num2words", "tokenizers"} <= scripts["04"], "through corpus.py"
     assert {"torch", "transformers"} <= scripts["08"]
+
+
+def test_the_site_for_a_browser_tab_has_all_that_its_notebooks_import(tmp_path):
+    """make lite checks its own files when it has built them; here, what it puts in."""
+    import lite
+
+    lite.contents(tmp_path / "files")
+    here = {path.name for path in (tmp_path / "files" / "tutorials").iterdir()}
+    for name in lite.TUTORIALS:
+        script = ROOT / "tutorials" / f"{name}.py"
+        assert setup_cell.needs(script) <= {"matplotlib", "minixfmr", "numpy", "sympy"}, "Pyodide has no others"
+        helpers = {f"{n}.py" for n in setup_cell.imports(script) if (ROOT / "tutorials" / f"{n}.py").is_file()}
+        assert helpers <= here
+    notebook = nbformat.read(tmp_path / "files" / "exercises.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    assert (tmp_path / "files" / "exercises" / "softmax.py").is_file()
+    assert "files/exercises/softmax.py is not listed" in lite.problems(tmp_path), "present, yet no page shows it"
+    assert len(lite.problems(tmp_path / "files")) > 10

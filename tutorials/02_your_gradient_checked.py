@@ -7,10 +7,11 @@
 # and runs in well under a minute.
 
 # %%
+import contextlib
+import importlib
+import io
 import os
 import re
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -561,19 +562,22 @@ scratch = tempfile.TemporaryDirectory()  # stands for a folder of your own
 folder = Path(scratch.name) / "my_folder"
 
 
-def command(*arguments):
-    """Run a command as in a terminal, and print what it says."""
-    done = subprocess.run([sys.executable, "-m", *arguments], cwd=folder.parent, capture_output=True, text=True)
-    print(done.stdout + done.stderr)
-    return done
+def command(module, *arguments):
+    """Do what `python -m module arguments` does in a terminal, in this process: a browser tab has no other. Print what
+    it says, and return its exit status with that."""
+    said = io.StringIO()
+    with contextlib.chdir(folder.parent), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        status = importlib.import_module(f"{module}.__main__").main(list(arguments))
+    print(said.getvalue())
+    return status, said.getvalue()
 
 
 _ = command("minixfmr.exercises", "--new", "my_folder")
 (folder / "softmax.py").write_text(SOFTMAX)
 (folder / "linear.py").write_text(LINEAR)
 only = ["--only", "softmax", "linear", "attention"] if QUICK else []
-marked = command("minixfmr.exercises", "my_folder", *only)
-assert re.search(r"softmax +right", marked.stdout)
+_, marked = command("minixfmr.exercises", "my_folder", *only)
+assert re.search(r"softmax +right", marked)
 
 # %% [markdown]
 # Three kinds of lines: *right*, *wrong* with a reason, and *not started*. The forward of the linear layer has earned
@@ -609,8 +613,8 @@ def sigmoid_forward(x):
 def sigmoid_backward(dy, y):
     return dy * (1 - y**2)
 """)
-checked = command("minixfmr.gradcheck", "homework.py")
-assert checked.returncode == 1 and "tanh: right" in checked.stdout and "sigmoid: WRONG" in checked.stdout
+status, checked = command("minixfmr.gradcheck", "homework.py")
+assert status == 1 and "tanh: right" in checked and "sigmoid: WRONG" in checked
 
 # %% [markdown]
 # ## Check

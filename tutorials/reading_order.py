@@ -50,7 +50,6 @@ ORDER = {
         "layers/feedforward": ("the first layer made of layers: its backward is its forward read upwards", 11),
     },
     "The three architectures": {
-        "models/fields": ("how a Config checks its fields", 6),
         "models/config": ("the fields of the paper's Transformer, each with a remark", 6),
         "models/masks": ("the look-ahead mask, padding, windows, prefixes, and `&`", 1),
         "models/residual": ("x + f(x), with the norm after it (the paper) or before it", 6),
@@ -75,7 +74,10 @@ ORDER = {
         "training/mpi": ("the same on several machines: a sum in the order of the ranks", 10),
         "training/fingerprint": ("what must be the same for a run to go on", 9),
         "training/loop": ("the training loop as an iterator", 9),
-        "checkpoint": ("checkpoints written atomically; resuming bit for bit", 9),
+        "checkpoint/disk": ("files read and written whole, or not at all", 9),
+        "checkpoint/text": ("JSON, read strictly", 9),
+        "checkpoint/tensors": ("arrays in files, each with a checksum", 9),
+        "checkpoint/models": ("models and training states; resuming bit for bit", 9),
     },
     "Generation": {
         "generation/rules": ("what a generated sequence must or must not contain", 4),
