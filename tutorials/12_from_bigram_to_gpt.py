@@ -518,7 +518,7 @@ print("it invents:", *invented(lambda ids: large(np.array([ids]))[0].astype(floa
 #    positions?
 #    <details><summary>Answer</summary>
 #
-#    No, it is much worse: that model had learned to do without, this one relies on them.
+#    No, it is clearly worse: that model had learned to do without positions, this one relies on them.
 #
 #    </details>
 # 3. Which lines of the file would have to change for a batch of several words at once?
