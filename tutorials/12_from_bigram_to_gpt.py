@@ -244,7 +244,8 @@ plots.bars(ladder, xlabel="loss on held-out words (nats a letter)", digits=".2f"
 
 # %% [markdown]
 # From the average on, every step down the ladder brought something, but for the last: at this size, with 16 numbers a
-# letter and one word a step, the feed-forward layer does not pay. It does as soon as there is room, as we shall see below.
+# letter and one word a step, the feed-forward layer does not pay. It does as soon as there is room, as we shall see
+# below.
 
 # %%
 if not QUICK:
