@@ -56,8 +56,8 @@ ORDER = {
         "models/inputs": ("from ids to vectors", 3),
         "models/blocks": ("encoder and decoder blocks", 6),
         "models/stack": ("blocks on top of each other", 6),
-        "models/model": ("what all three architectures have", 6),
         "models/heads": ("from vectors to logits", 4),
+        "models/model": ("what all three architectures have", 6),
         "models/decoding": ("what a model remembers between two tokens", 4),
         "models/encoder_decoder": ("the whole Transformer", 5),
         "models/encoder_only": ("BERT's kind", 3),
@@ -81,7 +81,6 @@ ORDER = {
     },
     "Generation": {
         "generation/rules": ("what a generated sequence must or must not contain", 4),
-        "generation/checks": ("whether the arguments make sense", 4),
         "generation/settings": ("arguments of a call, or else the model's own", 4),
         "generation/greedy": ("the loop: read, score, choose, append", 4),
         "generation/sampling": ("temperature, top-k, top-p", 4),
@@ -150,8 +149,9 @@ ORDER = {
 }
 
 
-# The clinic is read from its docstrings. part: (its folder, number of the tutorial)
+# The checks and the clinic are read from their docstrings. part: (its folder, number of the tutorial)
 CLINIC = {
+    "What comes from outside": ("checks", 6),
     "The gradient checker": ("gradcheck", 2),
     "Why a gradient is wrong": ("gradcheck/diagnosis", 2),
     "The exercises": ("exercises", 2),

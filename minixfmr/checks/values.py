@@ -36,13 +36,13 @@ def require(name: str, value: Any, holds: Any, valid: str) -> None:
         raise ValueError(f"{name} must be {valid}, got {shown(value)}")
 
 
-def is_count(value: Any, least: int = 1, most: int = LARGEST) -> bool:
+def is_count(value: Any, least: int = 1, most: float = LARGEST) -> bool:
     """Whether it is an integer from least to most."""
     value = plain(value)
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and least <= value <= most
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and least <= int(value) <= most
 
 
-def count(name: str, value: Any, least: int = 1, most: int = LARGEST, hint: str = "") -> int:
+def count(name: str, value: Any, least: int = 1, most: float = LARGEST, hint: str = "") -> int:
     """The integer. Raises ValueError unless it is one, from least to most."""
     small = most == LARGEST and not (isinstance(value, int) and value > most)
     valid = f"an integer of at least {least}" + ("" if small else f" and at most {most}")

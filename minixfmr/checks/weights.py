@@ -37,8 +37,8 @@ def check_state(owner: str, own: dict[str, Any], state: Any, finite: bool = True
 
 
 def misfit(value: Any, shape: tuple, dtype: Any, finite: bool = True) -> str:
-    """What is wrong with the value as an array of this shape and dtype; "" if nothing is. An array in a file is not read
-    before it is known to be of this shape."""
+    """What is wrong with the value as an array of this shape and dtype; "" if nothing is. An array in a file is not
+    read before it is known to be of this shape."""
     if not (hasattr(value, "shape") and hasattr(value, "dtype")):
         try:
             value = to_numpy(value)
