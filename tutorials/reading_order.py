@@ -56,8 +56,8 @@ ORDER = {
         "models/inputs": ("from ids to vectors", 3),
         "models/blocks": ("encoder and decoder blocks", 6),
         "models/stack": ("blocks on top of each other", 6),
-        "models/model": ("what all three architectures have", 6),
         "models/heads": ("from vectors to logits", 4),
+        "models/model": ("what all three architectures have", 6),
         "models/decoding": ("what a model remembers between two tokens", 4),
         "models/encoder_decoder": ("the whole Transformer", 5),
         "models/encoder_only": ("BERT's kind", 3),
@@ -134,17 +134,6 @@ ORDER = {
         "trace/page": ("the steps as a web page, with the source", 11),
         "trace/tell": ("one pass, run several times and shown as a table", 11),
     },
-    "What comes from outside": {
-        "checks/values": ("counts, numbers in an interval, flags, choices", 6),
-        "checks/arrays": ("ids, positions, masks, vectors", 3),
-        "checks/fields": ("how a Config checks its fields", 6),
-        "checks/config": ("what each field may be, which go together, and how large a model may get", 6),
-        "checks/weights": ("names, shapes and kinds of a model's parameters", 9),
-        "checks/learning": ("labels, rates, schedules", 11),
-        "checks/objectives": ("what the objectives are given", 7),
-        "checks/batches": ("pairs of sequences, and what a model's forward is given", 5),
-        "checks/writing": ("the arguments of generate", 4),
-    },
     "The machine room": {
         "backend/cuda": ("CuPy, or one sentence that says what is missing", 10),
         "backend/switch": ("`xp`, the array module in use", 10),
@@ -154,14 +143,16 @@ ORDER = {
         "backend/sums": ("sums over rows and over the batch, spelled the fast way", 10),
         "backend/blocks": ("`by_rows`: plain formulas over blocks that stay in the cache", 10),
         "backend/products": ("matrix products", 10),
+        "backend/rows": ("rows of a cache that change places", 10),
         "backend/random": ("random numbers, the same on every backend", 10),
         "backend/special": ("what an array module may lack", 10),
     },
 }
 
 
-# The clinic is read from its docstrings. part: (its folder, number of the tutorial)
+# The checks and the clinic are read from their docstrings. part: (its folder, number of the tutorial)
 CLINIC = {
+    "What comes from outside": ("checks", 6),
     "The gradient checker": ("gradcheck", 2),
     "Why a gradient is wrong": ("gradcheck/diagnosis", 2),
     "The exercises": ("exercises", 2),

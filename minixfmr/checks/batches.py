@@ -68,6 +68,7 @@ PARTS = {
     "optimizer": ("step", "zero_grad", "parameters"),
     "data": ("order", "batch"),
     "criterion": ("forward", "backward", "count"),
+    "loss": ("forward", "count"),  # a criterion that only evaluates
 }
 
 

@@ -36,13 +36,13 @@ def require(name: str, value: Any, holds: Any, valid: str) -> None:
         raise ValueError(f"{name} must be {valid}, got {shown(value)}")
 
 
-def is_count(value: Any, least: int = 1, most: int = LARGEST) -> bool:
+def is_count(value: Any, least: int = 1, most: float = LARGEST) -> bool:
     """Whether it is an integer from least to most."""
-    value = plain(value)
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and least <= value <= most
+    value = value if type(value) is int else plain(value)  # the usual case first: this runs in each training step
+    return isinstance(value, int | numbers.Integral) and not isinstance(value, bool) and least <= int(value) <= most
 
 
-def count(name: str, value: Any, least: int = 1, most: int = LARGEST, hint: str = "") -> int:
+def count(name: str, value: Any, least: int = 1, most: float = LARGEST, hint: str = "") -> int:
     """The integer. Raises ValueError unless it is one, from least to most."""
     if not is_count(value, least, most):
         large = isinstance(value, int) and value > most
@@ -59,8 +59,8 @@ def _bounds(interval):
 
 def is_number(value: Any, interval: str = "(-inf, inf)") -> bool:
     """Whether it is a real number in the interval, such as "(0, 1]"; NaN is in none."""
-    value = plain(value)
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+    value = value if type(value) is float else plain(value)
+    if not isinstance(value, float | numbers.Real) or isinstance(value, bool):
         return False
     low, high, with_low, with_high = _bounds(interval)
     try:

@@ -46,7 +46,7 @@ def generate(
     Raises ValueError or TypeError for arguments that make no sense.
     """
     start, state, decided = begin(model, input_ids, attention_mask, settings)
-    seed = random_generator(seed)  # refused also where nothing is drawn
+    rng = random_generator(seed)  # refused also where nothing is drawn
     search = decided.search
     num_beams, sequences = search["num_beams"], search["num_return_sequences"]
     small = model.num_parameters() * len(start) * num_beams < SMALL
@@ -59,7 +59,7 @@ def generate(
             start = start[rows]
             state.reorder(rows)
         shape = {name: search[name] for name in ("temperature", "top_k", "top_p")}
-        choose = sampler(**shape, seed=seed) if search["do_sample"] else likeliest
+        choose = sampler(**shape, seed=rng) if search["do_sample"] else likeliest
         ids = start
         for ids, _ in write(model, start, state, decided, choose):  # noqa: B007
             pass  # generate_steps is for those who want to look on
@@ -107,10 +107,10 @@ def generate_steps(
     given = {"num_beams": 1} | settings
     count("num_beams", given["num_beams"], 1, 1, " in generate_steps")
     start, state, decided = begin(model, input_ids, attention_mask, given)
-    seed = random_generator(seed)
+    rng = random_generator(seed)
     shape = {name: decided.search[name] for name in ("temperature", "top_k", "top_p")}
     sampled = decided.search["do_sample"]
-    choose = sampler(**shape, seed=seed) if sampled else likeliest
+    choose = sampler(**shape, seed=rng) if sampled else likeliest
     for ids, scores in write(model, start, state, decided, choose):
         p = sampling_probabilities(scores, **shape) if sampled else softmax(scores)  # (B, V)
         chosen = to_numpy(p)[numpy.arange(len(ids)), ids[:, -1]]

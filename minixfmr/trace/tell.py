@@ -26,10 +26,10 @@ class Trace:
         self.title, self.steps, self.loss = title, steps, loss
 
     def __str__(self):
-        head = ["step", "in → out", "values", "ms", "KiB", "forward", "backward", "values", "ms", "parameters"]
-        rows = [head, *map(_row, self.steps)]
+        head = ["", "step", "in → out", "values", "ms", "KiB", "forward", "backward", "values", "ms", "parameters"]
+        rows = [head, *([str(number), *_row(step)] for number, step in enumerate(self.steps, 1))]
         widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-        numbers = (3, 4, 8)
+        numbers = (0, 4, 5, 9)
         lines = (
             "  ".join(f"{cell:{'>' if i in numbers else '<'}{widths[i]}}" for i, cell in enumerate(row)).rstrip()
             for row in rows

@@ -178,7 +178,7 @@ def count_steps(data: Any, epochs: int, accumulate: int = 1) -> int:
 def evaluate(model: Module, data: Any, criterion: CrossEntropy | None = None) -> float:
     """The mean loss over all labels of the data, in nats, without dropout."""
     criterion = CrossEntropy() if criterion is None else criterion
-    check_parts(model=model, data=data, criterion=criterion)
+    check_parts(model=model, data=data, loss=criterion)
     loss, total = 0.0, 0
     for key in data.order(0):
         batch = check_batch(data.batch(key), model)
