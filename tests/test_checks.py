@@ -451,7 +451,7 @@ def test_what_a_trainer_is_made_of():
     for call, message in [
         (lambda: minixfmr.Trainer(decoder(), optimizer, schedule, Batches()), "parameters that this model lacks"),
         (lambda: minixfmr.Trainer(model, optimizer, 1e-3, Batches()), "schedule must be a function of the step"),
-        (lambda: minixfmr.Trainer(model, optimizer, schedule, [1]), "data must have order, batch"),
+        (lambda: minixfmr.Trainer(model, optimizer, schedule, [1]), "data must be an object with order, batch"),
         (lambda: minixfmr.Trainer(model, optimizer, schedule, Batches(), seed=-1), "seed must be an integer"),
         (lambda: next(minixfmr.Trainer(model, optimizer, schedule, Batches(), workers=1).run(-1)), "epochs must be"),
         (

@@ -78,9 +78,25 @@ def row_mean_dot(a, b):
 
 def largest(x, k):
     """Where the k largest numbers of each row are, in any order:  (N, n) → indices (N, k)."""
+    if not on_gpu():
+        return _largest_on_host(x, k)
     if hasattr(xp, "argpartition"):
         return xp.argpartition(-x, k - 1, axis=-1)[:, :k]
     return xp.argsort(-x, axis=-1)[:, :k]
+
+
+def _largest_on_host(x, k, parts=32):
+    width = x.shape[1] // parts
+    if width < 2 * k:
+        return numpy.argpartition(-x, k - 1, axis=-1)[:, :k]
+    # k numbers are as large as the k-th of these maxima, so what is smaller need not be sorted
+    maxima = x[:, : parts * width].reshape(len(x), parts, width).max(axis=1)  # (N, width)
+    least = numpy.partition(maxima, width - k, axis=-1)[:, width - k]
+    found = numpy.empty((len(x), k), int)
+    for places, row, low in zip(found, x, least, strict=True):
+        candidates = numpy.flatnonzero(~(row < low))  # all of them where there are NaNs
+        places[:] = candidates[numpy.argpartition(-row[candidates], k - 1)[:k]]
+    return found
 
 
 def add_at(table, ids, rows):

@@ -44,8 +44,8 @@ def is_count(value: Any, least: int = 1, most: float = LARGEST) -> bool:
 
 def count(name: str, value: Any, least: int = 1, most: float = LARGEST, hint: str = "") -> int:
     """The integer. Raises ValueError unless it is one, from least to most."""
-    small = most == LARGEST and not (isinstance(value, int) and value > most)
-    valid = f"an integer of at least {least}" + ("" if small else f" and at most {most}")
+    large = isinstance(value, int) and value > most
+    valid = f"an integer of at least {least}" + (f" and at most {most}" if large else "")
     require(name, value, is_count(value, least, most), valid + hint)
     return int(plain(value))
 
