@@ -100,7 +100,8 @@ def test_a_file_from_before_there_were_checksums_is_read_in_silence(write, tmp_p
     path, load = write(tmp_path)
     header, body = take_apart(path)
     del header["__metadata__"]["checksums"]
-    put_together(path, {k: v for k, v in header.items() if v}, body)
+    header["__metadata__"] = header["__metadata__"] or None  # which the library takes for none
+    put_together(path, header, body)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load()
@@ -261,7 +262,7 @@ def test_a_training_state_that_does_not_fit_changes_nothing(tmp_path):
         with pytest.raises((ValueError, TypeError), match=r"must|has"):
             trainer.load_state_dict(state | wrong | change)
         np.testing.assert_equal(trainer.state_dict(), state)
-    with pytest.raises(ValueError, match="accept must be a list of names of settings, got {'learning rate'}"):
+    with pytest.raises(ValueError, match="accept must be a list of .*learning rate"):
         trainer.load_state_dict(state, accept=["learning rate"])
 
 

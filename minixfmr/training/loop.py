@@ -162,8 +162,10 @@ class Trainer:
         check_accept(accept, own)
         unknown = compare(own, state["settings"], accept)
         check_keys("the progress of a training state", state["progress"], ("step", "epoch", "position"))
-        for name, value in state["progress"].items():
-            count(name, value, 0, len(self.data.order(0)) - 1 if name == "position" else math.inf)
+        step, epoch, position = (state["progress"][name] for name in ("step", "epoch", "position"))
+        count("step", step, 0)
+        order = self.data.order(count("epoch", epoch, 0))
+        count("position", position, 0, max(len(order) - 1, 0))
         self.optimizer.check_state(state["optimizer"], finite)
         self.model.check_state_dict(state["model"], finite)
         return unknown
