@@ -43,6 +43,7 @@ NUMPY_ONLY = {  # and why
     "test_parity": "compares with PyTorch on a CPU",
     "test_readme": "reads files and starts processes",
     "test_pretrained": "compares with transformers on a CPU",
+    "test_pretrained_edits": "compares with transformers on a CPU",
     "test_pretrained_folders": "compares with transformers on a CPU",
     "test_pretrained_sweep": "compares with transformers on a CPU",
     "test_shakespeare": "starts processes of its own",

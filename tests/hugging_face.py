@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import transformers as hf
 
+torch.set_num_threads(1)  # models as small as these only wait for the others
 V = 83  # a prime, so that a transposed or reshaped matrix cannot pass unnoticed
 
 

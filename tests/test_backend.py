@@ -9,10 +9,13 @@ import pytest
 
 import minixfmr
 from minixfmr.backend import (
+    Kinship,
     batch_sum,
     by_rows,
     erf,
     hidden,
+    largest,
+    moved_rows,
     pairwise_dot,
     product,
     random_generator,
@@ -21,6 +24,8 @@ from minixfmr.backend import (
     row_max,
     row_mean,
     row_sum,
+    to_device,
+    to_numpy,
     xp,
 )
 from minixfmr.backend.workers import ForkedWorker
@@ -85,6 +90,36 @@ def test_a_product_is_the_same_in_every_order(rng, shape, column_major):
     for rows in (1, 2, 5, 8, 9, 63, 64):
         a = rng.standard_normal((rows, shape[0]))
         np.testing.assert_allclose(product(a, b), a @ b, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", ["normal", "ties", "few are possible", "nothing is a number"])
+@pytest.mark.parametrize(("n", "k"), [(5, 5), (40, 3), (5000, 8), (5000, 2000)])
+def test_the_largest_are_found(rng, n, k, kind):
+    x = rng.standard_normal((3, n))
+    x = {"normal": x, "ties": x.round(1), "few are possible": np.where(x < 2, -np.inf, x)}.get(kind, x * np.nan)
+    found = np.sort(to_numpy(largest(to_device(x), k)), axis=-1)
+    assert found.shape == (3, k) and (np.diff(found) > 0).all()
+    expected = np.sort(x, axis=-1)[:, ::-1][:, :k] if kind != "nothing is a number" else np.full((3, k), np.nan)
+    np.testing.assert_array_equal(-np.sort(-np.take_along_axis(x, found, -1), axis=-1), expected)
+
+
+def test_rows_that_change_places_are_those_copied_whole(rng):
+    """Kinship says from where on; what lies before is equal."""
+    K, T = 5, 12
+    kinship, whole, buffer = Kinship(), np.zeros((2, 1, T, 1)), to_device(np.zeros((2, 1, T, 1)))
+    copied = 0
+    for length in range(T):
+        rows = (
+            np.repeat([0, 1], K) if length == 2 else rng.integers(0, K, len(whole)) + K * (np.arange(len(whole)) >= K)
+        )
+        rows = np.arange(2) if length < 2 else rows
+        since = kinship.reorder(rows, length)
+        copied += (length - since) * (rows != np.arange(len(rows))).any()
+        whole, buffer = whole[rows].copy(), moved_rows(buffer, rows, since, length)
+        np.testing.assert_array_equal(to_numpy(buffer)[:, :, :length], whole[:, :, :length])
+        new = rng.standard_normal((len(whole), 1, 1))
+        whole[:, :, length], buffer[:, :, length] = new, to_device(new)
+    assert 0 < copied < sum(range(3, T))  # not all of it
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is forked there")

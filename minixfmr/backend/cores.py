@@ -48,12 +48,19 @@ def on_all_cores(function, parts, worth=True):
     """function(part) for each of the parts of large arrays, on all cores, if they have no other work and that is worth
     more than the waiting for Python's lock that it costs."""
     if worth and not on_gpu() and cores() > 1 and not _busy:
-        shares = [parts[core :: cores()] for core in range(cores())]
+        own, *shares = (parts[core :: cores()] for core in range(cores()))
         with one_blas_thread():
-            list(_threads().map(lambda share: [function(part) for part in share], shares))
+            others = [_threads().submit(_each, function, share) for share in shares]
+            _each(function, own)  # and not wait for one thread more to wake up
+            for other in others:
+                other.result()
     else:
-        for part in parts:
-            function(part)
+        _each(function, parts)
+
+
+def _each(function, parts):
+    for part in parts:
+        function(part)
 
 
 _busy: list = []  # not empty where each core has work of its own

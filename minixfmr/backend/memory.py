@@ -74,7 +74,21 @@ def keep_freed_memory():
         mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD
 
 
-def column_major(array):
-    """The same matrix with its columns one after the other in memory: the order in which generation reads it fastest,
-    where it is too large for the cache."""
-    return xp.asarray(array, order="F") if array.ndim == 2 and array.size >= 1 << 18 else array
+def lay_out(parameters, by_columns):
+    """Give each of {name: parameter} a new place, still empty, in one long array. The system maps that in huge pages,
+    with which generation, where each token reads all weights, reads them up to a sixth faster.
+
+    by_columns: the names of those whose columns lie one after the other, the order in which products of few rows read
+    a matrix fastest, where it is too large for the cache
+    """
+    shapes = {name: p.data.shape for name, p in parameters.items()}
+    places, end = {}, 0
+    for name, p in parameters.items():
+        places[name] = slice(end, end + p.data.size)
+        end += -(-p.data.size // 16) * 16  # each begins at a line of the cache
+        dtype, p.data = p.data.dtype, None  # free what was there before there is more
+    flat: Any = xp.empty(end, dtype=dtype) if parameters else None
+    for name, p in parameters.items():
+        values, shape = flat[places[name]], shapes[name]
+        flip = name in by_columns and values.size >= 1 << 18
+        p.data = values.reshape(shape[::-1]).T if flip else values.reshape(shape)

@@ -38,9 +38,7 @@ def batch_sum(x):
 
 
 def sum_to(x, shape):
-    """Sum over the axes that broadcasting from this shape to that of x had added or stretched; None of no shape."""
-    if shape is None:
-        return None
+    """Sum over the axes that broadcasting from this shape to that of x had added or stretched."""
     x = x.sum(axis=tuple(range(x.ndim - len(shape)))) if x.ndim > len(shape) else x
     stretched = tuple(i for i, n in enumerate(shape) if n == 1 < x.shape[i])
     return x.sum(axis=stretched, keepdims=True) if stretched else x
@@ -80,9 +78,25 @@ def row_mean_dot(a, b):
 
 def largest(x, k):
     """Where the k largest numbers of each row are, in any order:  (N, n) → indices (N, k)."""
+    if not on_gpu():
+        return _largest_on_host(x, k)
     if hasattr(xp, "argpartition"):
         return xp.argpartition(-x, k - 1, axis=-1)[:, :k]
     return xp.argsort(-x, axis=-1)[:, :k]
+
+
+def _largest_on_host(x, k, parts=32):
+    width = x.shape[1] // parts
+    if width < 2 * k:
+        return numpy.argpartition(-x, k - 1, axis=-1)[:, :k]
+    # k numbers are as large as the k-th of these maxima, so what is smaller need not be sorted
+    maxima = x[:, : parts * width].reshape(len(x), parts, width).max(axis=1)  # (N, width)
+    least = numpy.partition(maxima, width - k, axis=-1)[:, width - k]
+    found = numpy.empty((len(x), k), int)
+    for places, row, low in zip(found, x, least, strict=True):
+        candidates = numpy.flatnonzero(~(row < low))  # all of them where there are NaNs
+        places[:] = candidates[numpy.argpartition(-row[candidates], k - 1)[:k]]
+    return found
 
 
 def add_at(table, ids, rows):

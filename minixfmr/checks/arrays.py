@@ -85,7 +85,7 @@ def integers(name: str, value: Any, what: str = "token ids") -> Any:
     if found.dtype.kind not in "iu" and not (found.size == 0 and not hasattr(value, "dtype")):
         kind = shown(value) if found.dtype.kind in "OUSV" else found.dtype
         raise TypeError(f"{name} must be integers ({what}), got {kind}: convert with .astype(int)")
-    return found if found.dtype in ("int32", "int64") else found.astype("int64")
+    return found if found.dtype.kind == "i" and found.dtype.itemsize >= 4 else found.astype("int64")
 
 
 def within(name: str, ids: Any, size: int, why: str = "") -> None:
@@ -198,6 +198,15 @@ def check_mask(mask: Any, shape: tuple) -> Any:
         raise ValueError(f"mask of shape {own} does not broadcast to (B, H, Tq, Tk) = {shape}")
     _check_meaning(found, own, *shape)
     return to_device(found)
+
+
+def with_four_axes(mask: Any, B: int, H: int) -> Any:
+    """The mask as (B or 1, H or 1, Tq, Tk). Raises ValueError where it does not say which of them it lacks."""
+    own = tuple(mask.shape)
+    if 2 <= len(own) <= 3:
+        _check_meaning(mask, own, B, H, own[-2], own[-1])
+        return mask[(None,) * (4 - len(own))]
+    return mask
 
 
 def _check_meaning(mask, own, B, H, Tq, Tk):

@@ -38,14 +38,14 @@ def require(name: str, value: Any, holds: Any, valid: str) -> None:
 
 def is_count(value: Any, least: int = 1, most: float = LARGEST) -> bool:
     """Whether it is an integer from least to most."""
-    value = plain(value)
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and least <= int(value) <= most
+    value = value if type(value) is int else plain(value)  # the usual case first: this runs in each training step
+    return isinstance(value, int | numbers.Integral) and not isinstance(value, bool) and least <= int(value) <= most
 
 
 def count(name: str, value: Any, least: int = 1, most: float = LARGEST, hint: str = "") -> int:
     """The integer. Raises ValueError unless it is one, from least to most."""
-    small = most == LARGEST and not (isinstance(value, int) and value > most)
-    valid = f"an integer of at least {least}" + ("" if small else f" and at most {most}")
+    large = isinstance(value, int) and value > most
+    valid = f"an integer of at least {least}" + (f" and at most {most}" if large else "")
     require(name, value, is_count(value, least, most), valid + hint)
     return int(plain(value))
 
@@ -58,8 +58,8 @@ def _bounds(interval):
 
 def is_number(value: Any, interval: str = "(-inf, inf)") -> bool:
     """Whether it is a real number in the interval, such as "(0, 1]"; NaN is in none."""
-    value = plain(value)
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+    value = value if type(value) is float else plain(value)
+    if not isinstance(value, float | numbers.Real) or isinstance(value, bool):
         return False
     low, high, with_low, with_high = _bounds(interval)
     try:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..backend import Array, to_device, xp
+from ..backend import Array, moved_rows, xp
 
 
 class KeyValueCache:
@@ -39,20 +39,14 @@ class KeyValueCache:
             buffer[:, :, : self.length] = old[:, :, : self.length]
         return buffer
 
-    def reorder(self, rows: Any) -> None:
-        """Keep these batch rows in this order (a row may come several times): beam search moves hypotheses, and those
-        that stay where they are are not copied."""
-        if not self.length:
-            return
-        if len(rows) != len(self._keys):
-            rows = to_device(rows)
-            self._keys, self._values = self._keys[rows], self._values[rows]
-            return
-        moved = [i for i, row in enumerate(rows) if row != i]
-        if moved:
-            here, there, T = to_device(moved), to_device([rows[i] for i in moved]), self.length
-            for buffer in (self._keys, self._values):
-                buffer[here, :, :T] = buffer[there, :, :T]
+    def reorder(self, rows: Any, since: int = 0) -> None:
+        """Keep these batch rows in this order (a row may come several times): beam search moves hypotheses.
+
+        since: the first position at which a row that moves differs from the one that it replaces
+        """
+        if self.length:
+            self._keys = moved_rows(self._keys, rows, since, self.length)
+            self._values = moved_rows(self._values, rows, since, self.length)
 
     def clear(self) -> None:
         """Forget everything."""

@@ -63,8 +63,7 @@ class MultiHeadAttention(Module):
         q, saved_query = self.query.forward(x)  # (B, Tq, d)
         k, v, saved_key, saved_value = self._keys_and_values(x, memory, cache)  # (B, Hk, Tk, dh)
         q = split_heads(q, self.num_heads)  # (B, H, Tq, dh)
-        mask = check_mask(mask, (*q.shape[:3], k.shape[2]))
-        heads, saved_heads = self.attend(q, k, v, mask, rng)  # (B, H, Tq, dh)
+        heads, saved_heads = self.attend(q, k, v, mask, rng, cache)  # (B, H, Tq, dh)
         y, saved_output = self.output.forward(merge_heads(heads))  # (B, Tq, d)
         return y, (saved_query, saved_key, saved_value, saved_heads, saved_output, memory is None)
 
@@ -78,8 +77,10 @@ class MultiHeadAttention(Module):
         dx = self.query.backward(merge_heads(dq), saved_query)  # (B, Tq, d)
         return dx + dmemory if is_self else (dx, dmemory)
 
-    def attend(self, q: Array, k: Array, v: Array, mask: Array | None, rng: Any) -> tuple[Array, tuple]:
-        """What happens inside the heads; descendants do more here."""
+    def attend(self, q: Array, k: Array, v: Array, mask: Array | None, rng: Any, cache: Any = None) -> tuple:
+        """What happens inside the heads; descendants do more here. k, v: those that are not in the cache yet"""
+        if cache is not None:
+            k, v = cache.append(k, v)
         return attend(q, k, v, mask, self.dropout, rng)
 
     def attend_backward(self, dheads: Array, saved: tuple) -> tuple[Array, Array, Array]:
@@ -95,20 +96,19 @@ class MultiHeadAttention(Module):
         return self.attend_weights(saved[3])
 
     def _keys_and_values(self, x, memory, cache):
-        """k, v: (B, Hk, Tk, dh), and what the two linear maps saved."""
-        if cache is not None and memory is not None and cache.length:  # the memory never changes: they are there
-            return cache.keys, cache.values, None, None
+        """k, v: (B, Hk, Tk, dh), those that are not in the cache yet, and what the two linear maps saved."""
+        if cache is not None and memory is not None and cache.length:  # the memory never changes: all are there
+            return cache.keys[:, :, :0], cache.values[:, :, :0], None, None
         source = x if memory is None else memory
         k, saved_key = self.key.forward(source)  # (B, Tk, d)
         v, saved_value = self.value.forward(source)
         k, v = split_heads(k, self.num_key_value_heads), split_heads(v, self.num_key_value_heads)
-        if cache is not None:
-            k, v = cache.append(k, v)
         return k, v, saved_key, saved_value
 
 
 def attend(query, key, value, mask=None, p=0.0, rng=None, bias=None, scale=None):
     """attention, or for long sequences long_attention, where there is neither dropout nor bias."""
+    mask = check_mask(mask, (*query.shape[:3], key.shape[2]))
     is_long = key.shape[2] >= LONG and query.shape[2] > 1 and bias is None and (rng is None or p == 0)
     if is_long:
         y, saved = long_attention(query, key, value, mask, scale)

@@ -1,11 +1,11 @@
 """What a model remembers between the tokens that it writes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy
 
-from ..backend import Array, to_device
+from ..backend import Array, Kinship, to_device
 from .masks import padding_mask
 
 
@@ -18,14 +18,16 @@ class DecodingState:
     caches: list  # a pair of KeyValueCaches for each block of the decoder
     length: int = 0  # target tokens read so far
     sources: Any = None  # (B,) which source sequence each row belongs to
+    kinship: Kinship = field(default_factory=Kinship)
 
     def reorder(self, rows: Any) -> None:
         """Keep these batch rows in this order; a row may come several times."""
         rows = numpy.asarray(rows)
         before = numpy.arange(len(self.memory)) if self.sources is None else self.sources
         self.sources = before[rows]
+        since = self.kinship.reorder(rows, self.length)
         for own, _ in self.caches:
-            own.reorder(rows)
+            own.reorder(rows, since)
         if numpy.array_equal(self.sources, before):  # hypotheses of one source have one memory
             return
         for _, cross in self.caches:
@@ -49,6 +51,7 @@ class PromptState:
     caches: list  # a KeyValueCache for each block
     attention_mask: Any  # (B, T) of the prompt, a NumPy array of booleans, or None
     length: int = 0  # tokens read so far
+    kinship: Kinship = field(default_factory=Kinship)
 
     def padding(self, T):
         """The mask and the position_ids of the next T tokens: padding on the left is hidden and does not count; what
@@ -73,8 +76,9 @@ class PromptState:
         """Keep these batch rows in this order; a row may come several times."""
         rows = numpy.asarray(rows)
         self.attention_mask = None if self.attention_mask is None else self.attention_mask[rows]
+        since = self.kinship.reorder(rows, self.length)
         for cache in self.caches:
-            cache.reorder(rows)
+            cache.reorder(rows, since)
 
     def forget(self) -> None:
         """Read the prompt from its beginning again: generation without a cache."""

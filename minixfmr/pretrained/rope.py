@@ -43,7 +43,9 @@ def rope_fields(c: Values, dh: int, part: float = 1.0, kinds: dict[str, str] | N
         raise c.refuse("rope_theta", "must be a number greater than 0")
     if not isinstance(part, int | float) or not 0 < part <= 1:
         raise c.refuse("partial_rotary_factor", "must be in (0, 1]")
-    width = int(dh * part)
+    width = int(dh * part)  # an odd one has a last wave that is half outside, and yet turns two entries
+    if part < 1 and (width < 1 or width + width % 2 > dh or (width % 2 and kind == "dynamic")):
+        raise c.refuse("partial_rotary_factor", f"leaves {width} of the {dh} entries of a head to turn")
     return {"rope_theta": float(theta), "rope_scaling": _scaling(c, kind, rope, width, dh, float(theta))}
 
 
@@ -68,7 +70,7 @@ def _check(c, key, rope, needed, optional):
 
 def _scaling(c, kind, rope, width, dh, theta):
     """Config's rope_scaling: None, or {"frequencies": ..., "factor": ...}, see layers/variants/rotary.py."""
-    i = numpy.arange(width // 2)
+    i = numpy.arange((width + 1) // 2)
     frequency = theta ** (-2.0 * i / width)
     s, longest = rope.get("factor"), c.max_position_embeddings
     original = c.original_max_position_embeddings or rope.get("original_max_position_embeddings") or longest

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy
 
-from ..backend import column_major
+from ..backend import lay_out
 from ..checkpoint import CheckpointError, Tensor
 from ..module import Buffer
 from .family import BODY, LEFTOVERS, Family
@@ -93,14 +93,14 @@ def fill(model: Any, file: File, places: dict, c: Values, *, finite: bool, head:
             raise CheckpointError(f"{where}: {file.stored[theirs]} has shape {shape}: {error}") from error
         return array.T if name in flip else array
 
+    stored = {name: array for name, array in arrays.items() if places[name][0] in file.stored}
+    lay_out(stored, transposed(model))
     try:
         model.load_state_dict(Lazy(list(places), read), finite)
     except CheckpointError:
         raise
     except ValueError as error:
         raise CheckpointError(f"{where}: {error}") from error
-    for name in transposed(model) & set(arrays):
-        arrays[name].data = column_major(arrays[name].data)
 
 
 def _check_kinds(file, expected):

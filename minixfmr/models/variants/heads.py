@@ -3,6 +3,7 @@
 from typing import Any
 
 from ...backend import Array, random_generator, to_device, xp
+from ...checks.values import choice
 from ...layers import Activation, Linear, OutputProjection
 from ...module import Module, Parameter
 from ..config import Config
@@ -45,6 +46,7 @@ def pool(x, attention_mask=None, pooling="first"):
 
     x: (B, T, d)    attention_mask: (B, T) or None    →    s: (B, d)
     """
+    choice("pooling", pooling, ("first", "last", "last_by_id", "mean"))
     B, T, _ = x.shape
     real = xp.ones((B, T), dtype=bool) if attention_mask is None else to_device(attention_mask) != 0
     if pooling == "mean":
