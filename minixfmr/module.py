@@ -3,7 +3,7 @@
 The contract of a module:
 
     y, saved = layer.forward(x, ...)        # pure: stores nothing on self
-    dx       = layer.backward(dy, saved)    # adds into parameter.grad, returns the gradient of each array input
+    dx       = layer.backward(dy, saved)    # adds to every parameter.grad, returns the gradient of each array input
 
 `saved` holds what the backward needs; nothing else holds it. Since nothing lives on the module between the two
 calls, one layer can be used twice, be shared, or run in two threads. Several array inputs: backward returns a
@@ -30,6 +30,30 @@ class Parameter:
     @property
     def shape(self):
         return self.data.shape
+
+    @property
+    def grad(self) -> Any:
+        """The gradient, to be read, added to or written into."""
+        if self._is_cleared:
+            self._grad.fill(0)
+            self._is_cleared = False
+        return self._grad
+
+    @grad.setter
+    def grad(self, array):
+        self._grad, self._is_cleared = array, False
+
+    def accumulate(self, gradient: Any) -> None:
+        """grad += gradient"""
+        if self._is_cleared:
+            self._grad[...] = gradient
+            self._is_cleared = False
+        else:
+            self._grad += gradient
+
+    def clear_grad(self) -> None:
+        """grad = 0, written when it is next read: what is accumulated first then takes the place of the zeros."""
+        self._is_cleared = True
 
     def __repr__(self):
         return f"Parameter(shape={self.data.shape}, dtype={self.data.dtype})"

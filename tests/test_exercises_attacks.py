@@ -1,5 +1,6 @@
 """Hostile files: each costs its own exercise alone. Clumsy files that are right keep their marks."""
 
+import functools
 import os
 import shutil
 import signal
@@ -165,7 +166,9 @@ def descendants(pid):
 def test_a_marker_that_is_ended_takes_its_children_with_it(folder, ended):
     (folder / "softmax.py").write_text("while True: pass\n")
     command = [sys.executable, "-m", "minixfmr.exercises", str(folder), "--only", "softmax", "--timeout", "60"]
-    process = subprocess.Popen(command, cwd=Path(minixfmr.__file__).parents[1], stderr=subprocess.DEVNULL)
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+    folder_of_package = Path(minixfmr.__file__).parents[1]
+    process = subprocess.Popen(command, cwd=folder_of_package, stderr=subprocess.DEVNULL, preexec_fn=heed)
     end = time.monotonic() + 30
     while len(children := descendants(process.pid)) < 2 and time.monotonic() < end:
         time.sleep(0.05)

@@ -2,9 +2,10 @@ import pytest
 from conftest import np, small_batch, small_config
 
 import minixfmr
+from minixfmr.backend import xp
 from minixfmr.layers import Linear
 from minixfmr.module import Module, Parameter
-from minixfmr.training.flat import flatten, replicate
+from minixfmr.training.flat import FlatParameter, replicate
 
 
 class Twice(Module):
@@ -81,22 +82,49 @@ def test_load_state_dict_names_everything_wrong_and_changes_nothing():
         np.testing.assert_array_equal(array, before[name])
 
 
-def test_flatten_keeps_values_and_makes_views(rng):
+def test_a_flat_parameter_keeps_values_and_makes_views(rng):
     parameters = [Parameter(rng.standard_normal(s)) for s in [(2, 3), (4,), (1, 2, 2)]]
     before = [p.data.copy() for p in parameters]
-    flat = flatten(parameters)
+    flat = FlatParameter(parameters)
     for p, old in zip(parameters, before, strict=True):
         np.testing.assert_array_equal(p.data, old)
     flat.data += 1
-    flat.grad += 2
+    gradients = flat.grad
+    gradients += 2
     for p, old in zip(parameters, before, strict=True):
         np.testing.assert_array_equal(p.data, old + 1)
         np.testing.assert_array_equal(p.grad, np.full(old.shape, 2.0))
 
 
+def test_cleared_gradients_are_zero_for_whoever_looks(rng):
+    """Their zeros are written late: what is accumulated first takes their place, and nothing old is seen."""
+    added, read, _ = parameters = [Parameter(rng.standard_normal(3)) for _ in range(3)]
+    flat, ones = FlatParameter(parameters), xp.ones(3)
+    for _ in range(2):
+        held = flat.grad
+        flat.clear_grad()
+        added.accumulate(ones)
+        added.accumulate(ones)
+        read.grad += 5
+        np.testing.assert_array_equal(flat.grad, [2, 2, 2, 5, 5, 5, 0, 0, 0])
+        held += 7  # what the next turn must not see
+
+
+def test_an_optimizer_does_not_move_by_the_gradient_of_the_step_before(rng):
+    used, idle = parameters = [Parameter(rng.standard_normal(3)) for _ in range(2)]
+    optimizer = minixfmr.AdamW(parameters, lr=0.1, betas=(0.0, 0.0), weight_decay=0.0)
+    idle.accumulate(xp.ones(3))
+    optimizer.step()
+    before = idle.data.copy()
+    optimizer.zero_grad()
+    used.accumulate(xp.ones(3))
+    optimizer.step()
+    np.testing.assert_array_equal(idle.data, before)
+
+
 def test_replicas_share_values_but_not_gradients():
     model = minixfmr.EncoderDecoder(small_config())
-    replica, _ = replicate(model)
+    replica = replicate(model)
     assert len(replica.parameters()) == len(model.parameters())  # what is tied stays tied
     for p, q in zip(model.parameters(), replica.parameters(), strict=True):
         assert p.data is q.data

@@ -163,8 +163,8 @@ print(
 #
 # $$dx = J_f^\top dy + J_g^\top dz \tag{1.4}$$
 #
-# **Gradients add up where a value is used more than once.** That is why `backward` writes `weight.grad += ...` and
-# never `=`. The simplest case is a value that is copied $K$ times, $y_k = x$. Every Jacobian is 1, so $dx = \sum_k
+# **Gradients add up where a value is used more than once.** That is why `backward` accumulates into `weight.grad` and
+# never assigns it. The simplest case is a value that is copied $K$ times, $y_k = x$. Every Jacobian is 1, so $dx = \sum_k
 # dy_k$. NumPy's broadcasting makes such copies: a bias of shape `(m,)` that is added to `N` rows is copied `N` times.
 # So wherever the forward broadcasts, the backward sums. The reverse is also true: where the forward sums, $y = \sum_k
 # x_k$, each $J$ is 1 too, and the backward copies, $dx_k = dy$.

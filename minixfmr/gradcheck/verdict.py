@@ -107,10 +107,9 @@ class Comparison:
         return int(entries[0])
 
     def _one_by_one(self, name, value, row, tolerance, seconds, rest):
-        """Where directions meet kinks: more entries, as many as the time allows; the rest is named."""
-        row = self._with(
-            name, value, [int(e) for e in self.rng.permutation(numpy.flatnonzero(rest))], tolerance, seconds
-        )
+        """Where directions meet kinks: more entries, some always, then as the time allows; the rest is named."""
+        entries = [int(e) for e in self.rng.permutation(numpy.flatnonzero(rest))]
+        row = self._with(name, value, entries, tolerance, seconds, least=16)
         done = row.checked + row.kinks
         if done < value.size:
             self.unchecked.append(
@@ -119,9 +118,9 @@ class Comparison:
             )
         return row
 
-    def _with(self, name, value, entries, tolerance, seconds=5.0):
+    def _with(self, name, value, entries, tolerance, seconds=5.0, least=4):
         """The row with these entries as well."""
-        more = self.differences.numeric(value, iter(entries), seconds)
+        more = self.differences.numeric(value, iter(entries), seconds, least)
         known = self.numeric[name]
         known.indices = tuple(numpy.concatenate(pair) for pair in zip(known.indices, more.indices, strict=True))
         known.slopes = numpy.concatenate([known.slopes, more.slopes])

@@ -55,9 +55,9 @@ class Linear(Module):
 
     def backward(self, dy: Array, saved: tuple) -> Array:
         dx, dweight, dbias = linear_backward(dy, saved)
-        self.weight.grad += dweight
+        self.weight.accumulate(dweight)
         if self.bias is not None:
-            self.bias.grad += dbias
+            self.bias.accumulate(dbias)
         return dx
 
 
@@ -110,7 +110,7 @@ class OutputProjection(Module):
 
     def backward(self, dlogits: Array, saved: tuple) -> Array:
         dx, dtable, dbias = output_logits_backward(dlogits, saved)
-        self.weight.grad += dtable
+        self.weight.accumulate(dtable)
         if isinstance(self.bias, Parameter):
-            self.bias.grad += dbias
+            self.bias.accumulate(dbias)
         return dx

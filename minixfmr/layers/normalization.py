@@ -52,8 +52,8 @@ class LayerNorm(Module):
 
     def backward(self, dy: Array, saved: tuple) -> Array:
         dx, dweight, dbias = layer_norm_backward(dy, saved)
-        self.weight.grad += dweight
-        self.bias.grad += dbias
+        self.weight.accumulate(dweight)
+        self.bias.accumulate(dbias)
         return dx
 
 
@@ -99,5 +99,5 @@ class RMSNorm(Module):
 
     def backward(self, dy: Array, saved: tuple) -> Array:
         dx, dweight = rms_norm_backward(dy, saved)
-        self.weight.grad += dweight
+        self.weight.accumulate(dweight)
         return dx

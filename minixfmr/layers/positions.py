@@ -103,7 +103,7 @@ class LearnedPositions(Module):
         dx, dtable = add_positions_backward(dy, saved)
         if self.padding_idx is not None:
             dtable[self.padding_idx] = 0
-        self.weight.grad += dtable
+        self.weight.accumulate(dtable)
         return dx
 
 

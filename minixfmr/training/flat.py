@@ -1,36 +1,52 @@
 """All parameters as one long array, and replicas of a model with gradients of their own."""
 
 import copy
+from typing import Any
 
 from ..backend import shared_zeros
 from ..module import Parameter
 
 
 def replicate(module):
-    """A second module over the very same parameter values, with gradients of its own: work for another worker.
-
-    → (the module, its gradients as one long array)
-    """
+    """A second module over the very same parameter values, with gradients of its own: work for another worker."""
     shared = {id(parameter.data): parameter.data for parameter in module.parameters()}
     replica = copy.deepcopy(module, shared)
     parameters = replica.parameters()
     gradients = shared_zeros(sum(p.data.size for p in parameters), parameters[0].data.dtype)
     for p, gradient in zip(parameters, _views(gradients, parameters), strict=True):
         p.grad = gradient
-    return replica, gradients
+    return replica
 
 
-def flatten(parameters):
-    """Move the parameters into one long Parameter, of which each becomes a view: one array operation then
-    updates them all, however many they are."""
-    size, dtype = sum(p.data.size for p in parameters), parameters[0].data.dtype
-    flat = Parameter(shared_zeros(size, dtype))
-    flat.grad = shared_zeros(size, dtype)  # of which no forked helper keeps a copy
-    views = zip(parameters, _views(flat.data, parameters), _views(flat.grad, parameters), strict=True)
-    for p, data, grad in views:
-        data[...], grad[...] = p.data, p.grad
-        p.data, p.grad = data, grad
-    return flat
+class FlatParameter(Parameter):
+    """All parameters as one long one, of which each becomes a view: one array operation then updates them all, however
+    many they are."""
+
+    def __init__(self, parameters: list[Parameter]) -> None:
+        size, dtype = sum(p.data.size for p in parameters), parameters[0].data.dtype
+        self.data, self._grad = (shared_zeros(size, dtype) for _ in "dg")  # forked helpers keep no copy of them
+        self._parts = parameters
+        views = zip(parameters, _views(self.data, parameters), _views(self._grad, parameters), strict=True)
+        for p, data, grad in views:
+            data[...], grad[...] = p.data, p.grad
+            p.data, p.grad = data, grad
+
+    @property
+    def grad(self) -> Any:
+        """The gradients of all, to be read or written into."""
+        write_zeros(self._parts)
+        return self._grad
+
+    def clear_grad(self) -> None:
+        """Every gradient = 0."""
+        for p in self._parts:
+            p.clear_grad()
+
+
+def write_zeros(parameters):
+    """Write the zeros of gradients that were cleared and got nothing since, for those who read the flat array."""
+    for p in parameters:
+        _ = p.grad
 
 
 def _views(flat, parameters):

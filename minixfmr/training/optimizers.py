@@ -9,7 +9,6 @@ from ..backend import (
     close_all,
     cores,
     new_worker,
-    on_all_cores,
     on_gpu,
     row_blocks,
     shared_zeros,
@@ -18,9 +17,9 @@ from ..backend import (
     xp,
 )
 from ..module import Parameter
-from .flat import flatten
+from .flat import FlatParameter
 
-BLOCK = 1 << 16  # numbers of each array at a time, which stay in the cache together
+BLOCK = 1 << 15  # numbers of each array at a time, which stay in the cache together
 WORTH = 1 << 19  # parameters, from which on helpers take a share of the update
 
 
@@ -29,7 +28,7 @@ def adamw_update(p, g, moments, t, lr, betas, eps, weight_decay):
 
         m = β₁ m + (1 - β₁) g  = m + (1 - β₁) (g - m),    m̂ = m / (1 - β₁ᵗ)
         v = β₂ v + (1 - β₂) g² = v + (1 - β₂) (g² - v),   v̂ = v / (1 - β₂ᵗ)
-        p = p - lr · (m̂ / (√v̂ + eps) + weight_decay · p)
+        p = (1 - lr · weight_decay) p - lr · m̂ / (√v̂ + eps)
 
     The paper scales the decay by the schedule alone; here, as in PyTorch, it is scaled by the learning rate.
 
@@ -40,7 +39,8 @@ def adamw_update(p, g, moments, t, lr, betas, eps, weight_decay):
     v += (1 - beta2) * (g * g - v)
     m_hat = m / (1 - beta1**t)
     v_hat = v / (1 - beta2**t)
-    p -= lr * (m_hat / (xp.sqrt(v_hat) + eps) + weight_decay * p)
+    p *= 1 - lr * weight_decay
+    p -= lr * m_hat / (xp.sqrt(v_hat) + eps)
 
 
 def _update_share(arrays, share, shares, options):
@@ -74,7 +74,7 @@ class AdamW:
                 f"eps={eps}, weight_decay={weight_decay}"
             )
         self.parameters = parameters
-        self.flat = flatten(parameters)
+        self.flat = FlatParameter(parameters)
         self._views = [(p.data, p.grad) for p in parameters]  # of the flat arrays
         self.m, self.v = (shared_zeros(self.flat.data.size, self.flat.data.dtype) for _ in "mv")
         self.t = 0
@@ -101,9 +101,9 @@ class AdamW:
             helper.result()
 
     def zero_grad(self) -> None:
-        """Set the gradients of its parameters to zero: model.zero_grad() in a few array operations."""
-        grad = self.flat.grad
-        on_all_cores(lambda part: grad[part].fill(0), row_blocks(grad.reshape(-1, 1), 1 << 20), grad.size > 1 << 21)
+        """Set the gradients of its parameters to zero: model.zero_grad() without a pass over memory, as the zeros are
+        written when they are next read, if nothing was accumulated by then."""
+        self.flat.clear_grad()
 
     def state_dict(self) -> dict[str, Any]:
         """{"m", "v": numpy arrays, one number a parameter value, "t": steps taken}"""
@@ -142,6 +142,6 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float, norm: float
     norm = float(grad_norm(parameters)) if norm is None else norm
     scale = max_norm / (norm + 1e-6)
     if scale < 1:
-        for p in parameters:
-            p.grad *= scale
+        for gradient in (p.grad for p in parameters):
+            gradient *= scale
     return norm

@@ -17,7 +17,7 @@ from ..backend import (
     random_generator,
 )
 from ..module import Module
-from .flat import flatten, replicate
+from .flat import FlatParameter, replicate, write_zeros
 from .losses import CrossEntropy
 
 BATCH_AXES = {"mask": 4}  # how many axes an entry must have to begin with the batch's, where that is more than one
@@ -103,11 +103,11 @@ class ParallelGradients:
         close_all(self._helpers)
         apart = [p for p in self.parameters if not is_shared(p.data)]
         if apart:
-            flatten(apart)
+            FlatParameter(apart)
         self._arrays, self._replicas = [p.data for p in self.parameters], []
         for _ in range(self.workers - 1):
-            replica, gradients = replicate(self.model)
-            compute = functools.partial(_helper_gradients, replica, gradients, self.criterion)
+            replica = replicate(self.model)
+            compute = functools.partial(_helper_gradients, replica, self.criterion)
             self._helpers.append(new_worker(compute))
             self._replicas.append(replica.parameters())
 
@@ -156,9 +156,13 @@ def add_gradients(model, criterion, batches, worker, seed, count):
 
 def _add_gradient(pair):
     total, own = pair
-    total.grad += own.grad
+    total.accumulate(own.grad)
 
 
-def _helper_gradients(replica, gradients, criterion, batches, worker, seed, count):
-    gradients.fill(0)
-    return add_gradients(replica, criterion, batches, worker, seed, count)
+def _helper_gradients(replica, criterion, batches, worker, seed, count):
+    parameters = replica.parameters()
+    for p in parameters:
+        p.clear_grad()
+    loss = add_gradients(replica, criterion, batches, worker, seed, count)
+    write_zeros(parameters)
+    return loss

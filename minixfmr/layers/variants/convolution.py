@@ -47,6 +47,6 @@ class Convolution(Module):
 
     def backward(self, dy, saved):
         dx, dweight, dbias = convolution_backward(dy, saved)
-        self.weight.grad += dweight
-        self.bias.grad += dbias
+        self.weight.accumulate(dweight)
+        self.bias.accumulate(dbias)
         return dx

@@ -18,5 +18,5 @@ class OffsetRMSNorm(RMSNorm):
 
     def backward(self, dy, saved):
         dx, dweight = rms_norm_backward(dy, saved)
-        self.weight.grad += dweight
+        self.weight.accumulate(dweight)
         return dx

@@ -116,7 +116,7 @@ class DisentangledBias(Module):
             dp = (dproduct.swapaxes(-1, -2) @ x).sum(axis=0, keepdims=True)  # (1, H, 2R, dh)
             dp = dp.swapaxes(1, 2).reshape(1, len(drows), -1)  # (1, 2R, H·dh)
             drows += projection.backward(dp, saved_projection)[0]
-        self.table.grad += drows if self.norm is None else self.norm.backward(drows, saved_norm)
+        self.table.accumulate(drows if self.norm is None else self.norm.backward(drows, saved_norm))
         return tuple(gradients)
 
 
