@@ -1,8 +1,11 @@
 # make translate    train the translation model of the README, test it and draw what it attends to
-# make test         run the tests
+# make test         run the tests, all but the long ones
+# make test-all     run the long ones too
 # make notebooks    open the tutorials in JupyterLab
 # make test-parity  install PyTorch, transformers and CuPy and run all tests, including comparisons with them
 # make test-notebooks  install Jupyter and run every tutorial on less data
+# make docs         build the documentation into build/site (needs npm, which brings MathJax)
+# make test-docs    open each of its pages in a browser
 # make lint         check style and types
 # make benchmark    install the peers, compare with them (half an hour) and write benchmarks/RESULTS.md
 #
@@ -20,13 +23,17 @@
 PYTHON ?= python3
 CUDA ?= cuda12
 TORCH ?= torch==2.13.0
+MATHJAX ?= 3.2.2
 BIN := .venv/bin
 
 translate: .venv/tutorials
 	$(BIN)/python tutorials/translate.py $(ARGS)
 
 test: .venv/tutorials .venv/test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n logical --dist loadfile $(ARGS)
+
+test-all: .venv/tutorials .venv/test
+	$(BIN)/python -m pytest -n logical --dist loadfile -m "not slow" $(ARGS)
 
 test-parity: .venv/tutorials .venv/test .venv/parity
 	$(BIN)/python -m pytest $(ARGS)
@@ -36,6 +43,21 @@ notebooks: .venv/notebooks
 
 test-notebooks: .venv/tutorials .venv/test .venv/notebooks
 	$(BIN)/python -m pytest -m notebook $(ARGS)
+
+docs: .venv/docs build/static/mathjax/tex-svg.js
+	rm -rf build/pages build/site
+	$(BIN)/python docs/site/pages.py build/pages
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -c docs/site -d build/doctrees build/pages build/site $(ARGS)
+	@echo "open build/site/index.html"
+
+test-docs: .venv/docs .venv/test
+	$(BIN)/python -m pytest -m docs -rs $(ARGS)
+
+build/static/mathjax/tex-svg.js:
+	@command -v npm >/dev/null || { echo "make docs needs npm, from which MathJax comes"; exit 1; }
+	mkdir -p build/npm $(@D)
+	npm install --silent --no-save --prefix build/npm mathjax@$(MATHJAX)
+	cp build/npm/node_modules/mathjax/es5/tex-svg.js $@
 
 lint: .venv/dev
 	$(BIN)/ruff check .
@@ -61,7 +83,7 @@ $(BIN)/python:
 	  { echo "minixfmr needs Python 3.11 or later; $(PYTHON) is older or missing: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
 
-.venv/tutorials .venv/notebooks .venv/test .venv/dev .venv/cuda12 .venv/cuda13: .venv/%: pyproject.toml | $(BIN)/python
+.venv/tutorials .venv/notebooks .venv/test .venv/docs .venv/dev .venv/cuda12 .venv/cuda13: .venv/%: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable ".[$*]"
 	@touch $@
 
@@ -75,4 +97,4 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --editable ".[parity]"
 	@touch $@
 
-.PHONY: translate notebooks test test-notebooks test-parity lint benchmark test-gpu benchmark-gpu
+.PHONY: translate notebooks test test-all test-docs test-notebooks test-parity docs lint benchmark test-gpu benchmark-gpu

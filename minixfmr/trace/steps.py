@@ -110,8 +110,9 @@ def pairs_of(module: Any) -> Iterator[tuple[Any, Any, Any]]:
     for name, value in known.items():
         if getattr(value, "__module__", None) != module.__name__:
             continue
-        if inspect.isclass(value) and {"forward", "backward"} <= vars(value).keys():
-            yield value, vars(value)["forward"], vars(value)["backward"]
+        methods = [vars(value).get(method) for method in ("forward", "backward")] if inspect.isclass(value) else []
+        if methods and all(map(inspect.isfunction, methods)):
+            yield value, *methods
         elif inspect.isfunction(value) and is_of_a_pair(name, known) and not name.endswith("_backward"):
             yield value, inspect.unwrap(value), inspect.unwrap(known[f"{name}_backward"])
 
