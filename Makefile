@@ -2,10 +2,13 @@
 # make test         run the tests, all but the long ones
 # make test-all     run the long ones too
 # make notebooks    open the tutorials in JupyterLab
+# make lite         build a JupyterLite site: tutorials and exercises in a browser tab, with nothing installed
+# make pyodide      get the Python of a browser tab from npm, for the test that compiles the package with it
 # make test-parity  install PyTorch, transformers and CuPy and run all tests, including comparisons with them
 # make test-notebooks  install Jupyter and run every tutorial on less data
 # make docs         build the documentation into build/site (needs npm, which brings MathJax)
 # make test-docs    open each of its pages in a browser
+# make fuzz         odd calls and damaged files by the thousand, each right or refused in one sentence (three minutes)
 # make lint         check style and types
 # make benchmark    install the peers, compare with them (half an hour) and write benchmarks/RESULTS.md
 #
@@ -59,6 +62,15 @@ build/static/mathjax/tex-svg.js:
 	npm install --silent --no-save --prefix build/npm mathjax@$(MATHJAX)
 	cp build/npm/node_modules/mathjax/es5/tex-svg.js $@
 
+lite: .venv/lite
+	$(BIN)/python tutorials/lite.py $(ARGS)
+
+pyodide:
+	npm install --silent --no-save --prefix .venv/pyodide pyodide
+
+fuzz: .venv/test
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -83,7 +95,7 @@ $(BIN)/python:
 	  { echo "minixfmr needs Python 3.11 or later; $(PYTHON) is older or missing: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
 
-.venv/tutorials .venv/notebooks .venv/test .venv/docs .venv/dev .venv/cuda12 .venv/cuda13: .venv/%: pyproject.toml | $(BIN)/python
+.venv/tutorials .venv/notebooks .venv/lite .venv/test .venv/docs .venv/dev .venv/cuda12 .venv/cuda13: .venv/%: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable ".[$*]"
 	@touch $@
 
@@ -97,4 +109,5 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --editable ".[parity]"
 	@touch $@
 
-.PHONY: translate notebooks test test-all test-docs test-notebooks test-parity docs lint benchmark test-gpu benchmark-gpu
+.PHONY: translate notebooks lite pyodide docs test test-all test-docs fuzz test-notebooks test-parity lint benchmark test-gpu \
+  benchmark-gpu

@@ -1,8 +1,11 @@
 """Draw the Transformer with the file that implements each box.
 
 python docs/transformer.py      writes transformer.svg beside this file
+
+Each file's name is a link to it, which works where the picture is opened by itself or stands in the page as SVG.
 """
 
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -40,14 +43,26 @@ def box(x, top, kind, title, files):
     return [
         f'<rect x="{x}" y="{top}" width="{BOX}" height="{TALL}" rx="6" fill="{FILLS[kind]}" stroke="#555"/>',
         f'<text x="{middle}" y="{top + 17}" class="title">{title}</text>',
-        f'<text x="{middle}" y="{top + 33}" class="file">{files}</text>',
+        f'<text x="{middle}" y="{top + 33}" class="file">{linked(files)}</text>',
     ]
+
+
+def linked(text):
+    """A text in which each file of the package links to itself; one without a folder is in that of the one before."""
+    folder = ""
+
+    def link(found):
+        nonlocal folder
+        folder = found[1] or folder
+        return f'<a href="../minixfmr/{folder}{found[2]}">{found[0]}</a>'
+
+    return re.sub(r"(\w+/)?(\w+\.py)", link, text)
 
 
 def frame(x, top, bottom, text):
     return [
         f'<rect x="{x}" y="{top}" width="{BOX + 56}" height="{bottom - top}" rx="12" fill="#fafafa" stroke="#999"/>',
-        f'<text x="{x + 14}" y="{top + 19}" class="file" style="text-anchor: start">{text}</text>',
+        f'<text x="{x + 14}" y="{top + 19}" class="file" style="text-anchor: start">{linked(text)}</text>',
     ]
 
 
@@ -76,7 +91,8 @@ def drawing():
     )
     style = (
         "<style>text { text-anchor: middle; fill: #222 } .title { font: 600 15px sans-serif } "
-        ".file { font: 13px ui-monospace, Menlo, Consolas, monospace } .say { font: 15px sans-serif }</style>"
+        ".file { font: 12px ui-monospace, Menlo, Consolas, monospace } .say { font: 15px sans-serif } "
+        "a text, text a { fill: #004d80; text-decoration: underline }</style>"
     )
     tip = (
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="1" refY="4" markerWidth="6" markerHeight="6" orient="auto">'
@@ -91,12 +107,13 @@ def drawing():
     parts += [line(f"M{middle[0]} 322 V270 H390 V396 H{RIGHT - 7}")]  # the memory
     for x, text in zip(middle, ("source ids", "target ids, shifted right"), strict=True):
         parts += [f'<text x="{x}" y="682" class="say">{text}</text>', line(f"M{x} 667 V{600 + TALL + 7}")]
+    start = f'x="{LEFT - 28}" style="text-anchor: start"'
     parts += [
         f'<text x="{middle[0]}" y="262" class="say">encoder output (the memory)</text>',
-        f'<text x="{LEFT - 28}" y="62" class="say" style="text-anchor: start">All of it:</text>',
-        f'<text x="{LEFT - 28}" y="84" class="file" style="text-anchor: start">models/encoder_decoder.py</text>',
-        f'<text x="{LEFT - 28}" y="118" class="say" style="text-anchor: start">Sizes and options:</text>',
-        f'<text x="{LEFT - 28}" y="140" class="file" style="text-anchor: start">models/config.py</text>',
+        f'<text {start} y="62" class="say">All of it:</text>',
+        f'<text {start} y="84" class="file">{linked("models/encoder_decoder.py")}</text>',
+        f'<text {start} y="118" class="say">Sizes and options:</text>',
+        f'<text {start} y="140" class="file">{linked("models/config.py")}</text>',
         "</svg>",
     ]
     return "\n".join(parts) + "\n"

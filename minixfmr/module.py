@@ -16,14 +16,17 @@ array that came from elsewhere, be it an argument or the output of another modul
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .backend import check_array, to_device, to_numpy, xp
+from .backend import to_device, to_numpy, xp
+from .checks.weights import check_floats, check_state
 
 
 class Parameter:
     """An array to be learned, and the gradient of the loss with respect to it, of the same shape and dtype."""
 
+    _is_cleared: bool
+
     def __init__(self, data: Any) -> None:
-        check_array(data, "the data of this Parameter")
+        check_floats(data, "the data of this Parameter")
         self.data = data
         self.grad = xp.zeros(data.shape, dtype=data.dtype)  # takes no memory before something is written there
 
@@ -40,8 +43,9 @@ class Parameter:
         return self._grad
 
     @grad.setter
-    def grad(self, array):
-        self._grad, self._is_cleared = array, False
+    def grad(self, array: Any) -> None:
+        self._grad = array
+        self._is_cleared = False
 
     def accumulate(self, gradient: Any) -> None:
         """grad += gradient"""
@@ -126,19 +130,15 @@ class Module:
         """{name: copy of the values as a numpy.ndarray} of all Parameters and Buffers, a shared one once."""
         return {name: to_numpy(p.data).copy() for name, p in self.named_arrays()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Copy the values of state into the parameters. Raises ValueError, and changes nothing, unless the names
-        and shapes are exactly those of state_dict()."""
-        own = dict(self.named_arrays())
-        problems = [f"{name}: missing" for name in own if name not in state]
-        problems += [f"{name}: not a parameter of this model" for name in state if name not in own]
-        problems += [
-            f"{name}: shape {tuple(state[name].shape)}, the model has {p.data.shape}"
-            for name, p in own.items()
-            if name in state and tuple(state[name].shape) != p.data.shape
-        ]
-        if problems:
-            shown = "\n  ".join(problems[:20] + [f"and {len(problems) - 20} more"] * (len(problems) > 20))
-            raise ValueError(f"these weights do not fit a {type(self).__name__} of this config:\n  {shown}")
-        for name, parameter in own.items():
-            parameter.data[...] = to_device(state[name], parameter.data.dtype)
+    def load_state_dict(self, state: Mapping[str, Any], finite: bool = True) -> None:
+        """Copy the values of state into the parameters. finite: refuse NaN and infinity
+
+        Raises ValueError or TypeError, and changes nothing, unless the names and shapes are exactly those of
+        state_dict() and the values are real numbers."""
+        self.check_state_dict(state, finite)
+        for name, array in self.named_arrays():
+            array.data[...] = to_device(state[name], array.data.dtype)
+
+    def check_state_dict(self, state: Mapping[str, Any], finite: bool = True) -> None:
+        """Raise ValueError or TypeError unless load_state_dict takes this state."""
+        check_state(type(self).__name__, dict(self.named_arrays()), state, finite)

@@ -147,8 +147,8 @@ FORGED = {
     ),
     "patches the student's side": (
         "import sys\ns = sys.modules['marker.student']\n"
-        "s._Student.forward = lambda self, **_: {'result': 'right'}\n"
-        "s._Student.backward = lambda self, **_: {'result': 'right', 'points': 5}\n" + FORWARD
+        "s.Student.forward = lambda self, **_: {'result': 'right'}\n"
+        "s.Student.backward = lambda self, **_: {'result': 'right', 'points': 5}\n" + FORWARD
     ),
     "patches NumPy": backward(
         "return dy",

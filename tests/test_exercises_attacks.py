@@ -1,5 +1,6 @@
 """Hostile files: each costs its own exercise alone. Clumsy files that are right keep their marks."""
 
+import errno
 import functools
 import os
 import shutil
@@ -129,6 +130,20 @@ def test_without_fork_a_process_of_its_own_does_the_same(folder):
         assert attack(marker, folder, attacks.PROCESSES["loops at import"]).message.startswith("was still running")
         assert attack(marker, folder, attacks.PROCESSES["ends itself"]).message.startswith("the process ended itself")
         assert marker.mark(EXERCISES["gelu"], folder).state == "right"
+
+
+@pytest.mark.parametrize("fork", [True, False])
+@pytest.mark.parametrize("error", [BlockingIOError(errno.EAGAIN, "busy"), OSError(errno.ENOMEM, "no memory")])
+def test_a_system_that_is_full_never_runs_a_file_in_the_markers_process(monkeypatch, folder, tmp_path, error, fork):
+    def full(*_, **__):
+        raise error
+
+    (folder / "softmax.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.setattr(subprocess, "Popen", full)
+    with Marker(Limits(1, 300), explain=False, fork=fork) as marker:
+        result = marker.mark(EXERCISES["softmax"], folder)
+    assert result.message.startswith("could not be run: no process can be started") and error.strerror in result.message
+    assert not (tmp_path / "ran").exists()
 
 
 def test_what_a_system_does_not_limit_is_said(monkeypatch, folder, capsys):

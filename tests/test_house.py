@@ -11,7 +11,7 @@ PACKAGE = ROOT / "minixfmr"
 FILES = sorted(p for p in PACKAGE.rglob("*.py") if p.parent.name != "templates")  # those are for students
 
 # imports run one way only: a file may import from its own room and from those before it
-ROOMS = ["backend", "module", "layers", "models", "generation", "training", "checkpoint"]
+ROOMS = ["backend", "checks", "module", "layers", "models", "generation", "training", "checkpoint"]
 ROOMS += ["pretrained", "gradcheck", "exercises", "trace"]
 
 

@@ -262,7 +262,7 @@ class TestBadInput:
             ((self.ids, self.ids * 1.0), TypeError, "integers .*float64"),
             ((self.ids[0], self.ids), ValueError, r"input_ids must be an array of shape \(B, T\).*got \(3,\)"),
             ((self.ids, self.ids[:, :0]), ValueError, r"decoder_input_ids must be .*got \(2, 0\)"),
-            (([[1, 2]], self.ids), ValueError, "must be an array"),
+            (([[1, 2], [3]], self.ids), ValueError, "input_ids must be an array: its rows differ in length: pad them"),
             ((self.ids[:1], self.ids), ValueError, "input_ids has 1 sequences, decoder_input_ids 2"),
             ((np.ones((2, 13), int), self.ids), ValueError, "length 13 is longer than max_position_embeddings = 12"),
         ]:

@@ -24,6 +24,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *s
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 # a long command is shortened by an option of its own; the first pattern that fits counts
+TINY = " --epochs 1 --layers 1 --d-model 16 --num-heads 2 --d-ff 16 --vocab-size 60 --overwrite"
 SHORTENED = {
     r"make translate": ' ARGS="--numbers 300 --epochs 1 --layers 1 --d-model 16 --num-heads 2 --d-ff 16"',
     r"make test": ' ARGS="tests/test_module.py"',
@@ -31,8 +32,9 @@ SHORTENED = {
     r"bin/python -m pytest": " tests/test_module.py",
     r"python -m venv .venv": " --upgrade --without-pip",  # there it is
     r'pip install -e ".\[[\w,]+\]"': " --dry-run --no-deps",
-    r"tutorials/translate.py(?!.*--(translate|evaluate))": " --numbers 300 --epochs 1 --layers 1 --d-model 16 "
-    "--num-heads 2 --d-ff 16 --vocab-size 60 --overwrite",
+    r"tutorials/translate.py(?=.* --finetune)": " --epochs 1 --overwrite",
+    r"tutorials/translate.py(?=.* --(pairs|source) )": TINY,
+    r"tutorials/translate.py(?!.*--(translate|evaluate))": f"{TINY} --numbers 300",
     r"-m minixfmr.exercises (\w+|--all.*)": " --only softmax",
     r'pip install ".\[cuda\d+\]"': " --dry-run --no-deps",  # CuPy is large
 }
@@ -113,11 +115,11 @@ def test_the_diagram_is_drawn_by_its_script_and_its_files_exist():
     spec.loader.exec_module(transformer)
     drawn = (ROOT / "docs" / "transformer.svg").read_text(encoding="utf-8")
     assert transformer.drawing() == drawn, "run docs/transformer.py"
-    for told in re.findall(r'class="file"[^>]*>([^<]*)<', drawn):
-        folder = None
-        for name in re.findall(r"[\w/]+\.py", told):
-            folder = Path(name).parent if "/" in name else folder  # "layers/a.py, b.py": both in layers
-            assert (PACKAGE / folder / Path(name).name).exists(), told
+    links = re.findall(r'<a href="([^"]+)">([^<]+)</a>', drawn)
+    files = re.sub("<[^>]+>", "", " ".join(re.findall(r'class="file"[^>]*>(.*?)</text>', drawn)))
+    assert sorted(text for _, text in links) == sorted(re.findall(r"[\w/]+\.py", files)), "each file is a link"
+    for target, text in links:
+        assert target.endswith(f"/{text}") and (ROOT / "docs" / target).exists(), target
 
 
 # --- what it shows
@@ -193,6 +195,11 @@ def test_every_command_works_in_a_fresh_shell(page, clone):
         fresh = f". .venv/bin/activate\n{script}" if own else script
         done = subprocess.run(["bash", "-ec", fresh], cwd=clone, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{script}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    if page.name == "your_own_data.md":
+        (program,) = blocks(page, "python")
+        run = [".venv/bin/python", "-c", program]
+        done = subprocess.run(run, cwd=clone, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0 and len(done.stdout.splitlines()) == 2, f"{program}\n{done.stderr[-2000:]}"
 
 
 @each_page

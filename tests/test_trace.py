@@ -1,7 +1,9 @@
 """The trace: complete, true to what it observed, without a mark on the model, and a page that a browser shows."""
 
+import html
 import html.parser
 import importlib
+import linecache
 import pkgutil
 import re
 import shutil
@@ -310,6 +312,35 @@ def test_the_page_shows_which_lines_answer_each_other():
     forward = re.search(r"(\d+) +\d+ +a, saved_self = self.self_attention.forward\(x, mask=mask", text)
     backward = re.search(r"(\d+) +\d+ +return self.self_attention.backward\(da, saved_self\)", text)
     assert forward[1] == backward[1]
+
+
+def test_a_step_has_one_number_on_both_sides_and_in_the_source():
+    trace = an_encoder_decoder()
+    text = trace.page()
+    numbers = [int(number) for number in re.findall(r'<span class="number">(\d+)</span>', text)]
+    expected = [n for n, step in enumerate(trace.steps, 1) for half in (step.forward, step.backward) if half]
+    assert numbers == expected
+    source = re.sub(r"<[^>]+>", "", text[text.index("<h2>") :])
+    for number, step in enumerate(trace.steps, 1):
+        line = step.forward.called[1]
+        code = re.escape(html.escape(linecache.getline(*step.forward.called).strip(), quote=False))
+        if step.forward.inside and step.backward:
+            first = re.search(rf"(\d+)…? +{line} +{code}", source)
+            assert first and int(first[1]) <= number, "a line called several times carries the first of its numbers"
+
+
+def test_what_works_like_a_step_further_up_is_folded():
+    text = an_encoder_decoder()._repr_html_()
+    folds = re.findall(r'<details( open)?><summary class="pair".*?<span class="number">(\d+)</span>', text)
+    is_open = {int(number): bool(opened) for opened, number in folds}
+    trace = an_encoder_decoder()
+    named = {n: step.forward for n, step in enumerate(trace.steps, 1)}
+    blocks = [n for n, call in named.items() if call.name == "DecoderBlock"]
+    assert [is_open[n] for n in blocks] == [True, False], "the second block is like the first"
+    keys = [n for n, call in named.items() if call.is_method and call.path.endswith("layer.key")]
+    assert is_open[1] and not any(is_open[n] for n in keys), "a second Linear"
+    functions = {n for n, call in named.items() if not any(later.inside is call for later in named.values())}
+    assert not functions & is_open.keys(), "what holds nothing cannot be folded"
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium here: apt-get install chromium")

@@ -144,7 +144,7 @@ class TestOptimizer:
     def test_bad_arguments(self):
         with pytest.raises(ValueError, match="empty list"):
             minixfmr.AdamW([])
-        with pytest.raises(ValueError, match=r"betas in \[0, 1\), got lr=0.1, betas=\(0.9, 1.0\)"):
+        with pytest.raises(ValueError, match=r"two betas in \[0, 1\), got lr=0.1, betas=\(0.9, 1.0\)"):
             minixfmr.AdamW([minixfmr.Parameter(xp.ones(1))], lr=0.1, betas=(0.9, 1.0))
 
     def test_clipping(self, rng):

@@ -135,8 +135,6 @@ def test_divergence_keeps_the_last_good_checkpoint(here, capsys, monkeypatch):
 
 
 def test_a_full_disk_while_saving_keeps_the_old_checkpoint(here, monkeypatch, capsys):
-    import minixfmr.checkpoint as checkpoint
-
     real, calls = os.fsync, []
 
     def full(descriptor):
@@ -145,12 +143,12 @@ def test_a_full_disk_while_saving_keeps_the_old_checkpoint(here, monkeypatch, ca
             raise OSError(28, "No space left on device")
         return real(descriptor)
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     assert train("--epochs", "5", "--save-every", "4") == 1
     error = capsys.readouterr().err
     assert "No space left on device" in error
     assert "the file that was there is unchanged" in error
-    monkeypatch.setattr(checkpoint.os, "fsync", real)
+    monkeypatch.setattr(os, "fsync", real)
     assert translate.main(["--resume"]) == 0
 
 

@@ -1,6 +1,7 @@
 """What people bring to the tutorial script as data: read as what it is, or refused in one sentence."""
 
 import bz2
+import csv
 import gzip
 import io
 import lzma
@@ -43,6 +44,7 @@ def zipped(**files):
         zipped(deu=TEXT, _about="remarks"),
         b"\xef\xbb\xbf" + TEXT,
         TEXT.decode().encode("utf-16"),
+        TEXT.decode().encode("utf-32"),
         TEXT.replace(b"\n", b"\r\n"),
         TEXT + b"\n\n",
     ],
@@ -58,7 +60,7 @@ def test_the_first_bytes_tell_what_a_file_is(here, packed):
         (b"\n \n", "pairs.tsv is empty"),
         (b"a\tb\nonly one column\n", "line 2: expected source TAB target, got 'only one column'"),
         (b"a\t\n", "line 1: expected source TAB target"),
-        (b"a,b\nc,d\n", "between commas"),
+        (b"a,b\nc,d,e\n", "between commas"),
         (b"a\tb\n" * 9 + "grün\tgreen\n".encode("latin-1"), r"not UTF-8 \(line 10, byte 38: .*iconv"),
         (b"\xef\xbb\xbfa\tb\n\xff\tb\n", r"line 2, byte 7"),
         (TEXT.decode().encode("utf-16-le"), "NUL character"),
@@ -66,6 +68,16 @@ def test_the_first_bytes_tell_what_a_file_is(here, packed):
         (gzip.compress(TEXT)[:-9], "the gzip archive is damaged"),
         (bz2.compress(TEXT)[:-9], "the bzip2 archive is damaged"),
         (zipped(a=TEXT, b=TEXT), "must hold one text, it holds a, b"),
+        (zipped(), "zip archive with nothing in it"),
+        (zipped(a=zipped(b=TEXT)), "holds a zip archive: unpack it"),
+        (gzip.compress(bz2.compress(TEXT)), "holds a bzip2 archive: unpack it"),
+        (gzip.compress(b"%PDF-1.7 more"), "holds a PDF: export its text"),
+        (zipped(**{"[Content_Types].xml": "", "xl/workbook.xml": ""}), "is a document of Excel.*export its text"),
+        (b"\xd0\xcf\x11\xe0 more", "is a document of Excel or Word: export"),
+        ("grün\tgreen\n".encode("utf-16-be") * 200, "NUL character.*iconv"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS: fetch the file"),
+        ("".join(f"0.{i:03d}\ta {i}\tb\n" for i in range(9)), "column 1 holds numbers alone.*--columns 2,3"),
+        ("one    eins\ntwo    zwei\n", "between spaces"),
         (b"\x28\xb5\x2f\xfd more", "Zstandard archive: unpack it"),
         (b"".join(b"%d\ta %d\tb\n" % (i, i) for i in range(9)), "column 1 holds numbers alone.*--columns 2,3"),
     ],
@@ -114,7 +126,7 @@ def test_parallel_files(here, capsys):
         (["--source", "a.txt", "--target", "absent"], "there is no file .*absent"),
         (["--source", "a.txt", "--target", "b.txt", "--pairs", "pairs.tsv"], "not both"),
         (["--valid-source", "a.txt", "--valid-target", "b.txt"], "need training files"),
-        (["--reverse"], "are for data of your own"),
+        (["--reverse"], "goes with data of your own"),
         (["--pairs", "-", "--test-pairs", "-"], "can be read once only"),
     ]:
         assert re.search(message, fails(capsys, *arguments))
@@ -177,3 +189,57 @@ def test_every_reference_of_a_source_counts():
 def test_num2words_that_fails_is_one_sentence(capsys):
     assert "num2words cannot write" in fails(capsys, "--target-lang", "am", "--numbers", "20")
     assert "there are only" in fails(capsys, "--numbers", "1000000")
+
+
+def spreadsheet(separator, **options):
+    """PAIRS with cells that need quotes, as a spreadsheet exports them, and the pairs they stand for."""
+    pairs = [('say "hi"', f"sag{separator} hallo"), ("two\nlines", "zwei\nZeilen"), *PAIRS]
+    file = io.StringIO()
+    csv.writer(file, delimiter=separator, lineterminator="\r\n", **options).writerows(pairs)
+    return file.getvalue(), [tuple(map(normalise, pair)) for pair in pairs]
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_what_a_spreadsheet_exports_is_recognised(here, capsys, separator, encoding):
+    text, pairs = spreadsheet(separator)
+    Path("pairs.csv").write_bytes(text.encode(encoding))
+    assert read_pairs("pairs.csv") == pairs
+    assert f"between {'commas' if separator == ',' else 'semicolons'}" in capsys.readouterr().out
+    Path("pairs.csv").write_bytes(f"sep={separator}\r\n{text}".encode(encoding))
+    assert read_pairs("pairs.csv") == pairs
+
+
+def test_cells_in_quotes_between_tabs_are_named_and_read_on_request(here, capsys):
+    text, pairs = spreadsheet("\t", quoting=csv.QUOTE_ALL)
+    single = text.replace("two\nlines", "two lines").replace("zwei\nZeilen", "zwei Zeilen")
+    assert read_pairs(written(single))[0][0] == '"say ""hi"""'
+    assert "1 cell in doubled quotes" in capsys.readouterr().err
+    assert read_pairs(written(text), Layout(quoting="csv")) == pairs
+    with pytest.raises(DataError, match="line 2: .*--quoting csv reads such cells"):
+        read_pairs("pairs.tsv")
+
+
+def test_columns_between_other_signs(here):
+    bars = "".join(f"{source} ||| {target}\n" for source, target in PAIRS)
+    assert read_pairs(written(bars)) == read_pairs("pairs.tsv", Layout(separator="|||")) == PAIRS
+    assert read_pairs(written('a "b|c\n' * 2), Layout(separator="|")) == [('a "b', "c")] * 2
+    raw = Layout(separator=",", quoting="none")
+    assert read_pairs(written('"Go!" he said,los\n' * 2), raw) == [('"Go!" he said', "los")] * 2
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('a,b\n"c,d\ne,f\n', "line 2: the double quotes do not pair up .*--quoting none"),
+        ("a,b;c,d\n" * 3, "commas or semicolons: say it, with --separator"),
+        ("one, two\nthree\n", "line 1: .*Say --separator ,"),
+        ("A sentence, with a comma.\nAnother one, like it.\n", "line 1: .*Say --separator ,"),
+        ('{"en": "a", "de": "b"}\n' * 3, "it looks like JSON"),
+        ("<tu><tuv>a</tuv></tu>\n" * 3, "it looks like XML"),
+    ],
+)
+def test_what_stands_between_columns_is_asked_for_where_it_is_unclear(here, content, message):
+    layout = Layout(separator=",") if content.startswith("a,b\n") else None
+    with pytest.raises(DataError, match=message):
+        read_pairs(written(content), layout)

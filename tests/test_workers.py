@@ -61,11 +61,30 @@ def test_threads_where_processes_cannot_be_forked(monkeypatch, share_all):
     config = small_config()
     model, batch = minixfmr.EncoderDecoder(config), small_batch(config, B=6)
     forked = gradients(model, [batch, batch], 3, seed=[1, 2])
-    monkeypatch.setattr(workers_module.sys, "platform", "darwin")
+    monkeypatch.setattr(sys, "platform", "darwin")
     threads = gradients(model, [batch, batch], 3, seed=[1, 2])
     assert forked[0] == threads[0]
     for a, b in zip(forked[2], threads[2], strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("has_threads", [True, False])
+def test_what_cannot_be_started_has_a_stand_in_that_is_named(monkeypatch, share_all, has_threads):
+    config = small_config()
+    model, batch = minixfmr.EncoderDecoder(config), small_batch(config, B=6)
+    forked = gradients(model, [batch, batch], 3, seed=[1, 2])
+
+    def full(self):
+        raise BlockingIOError("too many processes")
+
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", full)
+    monkeypatch.setattr(workers_module, "has_threads", lambda: has_threads)
+    with pytest.warns(RuntimeWarning, match="a thread computes" if has_threads else "in turn, computes"):
+        other = gradients(model, [batch, batch], 3, seed=[1, 2])
+    assert forked[0] == other[0]
+    for a, b in zip(forked[2], other[2], strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not workers_module.ForkedWorker._pipes
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")

@@ -3,7 +3,8 @@
 #
 # Attention is the one place in a Transformer where tokens exchange information. Here you compute it, forward and
 # backward, with three tokens and numbers that fit on a sheet of paper, and then find the same numbers in minixfmr. You
-# need matrix products and the chain rule, nothing else. It runs in a few seconds.
+# need matrix products and the chain rule, nothing else. Why there is attention at all, and what a query and a key are
+# for, is told in pictures in [00](00_the_whole_picture.ipynb). It runs in a few seconds.
 
 # %%
 import numpy as np
@@ -20,7 +21,8 @@ np.set_printoptions(precision=3, suppress=True)
 #
 # Each token brings three vectors. Its **query** says what it is looking for, its **key** says what it can be found by,
 # and its **value** is what it hands over when it is found. In a model, three learned matrices compute them from the
-# token's vector; here we simply write them down. The letters are those of the source: T = 3 tokens, dh = 4 numbers in
+# token's vector, two different ones for query and key, because looking for something is not being found by it ("sat" may
+# look for "cat" without "cat" looking for "sat"); here we simply write the vectors down. The letters are those of the source: T = 3 tokens, dh = 4 numbers in
 # each vector (d for width, h for head; heads come later). Each row is one token.
 
 # %%
@@ -457,12 +459,27 @@ for t in range(3):
 # ## Check
 #
 # 1. Give the last token the key of the second: put `K[2] = K[1]` below the cell that defines K, and run on up to the
-#    weights. Which two weights become equal, and what does the row of "cat" do? (In the row of "sat" the weights of
-#    "cat" and "sat" are equal; the row of "cat" stays as it is, because it does not see the last key.)
+#    weights. Which two weights become equal, and what does the row of "cat" do?
+#    <details><summary>Answer</summary>
+#
+#    In the row of "sat" the weights of "cat" and "sat" are equal. The row of "cat" stays as it is, because "cat" does
+#    not see the last key.
+#
+#    </details>
 # 2. Add 100 to all scores of "sat", `S[2] += 100`, and run on. W, y and all gradients stay the same. Which property of
-#    dS, asserted above, says so? (Its rows sum to 0.)
-# 3. Print `causal_mask(2, 5)` as integers. Two queries, five keys: which positions do the queries have, and when does
-#    a model need such a mask? (They are the last two of five: three tokens are in the cache, two are new.)
+#    dS, asserted above, says so?
+#    <details><summary>Answer</summary>
+#
+#    Its rows sum to 0: moving all scores of a row together changes nothing.
+#
+#    </details>
+# 3. Print `causal_mask(2, 5)` as integers. Two queries, five keys: which positions do the queries have, and when does a
+#    model need such a mask?
+#    <details><summary>Answer</summary>
+#
+#    They are the last two of five: three tokens are in the cache, two are new.
+#
+#    </details>
 #
 # ## Break
 #

@@ -7,10 +7,11 @@
 # and runs in well under a minute.
 
 # %%
+import contextlib
+import importlib
+import io
 import os
 import re
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -561,19 +562,22 @@ scratch = tempfile.TemporaryDirectory()  # stands for a folder of your own
 folder = Path(scratch.name) / "my_folder"
 
 
-def command(*arguments):
-    """Run a command as in a terminal, and print what it says."""
-    done = subprocess.run([sys.executable, "-m", *arguments], cwd=folder.parent, capture_output=True, text=True)
-    print(done.stdout + done.stderr)
-    return done
+def command(module, *arguments):
+    """Do what `python -m module arguments` does in a terminal, in this process: a browser tab has no other. Print what
+    it says, and return its exit status with that."""
+    said = io.StringIO()
+    with contextlib.chdir(folder.parent), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        status = importlib.import_module(f"{module}.__main__").main(list(arguments))
+    print(said.getvalue())
+    return status, said.getvalue()
 
 
 _ = command("minixfmr.exercises", "--new", "my_folder")
 (folder / "softmax.py").write_text(SOFTMAX)
 (folder / "linear.py").write_text(LINEAR)
 only = ["--only", "softmax", "linear", "attention"] if QUICK else []
-marked = command("minixfmr.exercises", "my_folder", *only)
-assert re.search(r"softmax +right", marked.stdout)
+_, marked = command("minixfmr.exercises", "my_folder", *only)
+assert re.search(r"softmax +right", marked)
 
 # %% [markdown]
 # Three kinds of lines: *right*, *wrong* with a reason, and *not started*. The forward of the linear layer has earned
@@ -609,19 +613,33 @@ def sigmoid_forward(x):
 def sigmoid_backward(dy, y):
     return dy * (1 - y**2)
 """)
-checked = command("minixfmr.gradcheck", "homework.py")
-assert checked.returncode == 1 and "tanh: right" in checked.stdout and "sigmoid: WRONG" in checked.stdout
+status, checked = command("minixfmr.gradcheck", "homework.py")
+assert status == 1 and "tanh: right" in checked and "sigmoid: WRONG" in checked
 
 # %% [markdown]
 # ## Check
 #
 # 1. In the section on relative errors, add a candidate in which a single column was forgotten, `"one column is 0":
-#    analytic * [1, 1, 1, 0]`. Which error does it show, although most entries are right? (1, because the largest one
-#    counts. Averaged over the entries, the mistake would look four times smaller.)
+#    analytic * [1, 1, 1, 0]`. Which error does it show, although most entries are right?
+#    <details><summary>Answer</summary>
+#
+#    1, because the largest one counts. Averaged over the entries, the mistake would look four times smaller.
+#
+#    </details>
 # 2. Mend the leak: in `leaky_forward`, replace the scores where `np.tri(len(q)) == 0` with -∞ before the softmax (use
-#    `np.where`), and run on to the picture. Both panels should be the same.
+#    `np.where`), and run on to the picture. What do the two panels show?
+#    <details><summary>Answer</summary>
+#
+#    The same: what moves in the one moves in the other.
+#
+#    </details>
 # 3. Give the linear exercise the right `dbias`, `dout.sum(tuple(range(dout.ndim - 1)))`, and run its cell again. What
-#    does the line of `linear` say now? (It says *right*, with 5 of 5 points.)
+#    does the line of `linear` say now?
+#    <details><summary>Answer</summary>
+#
+#    It says *right*, with 5 of 5 points.
+#
+#    </details>
 #
 # ## Break
 #

@@ -133,7 +133,8 @@ print(*(f"{name} {array.shape}\n{array}" for name, array in batch.items()), sep=
 #
 # [EncoderOnly](../minixfmr/models/encoder_only.py): token vectors plus positions, a stack of blocks, and a head. In
 # each block a token first gathers information from the others by attention, then is processed alone in the feed-forward
-# layer. There is no look-ahead mask. The head of this task turns each vector $x_t$ into a score for every word,
+# layer. The positions are needed because attention alone sees a bag of words, and the feed-forward layer because
+# attention only mixes: [00](00_the_whole_picture.ipynb) shows both. There is no look-ahead mask. The head of this task turns each vector $x_t$ into a score for every word,
 #
 # $$z = \mathrm{norm}(\mathrm{gelu}(x W + b))\, E^\top + c,$$
 #
@@ -534,14 +535,29 @@ for text in [
 # %% [markdown]
 # ## Check
 #
-# 1. Ask a model that has learned nothing: `fill_in(minixfmr.EncoderOnly(config, seed=0), questions[0])`. It is not sure
-#    of anything, and its best guess makes no sense.
+# 1. Ask a model that has learned nothing: `fill_in(minixfmr.EncoderOnly(config, seed=0), questions[0])`. How sure is
+#    it?
+#    <details><summary>Answer</summary>
+#
+#    Of nothing, and its best guess makes no sense.
+#
+#    </details>
 # 2. Read `ids = pad([train[0], max(train, key=len)], PAD)` with `attention_mask=(ids != PAD).astype(int)` and without,
-#    and compare the first row with `model(np.array([train[0]]))`. With the mask its real positions agree to rounding.
-#    Without it they do not, because the sentence has attended to its own padding.
+#    and compare the first row with `model(np.array([train[0]]))`. Where do they agree?
+#    <details><summary>Answer</summary>
+#
+#    With the mask its real positions agree to rounding. Without it they do not, because the sentence has attended to
+#    its own padding.
+#
+#    </details>
 # 3. Take `ids = np.array([train[0]])` and a random order `p` of its positions, and compare `encoder(ids[:, p])` with
-#    `encoder(ids)[:, p]`. They differ, because each position adds a vector of its own. With `replace(vectors,
-#    positions="none")` they agree to rounding: attention alone sees a bag of words.
+#    `encoder(ids)[:, p]`. Then do the same with `replace(vectors, positions="none")`.
+#    <details><summary>Answer</summary>
+#
+#    With positions they differ, because each position adds a vector of its own. Without, they agree to rounding:
+#    attention alone sees a bag of words.
+#
+#    </details>
 #
 # ## Break
 #

@@ -501,12 +501,28 @@ print(f"L 32, d 4096, 8 texts of 4,096 tokens, 2 bytes each: {cache_bytes(32, 8,
 # ## Check
 #
 # 1. Set all logits of the untrained model to zero, `untied.head.output.weight.data[...] = 0`, and evaluate it on
-#    `whole` again. The loss is ln V to the last digit.
-# 2. Generate with `do_sample=True, top_k=1`. Whatever the seed, it is the greedy text. With `temperature=0.01` it can
-#    still differ, at steps where the two likeliest tokens are almost equally likely.
-# 3. Compute the mean loss at each position of the rows instead of over all. It is highest at position 0, where only one
-#    token has been read, as in the bigram guess. After about ten positions it stops falling: what lies further back
-#    helps this small model little.
+#    `whole` again. Which loss do you expect?
+#    <details><summary>Answer</summary>
+#
+#    ln V, to the last digit.
+#
+#    </details>
+# 2. Generate with `do_sample=True, top_k=1` and several seeds, then with `temperature=0.01`. Which of them is the
+#    greedy text?
+#    <details><summary>Answer</summary>
+#
+#    With `top_k=1` it is, whatever the seed. With `temperature=0.01` it can still differ, at steps where the two
+#    likeliest tokens are almost equally likely.
+#
+#    </details>
+# 3. Compute the mean loss at each position of the rows instead of over all. Where is it highest, and where does it stop
+#    falling?
+#    <details><summary>Answer</summary>
+#
+#    It is highest at position 0, where only one token has been read, as in the bigram guess. After about ten positions
+#    it stops falling: what lies further back helps this small model little.
+#
+#    </details>
 #
 # ## Break
 #

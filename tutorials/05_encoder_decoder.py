@@ -369,28 +369,30 @@ print(f"the finished model, greedy: {exact(translate(model, valid_sources), vali
 
 # %%
 def hypothesis(text, K):
-    """(the tokens that a search with K beams finds, their log p) in the half-trained model."""
+    """(the tokens that a search with K beams finds, the log p of each) in the half-trained model."""
     source = np.array([[*encode([text])[0], END]])
     ids = minixfmr.generate(half_model, source, max_new_tokens=60, num_beams=K)
     logits = half_model(source, ids[:, :-1])[0]  # (T, V)
     log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-    return ids[0, 1:], log_p[np.arange(len(logits)), ids[0, 1:]].sum()
+    return ids[0, 1:], log_p[np.arange(len(logits)), ids[0, 1:]]
 
 
-different = [i for i in range(len(valid_sources)) if found[1][i] != found[4][i] == valid_references[i]] or [0]
-shown = min(different, key=lambda i: len(valid_sources[i]))
-print(valid_sources[shown])
+different = sorted(
+    (source for source, one, four in zip(valid_sources, found[1], found[4], strict=True) if one != four), key=len
+)
+likelier = (s for s in different if hypothesis(s, 4)[1].sum() > hypothesis(s, 1)[1].sum())
+shown = next(likelier, valid_sources[0])
+print(shown)
 for K in (1, 4):
-    ids, log_p = hypothesis(valid_sources[shown], K)
-    print(
-        f"{K} beam{'s' * (K > 1):1}  log p {log_p:6.2f}, T {len(ids):2}, score {log_p / len(ids):.3f}: ",
-        *tokens(ids),
-    )
+    ids, log_p = hypothesis(shown, K)
+    print(f"{K} beam{'s' * (K > 1):1}  log p {log_p.sum():6.2f}, T {len(ids):2}, score {log_p.mean():.3f}: ", end="")
+    print(*(f"{token} {each:.2f} " for token, each in zip(tokens(ids), log_p, strict=True)))
 
 # %% [markdown]
-# Follow the two rows from the left to where they part. There greedy search took the likelier token, and paid for it
-# with unlikely ones afterwards; beam search still had the other beginning when the cost showed up. It looks for a
-# hypothesis with a higher score. Whether that is a better translation, the score does not tell.
+# Each token stands with its log p. Follow the two rows from the left to where they part. There greedy search took the
+# likelier token, and paid for it with less likely ones afterwards; beam search still had the other beginning when the
+# cost showed up. It looks for a hypothesis with a higher score. Whether that is a better translation, the score does
+# not tell.
 #
 # Note how little the search repairs: most mistakes are the model's own, and the model finds them likely. Here is the
 # effect of the length penalty on the same numbers:
@@ -588,15 +590,30 @@ for text in ("one", "seven", "forty two", "Forty-two", "a dozen", "half a hundre
 # %% [markdown]
 # ## Check
 #
-# 1. Change ε to 0.01 and run again. The floor is much lower, and the training loss settles above the new one. The
-#    validation loss falls too: which number printed above says how far it can fall? Are more translations right?
+# 1. Change ε to 0.01 and run again. The validation loss falls too: which number printed above says how far it can fall?
+#    And are more translations right?
+#    <details><summary>Answer</summary>
+#
+#    The floor does. It is much lower now, and the training loss settles above the new one. Count the translations: the
+#    loss has changed its scale, which says nothing about them.
+#
+#    </details>
 # 2. Count the alignment in the first decoder block: copy `cross_attention` from [translate.py](translate.py) and
-#    replace `["cross"][-1]` with `["cross"][0]`. You should see different percentages for the same model. Which block
-#    you show is your choice, and that is the trouble with attention as evidence.
+#    replace `["cross"][-1]` with `["cross"][0]`. Are the percentages the same?
+#    <details><summary>Answer</summary>
+#
+#    They are different, for the same model. Which block you show is your choice, and that is the trouble with attention
+#    as evidence.
+#
+#    </details>
 # 3. Add `range(1_000_000, 1_002_001, 10)`, made into pairs with `in_words`, to `corpus.train` before the tokenizer is
-#    trained, and run again. Translate `one million five hundred` and `two million`: the first is right, most numbers
-#    below 1,002,000 are, and the bar of 1 to 9 million is still empty. Once more, the model has learned what it was
-#    shown.
+#    trained, and run again. Translate `one million five hundred` and `two million`. What is right now?
+#    <details><summary>Answer</summary>
+#
+#    The first is right, most numbers below 1,002,000 are, and the bar of 1 to 9 million is still empty. Once more, the
+#    model has learned what it was shown.
+#
+#    </details>
 #
 # ## Break
 #

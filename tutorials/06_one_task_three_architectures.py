@@ -599,14 +599,27 @@ curves({"encoder-decoder": runs["encoder-decoder"], "shared layers": shared, "ha
 # ## Check
 #
 # 1. Pass `use_cache=False` to `generate` in `speed`. All three write fewer tokens per second. What has to be read again
-#    for each token? (`read` in [greedy.py](../minixfmr/generation/greedy.py) has the answer: everything written so far
-#    and, in a stream, the source.)
-# 2. Print `share_on_source` for the models of seed 1: change `runs[name][0][0]` to `runs[name][1][0]`. The blocks
-#    divide their attention differently, with the same data and the same task. A built-in bias would be the same in
-#    both.
+#    for each token?
+#    <details><summary>Answer</summary>
+#
+#    `read` in [greedy.py](../minixfmr/generation/greedy.py) says it: everything written so far and, in a stream, the
+#    source.
+#
+#    </details>
+# 2. Print `share_on_source` for the models of seed 1: change `runs[name][0][0]` to `runs[name][1][0]`. Do the blocks
+#    divide their attention as before?
+#    <details><summary>Answer</summary>
+#
+#    They divide it differently, with the same data and the same task. A built-in bias would be the same in both.
+#
+#    </details>
 # 3. Let the causal stream learn to predict the source as well: in `stream`, call `next_token(ids)` without lengths for
-#    it. There are about twice as many labels for the same compute, and you should see fewer numbers right. The next
-#    word of a random number cannot be predicted, and the model spends its effort on trying.
+#    it. There are about twice as many labels for the same compute. Are more numbers right?
+#    <details><summary>Answer</summary>
+#
+#    Fewer. The next word of a random number cannot be predicted, and the model spends its effort on trying.
+#
+#    </details>
 #
 # ## Break
 #

@@ -578,14 +578,29 @@ for damaged, written, label in zip(batch["input_ids"], ids.tolist(), batch["labe
 # ## Check
 #
 # 1. Misspell a prefix, as in `write(model, ["digts: three hundred forty-two"])`, or ask for a language that the model
-#    does not know: `"translate English to French: ..."`. You should see the answer for the most similar prefix that it
-#    does know. It has learned to tell five tasks apart, not to read instructions.
+#    does not know: `"translate English to French: ..."`. What does it answer?
+#    <details><summary>Answer</summary>
+#
+#    The answer for the most similar prefix that it does know. It has learned to tell five tasks apart, not to read
+#    instructions.
+#
+#    </details>
 # 2. Look at what the heads of the encoder have learned about distance: `model.encoder.relative_positions.weight.data`
 #    has shape (32 buckets, 4 heads). Draw it with `plots.heat_maps({"bias": table.T}, signed=True, numbers=False)`.
-#    Bucket 0 is the query's own position, 1 to 15 are keys further and further before it, 17 to 31 keys after it. You
-#    should see the strongest colours for near keys, and hardly any for far ones, which short texts do not have.
-# 3. Hide more: `text_infilling(ids, rng, MASK, rate=0.6)` in `Denoising.batch`, and train again. You should see the
-#    share of hidden labels grow, and the loss with it: there is less to copy.
+#    Bucket 0 is the query's own position, 1 to 15 are keys further and further before it, 17 to 31 keys after it. Where
+#    are the strongest colours?
+#    <details><summary>Answer</summary>
+#
+#    At near keys. There is hardly any colour for far ones, which short texts do not have.
+#
+#    </details>
+# 3. Hide more: `text_infilling(ids, rng, MASK, rate=0.6)` in `Denoising.batch`, and train again. What happens to the
+#    share of hidden labels and to the loss?
+#    <details><summary>Answer</summary>
+#
+#    The share grows, and the loss with it: there is less to copy.
+#
+#    </details>
 #
 # ## Break
 #

@@ -293,7 +293,7 @@ assert abs(loss - math.log(V)) < 1.5
 #
 # Seven passes over Multi30k fit into this notebook. With so few, every choice is about learning quickly:
 #
-# - **small batches** of 1,250 tokens. An epoch takes about as long as with larger ones, and has more steps.
+# - **small batches** of 1,250 tokens, which make more steps out of an epoch.
 # - **a high learning rate**, reached by a linear warm-up and then lowered to 0 along half a cosine, so that the model
 #   settles just when the time is up.
 # - **little dropout**: it prevents learning by heart, for which seven passes leave hardly any time.
@@ -548,20 +548,32 @@ plots.bars(shares, xlabel="share that the translation has", digits=".0%")
 # %% [markdown]
 # This picture explains most of the errors. A word that occurs a hundred times in the training data is usually there; a
 # word that occurs once or twice is usually missing, and a word that never occurs can only appear through a lucky
-# spelling. (A reference is one of many right translations, so even the best translator would not reach 100 %.) Neither
-# a wider beam nor a larger model helps: 29,000 captions contain only the words of 29,000 captions. What does help is
-# more text, in the pairs or before them, which is why the models of [08](08_published_checkpoints.ipynb) were trained
-# on billions of words first.
+# spelling. (A reference is one of many right translations, so even the best translator would not reach 100 %.) No
+# search can mend that: 29,000 captions contain only the words of 29,000 captions. More text would, in the pairs or
+# before them, which is why systems such as those of [08](08_published_checkpoints.ipynb) read billions of words first.
 #
 # ## Check
 #
-# 1. Write captions of your own into `mine`, then the same in capitals (`[s.upper() for s in mine]`). You should see
-#    nonsense: "MAN" and "man" have no token in common, and the training data has hardly any words in capitals.
-# 2. Run `write(mine, num_beams=5, length_penalty=-1.0)`. With α = -1 the score, a negative number, is multiplied by the
-#    length. You should see some translations become shorter, perhaps even empty.
-# 3. Score the outputs again with `sacrebleu.BLEU(lowercase=True)`. You should see a higher number, and `lc` in its
-#    signature: German nouns start with a capital, and this score forgives each one that is missing. It is a different
-#    score, not a better model.
+# 1. Write captions of your own into `mine`, then the same in capitals (`[s.upper() for s in mine]`). What comes out,
+#    and why?
+#    <details><summary>Answer</summary>
+#
+#    Nonsense: "MAN" and "man" have no token in common, and the training data has hardly any words in capitals.
+#
+#    </details>
+# 2. Run `write(mine, num_beams=5, length_penalty=-1.0)`. What happens to the length of the translations?
+#    <details><summary>Answer</summary>
+#
+#    Some become shorter, perhaps even empty. With α = -1 the score, a negative number, is multiplied by the length.
+#
+#    </details>
+# 3. Score the outputs again with `sacrebleu.BLEU(lowercase=True)`. Is the model better now?
+#    <details><summary>Answer</summary>
+#
+#    The number is higher, with `lc` in its signature: German nouns start with a capital, and this score forgives each
+#    one that is missing. It is a different score, not a better model.
+#
+#    </details>
 #
 # ## Break
 #

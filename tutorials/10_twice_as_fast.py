@@ -719,12 +719,25 @@ print(f"the step measured above, of as many blocks, takes {whole:.0f} ms on this
 #
 # ## Check
 #
-# 1. Make the model of the first section wider: `d = 256`. You should see the share of the matrix products grow: their
-#    work grows with d², that of the passes only with d.
-# 2. Set `dropout=0.0` in `make_model` and run the first section again. You should see the bar of `Dropout` all but
-#    vanish, and the step become shorter by about as much.
-# 3. In the section on blocks, let `x` have `1 << 14` numbers instead of `1 << 24`. You should see that the whole array
-#    at once is now the best block, because it fits in the cache.
+# 1. Make the model of the first section wider: `d = 256`. How does the share of the matrix products change?
+#    <details><summary>Answer</summary>
+#
+#    It grows: their work grows with d², that of the passes only with d.
+#
+#    </details>
+# 2. Set `dropout=0.0` in `make_model` and run the first section again. What happens to the bar of `Dropout` and to the
+#    step?
+#    <details><summary>Answer</summary>
+#
+#    The bar all but vanishes, and the step becomes shorter by about as much.
+#
+#    </details>
+# 3. In the section on blocks, let `x` have `1 << 14` numbers instead of `1 << 24`. Which block is the best now?
+#    <details><summary>Answer</summary>
+#
+#    The whole array at once, because it fits in the cache.
+#
+#    </details>
 #
 # ## Break
 #

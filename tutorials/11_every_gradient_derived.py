@@ -163,8 +163,8 @@ print(
 #
 # $$dx = J_f^\top dy + J_g^\top dz \tag{1.4}$$
 #
-# **Gradients add up where a value is used more than once.** That is why `backward` accumulates into `weight.grad` and
-# never assigns it. The simplest case is a value that is copied $K$ times, $y_k = x$. Every Jacobian is 1, so $dx = \sum_k
+# **Gradients add up where a value is used more than once.** That is why `backward` adds into `weight.grad` and never
+# assigns to it. The simplest case is a value that is copied $K$ times, $y_k = x$. Every Jacobian is 1, so $dx = \sum_k
 # dy_k$. NumPy's broadcasting makes such copies: a bias of shape `(m,)` that is added to `N` rows is copied `N` times.
 # So wherever the forward broadcasts, the backward sums. The reverse is also true: where the forward sums, $y = \sum_k
 # x_k$, each $J$ is 1 too, and the backward copies, $dx_k = dy$.
@@ -1646,19 +1646,20 @@ where(minixfmr.clip_grad_norm)
 # %% [markdown]
 # ## The same, watched
 #
-# `minixfmr.trace` runs a module forward and backward and reports every step. On the left is the number of each call, in
-# the order in which they begin, with the shape of its output; on the right are the number of the backward that answers
-# it and the formula from its docstring, which is what the chapters derived. Here is a self-attention layer:
+# `minixfmr.trace` runs a module forward and backward and reports every step. On the left is the number of the step, in
+# the order of the forward, with the shape of its output; on the right are the place that it has in the order of the
+# backward and the formula from the docstring there, which is what the chapters derived. Here is a self-attention layer:
 
 # %%
 trace = minixfmr.trace(layers.MultiHeadAttention(8, 2), rng.normal(size=(1, 3, 8)).astype("float32"))
-for step in trace.steps:
+ways_back = sorted(step.backward.number for step in trace.steps)
+for number, step in enumerate(trace.steps, 1):
     forward, backward = step.forward, step.backward
     name = "  " * forward.depth + f"{forward.name} {forward.path * forward.is_method}"
     formula = backward.formula.replace("\n", "\n" + 36 * " ")
-    print(f"{forward.number:2} {name:18} {forward.shapes_out[0]!s:12} {backward.number:2}  {formula}")
-numbers = [step.backward.number for step in trace.steps]
-assert min(numbers) == numbers[0] > max(step.forward.number for step in trace.steps)
+    place = ways_back.index(backward.number) + 1
+    print(f"{number:2} {name:18} {forward.shapes_out[0]!s:12} {place:2}  {formula}")
+assert ways_back[0] == trace.steps[0].backward.number > max(step.forward.number for step in trace.steps)
 
 # %% [markdown]
 # The backward begins with the layer as a whole, as the forward does, but inside the layer it starts with the output
@@ -1668,15 +1669,29 @@ assert min(numbers) == numbers[0] > max(step.forward.number for step in trace.st
 # %% [markdown]
 # ## Check
 #
-# 1. Set `ids` in chapter 3 to `np.array([2, 2, 2])`, and run its cell and the next one. Row 2 of $dE$ should be the sum
-#    of all three rows of $dy$, `[7. 70.]`, and `dE[ids] += dy` should give only the last row, `[4. 40.]`.
+# 1. Set `ids` in chapter 3 to `np.array([2, 2, 2])`, and run its cell and the next one. What is row 2 of $dE$, and what
+#    does `dE[ids] += dy` make of it?
+#    <details><summary>Answer</summary>
+#
+#    It is the sum of all three rows of $dy$, `[7. 70.]`, and `dE[ids] += dy` gives only the last row, `[4. 40.]`.
+#
+#    </details>
 # 2. Scale a vector to length 1: $y = x / \lVert x \rVert$ with $\lVert x \rVert = \sqrt{\sum x^2}$. Derive $dx$
-#    yourself, as in chapter 7, and compare it with `numeric` for a random `x` and `dy` of 5 numbers. It has two terms,
-#    and `agree` should accept it. Then compare with `(dy - y * (y * dy).sum()) / np.linalg.norm(x)`.
+#    yourself, as in chapter 7, and compare it with `numeric` for a random `x` and `dy` of 5 numbers, by `agree`.
+#    <details><summary>Answer</summary>
+#
+#    It has two terms: `(dy - y * (y * dy).sum()) / np.linalg.norm(x)`.
+#
+#    </details>
 # 3. In chapter 10, after `bias, mask = ...`, hide all keys from the first query: `mask[0] = False`. Run this cell and
-#    look at `y[0, 0, 0]` and `package[0][0, 0, 0]`, the output and the gradient of that query: zeros, and no NaN. Then
-#    run the next cell. The plain formulas give NaN there, since there is no softmax of nothing, and `agree` stops at
-#    `y`.
+#    look at `y[0, 0, 0]` and `package[0][0, 0, 0]`, the output and the gradient of that query. Then run the next cell.
+#    What do you see?
+#    <details><summary>Answer</summary>
+#
+#    Zeros, and no NaN. The plain formulas in the next cell give NaN there, since there is no softmax of nothing, and
+#    `agree` stops at `y`.
+#
+#    </details>
 #
 # ## Break
 #

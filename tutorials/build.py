@@ -5,7 +5,8 @@
     python tutorials/build.py --words    runs nothing: brings text and comments up to date and keeps all outputs
 
 The scripts (jupytext's percent format) are what you edit; the notebook beside each is made from it. With QUICK=1 in the
-environment a tutorial runs on less data, as the tests do, and nothing is written.
+environment a tutorial runs on less data, as the tests do, and nothing is written. Each notebook begins with a cell that
+installs what is missing, which the scripts lack (setup_cell.py beside this file writes it).
 """
 
 import argparse
@@ -23,14 +24,18 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 from PIL import Image
+from setup_cell import setup_cell
 
 HERE = Path(__file__).parent
 SCRIPTS = sorted(HERE.glob("[0-9][0-9]_*.py"))
+SETUP = "setup"  # the id of the cell that installs what is missing
 
 
 def read(script):
     """The notebook of a script, without outputs."""
     notebook = jupytext.read(script, fmt="py:percent")
+    first = notebook.cells.index(code_cells(notebook)[0])
+    notebook.cells.insert(first, nbformat.v4.new_code_cell(setup_cell(script)))
     notebook.metadata = nbformat.from_dict(
         {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -38,7 +43,7 @@ def read(script):
         }
     )
     for number, cell in enumerate(notebook.cells):
-        cell.id = f"cell-{number}"
+        cell.id = SETUP if number == first else f"cell-{number - (number > first)}"
         cell.metadata.clear()
     return notebook
 
@@ -70,12 +75,18 @@ def reword(notebook, written):
     if changed:
         raise ValueError(f"code cell {', '.join(changed)} computes something else now: run the tutorial")
     for new, old in pairs:
-        new.outputs, new.execution_count = old.outputs, old.execution_count
+        new.outputs = old.outputs
+    for count, cell in enumerate((cell for cell in notebook.cells if cell.cell_type == "code"), 1):
+        cell.execution_count = count
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = count
     return notebook
 
 
 def code_cells(notebook):
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+    """The cells of the script: all that hold code but the one that installs what is missing."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.get("id") != SETUP]
 
 
 def program(cell):

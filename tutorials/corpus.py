@@ -8,6 +8,7 @@ from num2words import num2words
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from translation import DataError
 from translation.files import normalise
+from translation.folder import read_vocabulary
 from translation.pairs import read_pairs, read_parallel
 
 __all__ = ["END", "PAD", "SPECIAL", "START", "UNKNOWN", "Corpus", "DataError", "in_words", "load_tokenizer"]
@@ -103,9 +104,10 @@ def train_tokenizer(pairs, vocab_size):
 
 
 def load_tokenizer(path):
-    """The vocabulary of a run. Raises DataError."""
+    """The vocabulary of a run. Raises DataError or CheckpointError."""
+    data = read_vocabulary(path)
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        tokenizer = Tokenizer.from_str(data.decode())
     except Exception as error:  # the library raises nothing more specific
         raise DataError(f"cannot read the vocabulary {path}: {error}") from error
     tokenizer.encode_special_tokens = True

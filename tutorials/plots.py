@@ -9,6 +9,7 @@ import math
 import matplotlib.pyplot as plt
 import numpy as np
 
+PAGE = 8.9  # inches across 800 pixels, where README and the notebooks show a picture
 LONGEST = 60  # tokens of a sentence in a picture: more could not be read, nor opened
 BLUE, RED, GREEN, ORANGE = "#0072b2", "#d55e00", "#009e73", "#e69f00"  # of the palette of Okabe & Ito (2008)
 COLOURS = [BLUE, RED, GREEN, ORANGE, "#cc79a7", "#56b4e9", "#999999"]
@@ -86,26 +87,37 @@ def masks(panels, rows=None, columns=None):
 
 
 def attention_maps(examples):
-    """Cross-attention as heat maps side by side, one per translation.
+    """Cross-attention as heat maps, one per translation, as many side by side as a page of 800 pixels has room for.
 
     examples: (source tokens, target tokens, weights (target, source)). Down the side stands what the model wrote, along
     the bottom what it read: a row shows where it looked while it wrote that token. Of a longer sentence the first
     LONGEST tokens are shown, and their number is said.
     """
-    lengths = [(len(source), len(target)) for source, target, _ in examples]
-    examples = [(s[:LONGEST], t[:LONGEST], np.asarray(w)[:LONGEST, :LONGEST]) for s, t, w in examples]
-    widths = [len(source) for source, _, _ in examples]
-    height = 0.33 * max(len(target) for _, target, _ in examples) + 1.6
-    size = (0.36 * sum(widths) + 1.6 * len(examples), height)
-    drawn, axes = figure(1, len(examples), size, width_ratios=widths, squeeze=False)
-    for axis, (source, target, weights), (read, written) in zip(axes[0], examples, lengths, strict=True):
-        image = axis.imshow(weights, vmin=0, vmax=1)
-        _label(axis, target, source)
-        axis.set(
-            xlabel="reads (source)" + f", {LONGEST} of {read} tokens" * (read > LONGEST),
-            ylabel="writes (target)" + f", {LONGEST} of {written} tokens" * (written > LONGEST),
-        )
-    drawn.colorbar(image, ax=axes[0], shrink=0.6, label="attention weight")
+    cut = [(s[:LONGEST], t[:LONGEST], np.asarray(w)[:LONGEST, :LONGEST]) for s, t, w in examples]
+    widths = [0.22 * len(source) + 0.07 * max(map(len, target)) + 0.5 for source, target, _ in cut]
+    heights = [0.22 * len(target) + 0.06 * max(map(len, source)) + 0.4 for source, target, _ in cut]
+    lines = [[0]]  # the numbers of the examples that stand side by side
+    for i in range(1, len(cut)):
+        fits = sum(widths[j] for j in lines[-1]) + widths[i] <= PAGE - 0.8
+        lines[-1:] = [lines[-1] + [i]] if fits else [lines[-1], [i]]
+    wide, tall = max(sum(widths[i] for i in line) for line in lines), [max(heights[i] for i in line) for line in lines]
+    drawn = plt.figure(figsize=(wide + 0.8, sum(tall)), dpi=180)
+    plt.close(drawn)
+    rows = drawn.subfigures(len(lines), 1, height_ratios=tall, squeeze=False)[:, 0]
+    for row, line in zip(rows, lines, strict=True):
+        ratios = [widths[i] for i in line]
+        ratios.append(max(wide - sum(ratios), 0.001))  # what is left of the line
+        *axes, rest = row.subplots(1, len(ratios), width_ratios=ratios)
+        rest.set_visible(False)
+        for axis, i in zip(axes, line, strict=True):
+            (read, written, _), (source, target, weights) = examples[i], cut[i]
+            image = axis.imshow(weights, vmin=0, vmax=1)
+            _label(axis, target, source, size=9)
+            axis.set(
+                xlabel="reads (source)" + f", {LONGEST} of {len(read)} tokens" * (len(read) > LONGEST),
+                ylabel="writes (target)" + f", {LONGEST} of {len(written)} tokens" * (len(written) > LONGEST),
+            )
+        row.colorbar(image, ax=axes, shrink=0.7, label="attention weight")
     return drawn
 
 

@@ -39,7 +39,7 @@ ORDER = {
         "layers/linear": ("y = x W + b; why the gradients are sums over rows", 11),
         "module": ("Parameter and Module: the contract of forward and backward", 2),
         "layers/embedding": ("a token that occurs twice collects two gradients", 11),
-        "layers/positions": ("sinusoids and learned positions", 3),
+        "layers/positions": ("sinusoids and learned positions", 0),
         "layers/softmax": ("scores become weights; why the backward subtracts a weighted mean", 1),
         "layers/normalization": ("LayerNorm and RMSNorm: what comes back through the mean and the variance", 2),
         "layers/activations": ("ReLU, both GELUs, SiLU", 11),
@@ -50,7 +50,6 @@ ORDER = {
         "layers/feedforward": ("the first layer made of layers: its backward is its forward read upwards", 11),
     },
     "The three architectures": {
-        "models/fields": ("how a Config checks its fields", 6),
         "models/config": ("the fields of the paper's Transformer, each with a remark", 6),
         "models/masks": ("the look-ahead mask, padding, windows, prefixes, and `&`", 1),
         "models/residual": ("x + f(x), with the norm after it (the paper) or before it", 6),
@@ -62,7 +61,7 @@ ORDER = {
         "models/decoding": ("what a model remembers between two tokens", 4),
         "models/encoder_decoder": ("the whole Transformer", 5),
         "models/encoder_only": ("BERT's kind", 3),
-        "models/decoder_only": ("GPT's kind", 4),
+        "models/decoder_only": ("GPT's kind", 12),
     },
     "Training": {
         "training/losses": ("cross-entropy with label smoothing, and where the mean is taken", 11),
@@ -75,7 +74,10 @@ ORDER = {
         "training/mpi": ("the same on several machines: a sum in the order of the ranks", 10),
         "training/fingerprint": ("what must be the same for a run to go on", 9),
         "training/loop": ("the training loop as an iterator", 9),
-        "checkpoint": ("checkpoints written atomically; resuming bit for bit", 9),
+        "checkpoint/disk": ("files read and written whole, or not at all", 9),
+        "checkpoint/text": ("JSON, read strictly", 9),
+        "checkpoint/tensors": ("arrays in files, each with a checksum", 9),
+        "checkpoint/models": ("models and training states; resuming bit for bit", 9),
     },
     "Generation": {
         "generation/rules": ("what a generated sequence must or must not contain", 4),
@@ -88,7 +90,7 @@ ORDER = {
     },
     "The descendants, and longer texts": {
         "layers/variants/long_attention": ("attention over blocks of keys: memory grows with T, not with T²", 11),
-        "layers/variants/rotary": ("positions as angles (LLaMA)", 11),
+        "layers/variants/rotary": ("positions as angles (LLaMA)", 0),
         "layers/variants/relative": ("positions as distances (T5, DeBERTa)", 11),
         "layers/variants/grouped_heads": ("grouped heads and all of the above, around the plain attention", 8),
         "layers/variants/gated": ("the gated feed-forward layer (LLaMA, T5 v1.1)", 8),

@@ -73,10 +73,10 @@ def main(arguments=None):
 
 def train_command(given):
     """Begin a run, or go on with one."""
-    options.refuse(given, ("num_beams", "verbose", "output"), "goes with --translate or --evaluate, and --model")
-    resume, overwrite = given.pop("resume", False), given.pop("overwrite", False)
-    if resume and overwrite:
+    if {"resume", "overwrite"} <= given.keys():
         raise UsageError("--resume and --overwrite contradict each other")
+    options.refuse_idle(given)
+    resume, overwrite = given.pop("resume", False), given.pop("overwrite", False)
     machines.count_ranks(given)
     folder = RunFolder(given.get("name", options.DEFAULTS["name"]))
     with StopRequests() as stop, folder.locked():
@@ -112,7 +112,7 @@ def begin(folder, given, overwrite):
         tokenizer = train_tokenizer(corpus.train, wanted["vocab_size"])
     wanted = plan.fitted(wanted, corpus.train, tokenizer)
     trainer, valid = plan.prepare(wanted, corpus, tokenizer)
-    plan.tell_plan(wanted, corpus, trainer, tokenizer)
+    plan.tell_plan(wanted, corpus, trainer, tokenizer, given)
     wanted, files = data.kept(wanted, corpus, folder.path)
     run = training.Run(folder, wanted, trainer, tokenizer)
     first = None
@@ -143,7 +143,7 @@ def go_on(folder, given):
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     wanted = plan.fitted(wanted, corpus.train, tokenizer)
     trainer, valid = plan.prepare(wanted, corpus, tokenizer)
-    plan.tell_plan(wanted, corpus, trainer, tokenizer)
+    plan.tell_plan(wanted, corpus, trainer, tokenizer, given)
     terms = ("learning rates", "workers") if changes or described.get("changes") else ()
     run = training.resume(training.Run(folder, wanted, trainer, tokenizer), terms)
     step = trainer.progress.step

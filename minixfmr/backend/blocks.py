@@ -21,6 +21,14 @@ def row_blocks(x, size=BLOCK):
     return [slice(start, start + rows) for start in range(0, len(x), rows)]
 
 
+def head_blocks(x):
+    """Indices of x (B, H, ...), one for each head of each sequence, whose scores stay in the cache; on a GPU one for
+    all."""
+    if on_gpu():
+        return [(slice(None), slice(None))]
+    return [(slice(b, b + 1), slice(h, h + 1)) for b in range(x.shape[0]) for h in range(x.shape[1])]
+
+
 def by_rows(function):
     """Decorate a function of arrays, the first of shape (..., n), to be computed by blocks of its rows.
 

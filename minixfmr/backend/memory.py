@@ -1,13 +1,20 @@
 """Memory: arrays that forked processes share, what the C library keeps, and the order of a matrix."""
 
 import contextlib
-import ctypes
 import functools
-import mmap
+import os
+import pathlib
+import sys
+from typing import Any
 
 import numpy
 
 from .switch import OutOfMemoryError, on_gpu, xp
+
+try:
+    import mmap
+except ImportError:  # in some browsers' Python
+    mmap = None  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
@@ -21,12 +28,30 @@ def fits_in_memory(advice):
         raise OutOfMemoryError(f"out of memory ({error}): {advice}") from error
 
 
+def free_memory() -> int:
+    """Bytes that this process can still have, of the machine and of the control group that it is in."""
+    free = [1 << 62]
+    with contextlib.suppress(OSError, ValueError, IndexError):  # elsewhere than on Linux nothing is known
+        found = dict(line.split(":") for line in pathlib.Path("/proc/meminfo").read_text().splitlines())
+        free.append(1024 * int(found["MemAvailable"].split()[0]))
+    with contextlib.suppress(OSError, ValueError):
+        free.append(int(pathlib.Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(free)
+
+
 def shared_zeros(size, dtype):
     """A flat array of zeros, on a CPU in memory shared with forked processes; otherwise fork copies each page on its
     first write."""
     if on_gpu():
         return xp.zeros(size, dtype=dtype)
-    return numpy.frombuffer(mmap.mmap(-1, max(size, 1) * numpy.dtype(dtype).itemsize), dtype, size)
+    length = max(size, 1) * numpy.dtype(dtype).itemsize
+    memory: Any = mmap.mmap(-1, length) if forks() else bytearray(length)
+    return numpy.frombuffer(memory, dtype, size)
+
+
+def forks() -> bool:
+    """Whether workers are forked from this process, and share its memory: on Linux, with NumPy."""
+    return sys.platform == "linux" and not on_gpu() and hasattr(os, "fork") and mmap is not None
 
 
 def is_shared(array):
@@ -41,7 +66,9 @@ def keep_freed_memory():
 
     Called where training or generation begins: importing the package changes nothing in the process.
     """
-    with contextlib.suppress(OSError, TypeError, AttributeError):
+    with contextlib.suppress(OSError, TypeError, AttributeError, ImportError):
+        import ctypes
+
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD, the most it allows: smaller blocks come from what is kept
         mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD

@@ -19,12 +19,22 @@ def pairwise_dot(q, k):
 
 
 def hidden(mask, x):
-    """What to add to x where a boolean mask is False: the lowest number; 0 where it is True. Laid out like x."""
+    """What to add to x where a boolean mask is False: the lowest number; 0 where it is True. Laid out like x. Raises
+    TypeError for another mask: an additive one would be read the other way round."""
+    if mask.dtype != bool:
+        raise TypeError(
+            f"mask must be boolean (True = may attend), got {mask.dtype}: give mask == 0 of an additive one"
+        )
     lowest = xp.finfo(x.dtype).max
     if on_gpu():
         return (mask.astype(x.dtype) - 1) * lowest
-    by_columns = numpy.ascontiguousarray(mask.swapaxes(-1, -2)).swapaxes(-1, -2) if lies_by_columns(x) else mask
-    return (by_columns.astype(x.dtype) - 1) * lowest
+    mask = by_columns(mask) if lies_by_columns(x) else mask
+    return (mask.astype(x.dtype) - 1) * lowest
+
+
+def by_columns(mask):
+    """The same mask, in memory as pairwise_dot lays out what it is to hide."""
+    return mask if on_gpu() else numpy.ascontiguousarray(mask.swapaxes(-1, -2)).swapaxes(-1, -2)
 
 
 def lies_by_columns(x):

@@ -14,8 +14,16 @@ class _Generator(numpy.random.Generator):
 
 
 def random_generator(seed: Any) -> numpy.random.Generator:
-    """A generator from a seed (an int or a sequence of ints); a generator comes back as it is."""
-    return seed if isinstance(seed, numpy.random.Generator) else _Generator(numpy.random.SFC64(seed))
+    """A generator from a seed (an int or a sequence of ints); a generator comes back as it is. None: another each time.
+    Raises ValueError for anything else."""
+    if isinstance(seed, numpy.random.Generator):
+        return seed
+    try:
+        return _Generator(numpy.random.SFC64(seed))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"a seed must be an integer of at least 0, a list of such, None or a generator, got {seed!r:.60}"
+        ) from error
 
 
 def _on_gpu(rng):

@@ -37,6 +37,15 @@ def batch_sum(x):
     return rows.sum(axis=0) if on_gpu() else _filled((len(rows),), 1, x.dtype) @ rows
 
 
+def sum_to(x, shape):
+    """Sum over the axes that broadcasting from this shape to that of x had added or stretched; None of no shape."""
+    if shape is None:
+        return None
+    x = x.sum(axis=tuple(range(x.ndim - len(shape)))) if x.ndim > len(shape) else x
+    stretched = tuple(i for i, n in enumerate(shape) if n == 1 < x.shape[i])
+    return x.sum(axis=stretched, keepdims=True) if stretched else x
+
+
 def row_max(x):
     """Largest over the last axis, which stays with length 1:  (..., n) → (..., 1).
 

@@ -31,6 +31,11 @@ class OutOfMemoryError(BackendError, MemoryError):
     """The arrays did not fit; the message says what to make smaller."""
 
 
+def _names():
+    """The names that this file's docstring lists."""
+    return (__doc__ or "").split("\n\n")[3].split()
+
+
 class _ArrayModule:
     """Looks like the chosen module. A name is fetched once and kept, so `xp.exp` costs what `numpy.exp` does."""
 
@@ -52,14 +57,17 @@ def use_backend(backend: Any) -> None:
     Raises BackendError, in one sentence, if it is unknown, not installed or has no GPU to run on.
     """
     global _module
-    if backend == "numpy":
+    if isinstance(backend, str) and backend == "numpy":
         module = numpy
-    elif backend == "cupy":
+    elif isinstance(backend, str) and backend == "cupy":
         module = import_cupy()
     elif isinstance(backend, str) or not hasattr(backend, "matmul"):
-        raise BackendError(f'unknown backend {backend!r}: use "numpy", "cupy" or a NumPy-like module object')
+        raise BackendError(f'unknown backend {backend!r:.60}: use "numpy", "cupy" or a NumPy-like module object')
     else:
         module = backend
+        lacking = [name for name in _names() if not hasattr(module, name)]
+        if lacking:
+            raise BackendError(f"{module!r:.60} cannot take NumPy's place: it has no {', '.join(lacking)}")
     _module = module
     vars(xp).clear()
 
@@ -103,8 +111,16 @@ def to_numpy(array: Any) -> numpy.ndarray:
 
 
 def to_device(array: Any, dtype: Any = None) -> Array:
-    """The array (of any backend) or nested list as an array of the backend in use."""
-    return xp.asarray(array if isinstance(array, xp.ndarray) else to_numpy(array), dtype=dtype)
+    """The array (of any backend) or nested list of numbers as an array of the backend in use. Raises TypeError for
+    anything else."""
+    try:
+        found = array if isinstance(array, xp.ndarray) else to_numpy(array)
+        if found.dtype.kind in "biufc":
+            return xp.asarray(found, dtype=dtype)
+        problem: Any = f"{found.dtype} is no kind of number"
+    except (TypeError, ValueError) as error:
+        problem = error
+    raise TypeError(f"a {type(array).__name__} cannot become an array{f' of {dtype!r:.40}' * bool(dtype)}: {problem}")
 
 
 def number(x: Array) -> Any:

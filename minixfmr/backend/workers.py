@@ -2,21 +2,19 @@
 
 A thread has to wait for Python's lock before and after each array operation, which costs small models all that a
 second core would gain; a forked process has a lock of its own, and sees the same weights in shared memory. CUDA and
-systems other than Linux cannot fork safely, and get threads.
+systems other than Linux cannot fork safely, and get threads. A browser tab has neither: what would be done beside is
+done in turn.
 """
 
 import contextlib
-import multiprocessing
 import os
 import pickle
-import signal
-import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.util import Finalize
 from typing import ClassVar
 
-from .cores import one_blas_thread
-from .switch import on_gpu
+from .cores import has_threads, one_blas_thread
+from .memory import forks
 
 PATIENCE = 1.0  # seconds between two looks at a worker that has not answered yet
 
@@ -41,17 +39,45 @@ class ThreadWorker:
         self._executor.shutdown()
 
 
+class InTurn:
+    """The same without anything beside: start computes, and result returns that."""
+
+    def __init__(self, compute):
+        self._compute = compute
+
+    def start(self, *arguments):
+        try:
+            self._value = self._compute(*arguments)
+        except Exception as error:  # result raises it, as the others do
+            self._value = error
+
+    def result(self):
+        if isinstance(self._value, Exception):
+            raise self._value
+        return self._value
+
+    def close(self):
+        """Nothing is to be ended."""
+
+
 class ForkedWorker:
     """The same in a copy of this process. It ends with this one, even when that is killed: its pipe then closes."""
 
     _pipes: ClassVar[list] = []  # our ends, of all workers
 
     def __init__(self, compute):
+        import multiprocessing  # where it is used: not every system can
+        from multiprocessing.util import Finalize
+
         context = multiprocessing.get_context("fork")
         self._pipe, theirs = context.Pipe()
         self._pipes.append(self._pipe)
         self._process = context.Process(target=self._serve, args=(compute, theirs), daemon=True)
-        self._process.start()
+        try:
+            self._process.start()
+        except BaseException:
+            self._pipes.remove(self._pipe)
+            raise
         theirs.close()
         # before multiprocessing waits, at the end of this process, for a worker that waits for its pipe to close
         self._at_exit = Finalize(self, _end, (self._pipe, self._process), exitpriority=10)
@@ -87,6 +113,8 @@ class ForkedWorker:
     def _serve(self, compute, pipe):
         for other in self._pipes:  # copies of them would keep the pipes open when their process is gone
             other.close()
+        import signal
+
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # they go to all; the first process decides what to do
             signal.signal(getattr(signal, name), signal.SIG_IGN)
         with one_blas_thread():
@@ -120,9 +148,20 @@ def _end(pipe, process):
 
 
 def new_worker(compute):
-    """A forked process on Linux with NumPy, else a thread."""
-    forks = sys.platform == "linux" and not on_gpu()
-    return (ForkedWorker if forks else ThreadWorker)(compute)
+    """A forked process on Linux with NumPy, else a thread. Where that cannot be started it is said what stands in."""
+    if forks():
+        try:
+            return ForkedWorker(compute)
+        except (OSError, ImportError, AttributeError, RuntimeError) as error:
+            stand_in = "a thread" if has_threads() else "this process, in turn,"
+            _say(f"a worker process cannot be started ({error}): {stand_in} computes in its place, slower")
+    elif not has_threads():
+        _say("neither processes nor threads can be started here: this process does all workers' work, in turn")
+    return ThreadWorker(compute) if has_threads() else InTurn(compute)
+
+
+def _say(sentence):
+    warnings.warn(sentence, RuntimeWarning, stacklevel=3)
 
 
 def close_all(workers):

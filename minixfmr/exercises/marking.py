@@ -1,4 +1,4 @@
-"""Mark a folder: each exercise in a process of its own, judged here."""
+"""Mark a folder: each exercise in a process of its own, where there are any, judged here."""
 
 import functools
 import re
@@ -10,7 +10,7 @@ from typing import Any
 from ..backend import backend
 from .compare import NotRight, NotStarted
 from .exercise import Exercise
-from .process import ChildEnded, Limits, UserError, Workshop
+from .process import ChildEnded, Limits, UserError, Workshop, WorkshopError
 from .session import Session, plain, read_source, sendable
 
 USES_WRONG = "uses a file that is wrong"
@@ -109,6 +109,8 @@ class Marker:
             _not_started(result, str(error), exercise)
         except ChildEnded:
             _wrong(result, NotRight("the process ended before it was asked anything"))
+        except WorkshopError as error:
+            _wrong(result, NotRight(f"could not be run: {error}"))
         except Exception as error:  # an answer that nobody thought of costs this exercise alone
             _wrong(result, NotRight(f"what came back could not be judged ({type(error).__name__})"))
         return result

@@ -1,8 +1,8 @@
 """The marker's side of the processes that run students' code: they are started, asked, and ended here.
 
 A server process, which has NumPy loaded, forks a child for each exercise (child/server.py). Where a system cannot
-fork, each exercise gets a process of its own. A child that kills or stops its server costs its own exercise alone:
-the next one gets a new server.
+fork, each exercise gets a process of its own; where it has no processes, none (here.py). A child that kills or stops
+its server costs its own exercise alone: the next one gets a new server.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .child.channel import Channel, ChannelError
+from .here import MISSING, has_none, here
 from .readable import installed_paths
 
 CHILD = Path(__file__).parent / "child"
@@ -94,6 +95,7 @@ class Workshop:
     def __init__(self, limits: Limits, modules: tuple[str, ...] = (), fork: bool | None = None) -> None:
         self.limits, self.modules = limits, modules
         self.forks = hasattr(os, "fork") if fork is None else fork
+        self.alone = False  # whether this system turned out to have no processes
         self.server: subprocess.Popen | None = None
         self.control: Any = None  # a socket
         self.missing: dict[str, None] = {}  # what this system does not limit, each once
@@ -105,10 +107,17 @@ class Workshop:
         self.close()
 
     @contextlib.contextmanager
-    def child(self, name: str, folder: Path) -> Iterator[Child]:
-        """A process that is ready to load folder/name.py."""
+    def child(self, name: str, folder: Path) -> Iterator[Any]:
+        """A process that is ready to load folder/name.py: a Child, or a Here where the system has no processes.
+
+        Raises WorkshopError where there are too many for another one."""
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-            channel, end = self._fork() if self.forks else self._spawn(scratch)
+            started = self._started(scratch)
+            if not started:
+                with here(name, folder, self.limits.seconds) as stand_in:
+                    yield stand_in
+                return
+            channel, end = started
             child = Child(channel, self.limits.seconds, end)
             job: dict[str, Any] = {"name": name, "folder": str(folder), "scratch": scratch}
             if self.limits.user:
@@ -137,6 +146,23 @@ class Workshop:
             self.server.wait()
         self.server = self.control = None
 
+    def _started(self, scratch):
+        """(the channel to a new process, what ends it), or None where this system has no processes."""
+        if not self.alone:
+            try:
+                return self._fork() if self.forks else self._spawn(scratch)
+            except WorkshopError:
+                raise
+            except (OSError, AttributeError, ImportError, NotImplementedError, RuntimeError) as error:
+                self.close()
+                if not has_none(error):
+                    raise WorkshopError(f"no process can be started for students' code: {error}") from None
+            self.alone = True
+            self.missing[MISSING] = None
+            if self.limits.user:
+                raise UserError(f"there are no processes here that could run as {self.limits.user}")
+        return None
+
     def _fork(self):
         for attempt in (1, 2):  # the server may have been killed meanwhile
             self._ensure_server()
@@ -148,7 +174,7 @@ class Workshop:
             except (OSError, ValueError):
                 self.close()
                 if attempt == 2:
-                    raise RuntimeError("the process that starts students' code does not run") from None
+                    raise WorkshopError("the process that starts students' code does not run") from None
             finally:
                 theirs.close()
         return Channel(ours), lambda: self._end_fork(pid)
@@ -189,7 +215,7 @@ class Workshop:
                 known = False
         if not known:
             process.kill()
-            raise RuntimeError("the process that runs students' code did not start")
+            raise WorkshopError("the process that runs students' code did not start")
         return Channel(connection), lambda: _end_spawned(process)
 
     def _start(self, *arguments, **options):
@@ -210,6 +236,10 @@ class Workshop:
     def _readable(self):
         """What a student's code may read: Python, what is installed, the system's libraries; not the right results."""
         return installed_paths() + ([PACKAGES, *filter(None, sys.path)] if self.modules else [])
+
+
+class WorkshopError(RuntimeError):
+    """A process for students' code cannot be started, though the system has processes."""
 
 
 class UserError(ValueError):

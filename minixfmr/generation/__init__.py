@@ -2,7 +2,7 @@
 
 # fmt: off
 from .beam_search import beam_search
-from .checks import check_rules, check_search
+from ..checks.writing import check_rules, check_search
 from .generate import Step, generate, generate_steps
 from .greedy import likeliest, write
 from .rules import RULES

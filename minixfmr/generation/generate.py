@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy
 
-from ..backend import fits_in_memory, keep_freed_memory, one_blas_thread, to_numpy
+from ..backend import fits_in_memory, keep_freed_memory, one_blas_thread, random_generator, to_numpy
+from ..checks.arrays import check_inputs
+from ..checks.values import count
+from ..checks.writing import check_model_writes, check_prompts
 from ..layers import softmax
 from .beam_search import beam_search, best
-from .checks import is_count, require
 from .greedy import likeliest, write
 from .sampling import sampler, sampling_probabilities
 from .settings import prompt_mask, settings_for
@@ -44,15 +46,16 @@ def generate(
     Raises ValueError or TypeError for arguments that make no sense.
     """
     start, state, decided = begin(model, input_ids, attention_mask, settings)
+    seed = random_generator(seed)  # refused also where nothing is drawn
     search = decided.search
-    num_beams, count = search["num_beams"], search["num_return_sequences"]
+    num_beams, sequences = search["num_beams"], search["num_return_sequences"]
     small = model.num_parameters() * len(start) * num_beams < SMALL
     with one_blas_thread() if small else nullcontext():
         if num_beams > 1:
-            how = search["length_penalty"], search["early_stopping"], count
+            how = search["length_penalty"], search["early_stopping"], sequences
             return beam_search(model, start, state, decided, num_beams, *how)
-        if count > 1:
-            rows = numpy.repeat(numpy.arange(len(start)), count)
+        if sequences > 1:
+            rows = numpy.repeat(numpy.arange(len(start)), sequences)
             start = start[rows]
             state.reorder(rows)
         shape = {name: search[name] for name in ("temperature", "top_k", "top_p")}
@@ -66,11 +69,14 @@ def generate(
 def begin(model, input_ids, attention_mask, given):
     """(the ids to go on from, the model's state, the Settings)"""
     keep_freed_memory()
-    input_ids = input_ids if hasattr(input_ids, "dtype") else numpy.asarray(input_ids)
+    check_model_writes(model)
+    input_ids, attention_mask = check_inputs(input_ids, attention_mask)
     settings = settings_for(model, input_ids, given)
-    if model.reads_prompts and len(settings.source.shape) == 2:  # before the model trips over its last position
-        settings.begin(settings.source.shape[1], model.config)
-    ids, state = model.start(input_ids, prompt_mask(model, input_ids, attention_mask, settings))
+    if model.reads_prompts:  # before the model trips over its last position
+        settings.begin(input_ids.shape[1], model.config)
+    attention_mask = prompt_mask(model, attention_mask, settings)
+    check_prompts(model, attention_mask)
+    ids, state = model.start(input_ids, attention_mask)
     ids = to_numpy(ids)
     ids = ids if model.reads_prompts else numpy.full_like(ids, settings.start)
     settings.begin(ids.shape[1], model.config)
@@ -97,10 +103,11 @@ def generate_steps(
 ) -> Iterator[Step]:
     """Look over the model's shoulder: yield a Step for each token, with its probability and the `top` likeliest
     alternatives. The other arguments are those of generate, without beams."""
-    require("top", top, is_count(top), "an integer of at least 1")
+    top = count("top", top)
     given = {"num_beams": 1} | settings
-    require("num_beams", given["num_beams"], given["num_beams"] == 1, "1 in generate_steps")
+    count("num_beams", given["num_beams"], 1, 1, " in generate_steps")
     start, state, decided = begin(model, input_ids, attention_mask, given)
+    seed = random_generator(seed)
     shape = {name: decided.search[name] for name in ("temperature", "top_k", "top_p")}
     sampled = decided.search["do_sample"]
     choose = sampler(**shape, seed=seed) if sampled else likeliest

@@ -1,13 +1,13 @@
 """Sampling: draw the next token instead of taking the likeliest."""
 
 from ..backend import random_generator, to_numpy, xp
+from ..checks.writing import check_sampling
 from ..layers import softmax
-from .checks import check_sampling
 
 
 def sampler(temperature=1.0, top_k=None, top_p=None, seed=None):
     """A function that draws: scores (B, V) → tokens (B,). Raises ValueError for arguments that make no sense."""
-    check_sampling(temperature, top_k, top_p)
+    temperature, top_k, top_p = check_sampling(temperature, top_k, top_p)
     rng = random_generator(seed)
     return lambda scores: draw(sampling_probabilities(scores, temperature, top_k, top_p), rng)
 

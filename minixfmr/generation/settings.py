@@ -4,11 +4,9 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-import numpy
-
 from ..backend import to_numpy
+from ..checks.writing import check_given, check_room, check_rules, check_search
 from ..models import Config, Model
-from .checks import check_rules, check_search, is_count, require
 from .rules import RULES
 
 # the other arguments of generate that a model's generation_config.json may give, and their values where none does
@@ -29,7 +27,6 @@ SEARCH: dict[str, Any] = {
     "pad_token_id": None,
     "decoder_start_token_id": None,
 }
-USUAL = 20  # new tokens, where nothing says how many
 
 
 @dataclass
@@ -54,21 +51,8 @@ class Settings:
 
     def begin(self, prompt_length: int, config: Config) -> None:
         """Go on from so many ids. Raises ValueError if the model's positions end too early."""
-        ends = config.positions != "none"
-        longest = config.max_position_embeddings
-        require("input_ids", prompt_length, not ends or prompt_length <= longest, f"at most {longest} tokens long")
-        room = longest - prompt_length + 1 if ends else 1 << 30  # what is written last need not be read
-        count, total = self.search["max_new_tokens"], self.search["max_length"]
-        if count is not None:
-            valid = f"from 1 to {room}, where the model's positions end"
-            require("max_new_tokens", count, is_count(count) and count <= room, valid)
-        elif total is not None:
-            valid = f"more than the {prompt_length} tokens of input_ids"
-            require("max_length", total, is_count(total) and total > prompt_length, valid)
-            count = min(total - prompt_length, room)
-        else:
-            count = min(USUAL, max(longest - prompt_length, 1) if ends else USUAL)
-        self.prompt_length, self.max_length = prompt_length, prompt_length + count
+        room = check_room(self.search, prompt_length, config)
+        self.prompt_length, self.max_length = prompt_length, prompt_length + room
 
 
 def settings_for(model: Model, input_ids: Any, given: dict[str, Any]) -> Settings:
@@ -86,34 +70,33 @@ def settings_for(model: Model, input_ids: Any, given: dict[str, Any]) -> Setting
         own.pop("max_new_tokens", None)
     merged = defaults | ({"top_k": 50} if model.published else {}) | own | given
     search, rules = ({name: merged[name] for name in names} for names in (SEARCH, RULES))
-    config = model.config
+    config, V = model.config, model.config.target_vocab_size
+    check_given(given, V)
     check_search(search)
-    check_rules(rules, config.target_vocab_size)
-    eos: Any = search["eos_token_id"]
-    eos = config.eos_token_id if eos is None and not model.published else eos
-    eos = [] if eos is None else list(eos) if isinstance(eos, list | tuple) else [eos]
-    pad = search["pad_token_id"] if model.published else config.pad_token_id
+    check_rules(rules, V)
+    own_eos = [] if config.eos_token_id is None or model.published else [config.eos_token_id]
+    eos = own_eos if search["eos_token_id"] is None else search["eos_token_id"]
+    pad = search["pad_token_id"]
+    pad = config.pad_token_id if pad is None and not model.published else pad
     pad = pad if pad is not None else eos[0] if eos else config.pad_token_id
     beam_pad = eos[0] if model.published and not pad and eos else pad  # Hugging Face takes a padding id of 0 for none
-    start = config.decoder_start_token_id
-    if model.published and not model.reads_prompts:
-        first = search["decoder_start_token_id"]
-        start = search["bos_token_id"] if first is None else first
-        valid = f"a token id in [0, {config.target_vocab_size})"
-        require(
-            "decoder_start_token_id", start, isinstance(start, int) and 0 <= start < config.target_vocab_size, valid
-        )
+    start = search["decoder_start_token_id"]
+    start = search["bos_token_id"] if start is None and model.published else start
+    if not model.published or model.reads_prompts:
+        start = config.decoder_start_token_id if start is None else start
+    elif start is None or start >= V:
+        raise ValueError(f"decoder_start_token_id must be a token id in [0, {V}), got {start}")
     return Settings(search, rules, eos, pad, beam_pad, to_numpy(input_ids), start)
 
 
-def prompt_mask(model: Model, input_ids: Any, attention_mask: Any, settings: Settings) -> Any:
+def prompt_mask(model: Model, attention_mask: Any, settings: Settings) -> Any:
     """The attention mask of the prompts: as given, else, for a published model, as Hugging Face infers it."""
     pad = settings.search["pad_token_id"] if model.published else None
     if attention_mask is None and model.reads_prompts and pad is not None and pad not in settings.eos:
-        real = numpy.asarray(input_ids) != pad
-        attention_mask = None if real.all() else real.astype(int)
+        real = settings.source != pad
+        attention_mask = None if real.all() else real
     if attention_mask is not None and model.reads_prompts:
-        real = to_numpy(attention_mask) != 0
+        real = to_numpy(attention_mask)
         settings.left_padding = real.argmax(axis=1)
         if not real[:, -1].all():
             text = "the prompts are padded on the right, so that what is written follows padding: pad on the left"

@@ -15,6 +15,10 @@ def parameters_of(layer: Any, parameters: dict[str, str] | None = None) -> dict[
     the layer are searched as well, and named by their attribute: "norm.weight".
     """
     if parameters is not None:
+        if not isinstance(parameters, dict) or not parameters:
+            raise GradcheckError(
+                f'parameters must be names such as {{"W": "dW"}}, or None to find them, got {parameters!r}'
+            )
         for name in parameters:
             if not hasattr(layer, name):
                 known = ", ".join(vars(layer))
@@ -23,6 +27,10 @@ def parameters_of(layer: Any, parameters: dict[str, str] | None = None) -> dict[
             name: (Place(layer, name, (name,)), Place(layer, gradient, (gradient,)))
             for name, gradient in parameters.items()
         }
+        for name in parameters:
+            if not hasattr(getattr(layer, name), "dtype") and not isinstance(getattr(layer, name), float):
+                kind = type(getattr(layer, name)).__name__
+                raise GradcheckError(f"parameters names {name!r}, which is a {kind}: it must be an array of floats")
         return {name: Pair(value, gradient) for name, (value, gradient) in own.items()}
     if hasattr(layer, "named_parameters"):
         return dict(layer.named_parameters())

@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 
 from ..backend import random_generator, to_numpy
+from ..checks.values import count, flag, number
 from .adapter import parameters_of
 from .coverage import Watch, float32_line
 from .diagnosis.explain import explain_rows
@@ -54,8 +55,8 @@ def gradcheck(
     Raises GradcheckError (a ValueError) where the code cannot be run as it is, with the line to blame.
     """
     course = profile_of(profile)
-    subject = LayerSubject(module, {}, inputs, options, seed, course)
     settings = _settings(course, tolerance, max_entries, max_seconds, seed, explain)
+    subject = LayerSubject(module, {}, inputs, options, settings["seed"], course)
     declared = parameters is not None or hasattr(module, "named_parameters")
     return _check(subject, settings, parameters_of(module, parameters) if declared else None)
 
@@ -78,8 +79,8 @@ def gradcheck_function(
     none, or None). An argument may be a dictionary of arrays: its gradient is one with the same keys. A loss may have
     backward(cache). The rest is as in gradcheck."""
     course = profile_of(profile)
-    subject = Subject(forward, backward, arrays, options, seed, course)
-    return _check(subject, _settings(course, tolerance, max_entries, max_seconds, seed, explain))
+    settings = _settings(course, tolerance, max_entries, max_seconds, seed, explain)
+    return _check(Subject(forward, backward, arrays, options, settings["seed"], course), settings)
 
 
 def assert_gradients(module_or_forward: Any, *arguments: Any, **options: Any) -> Report:
@@ -92,13 +93,13 @@ def assert_gradients(module_or_forward: Any, *arguments: Any, **options: Any) ->
 
 
 def _settings(course, tolerance, max_entries, max_seconds, seed, explain):
-    tolerance = course.tolerance if "tolerance" in course.given and tolerance == TOLERANCE else tolerance
+    tolerance = number("tolerance", tolerance, "(0, 0.5]", ": a right gradient shows 1e-9 or less")
     return {
-        "tolerance": tolerance,
-        "max_entries": max_entries,
-        "max_seconds": max_seconds,
-        "seed": seed,
-        "explain": explain,
+        "tolerance": course.tolerance if "tolerance" in course.given and tolerance == TOLERANCE else tolerance,
+        "max_entries": count("max_entries", max_entries, hint=", or nothing is compared"),
+        "max_seconds": number("max_seconds", max_seconds, "[0, inf)"),
+        "seed": count("seed", seed, 0),
+        "explain": flag("explain", explain),
     }
 
 
@@ -126,7 +127,7 @@ def _check(subject, settings, parameters=None):
             subject.add_parameters(parameters)
         with contextlib.redirect_stdout(io.StringIO()):
             prepare(subject, rng, explicit=bool(parameters))
-        if not subject.values:
+        if not any(value.size for value in subject.values.values()):
             raise _nothing(subject)
         return _compared(subject, rng, **settings)
 
@@ -164,7 +165,9 @@ def _compared(subject, rng, tolerance, max_entries, max_seconds, seed, explain):
 
 def _nothing(subject):
     given = ", ".join(f"{n} is {kind_of(a)}" for n, a in zip(subject.names, subject.arguments, strict=True))
-    return GradcheckError(f"nothing to check: {given or 'no arguments'}; none of them is a float array")
+    return GradcheckError(
+        f"nothing to check: {given or 'no arguments'}; none of them is a float array, or they are empty"
+    )
 
 
 def _set_data_aside(subject, analytic):

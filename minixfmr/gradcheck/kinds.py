@@ -69,7 +69,9 @@ def prepared(argument: Any, name: str) -> Any:
         return type(argument)(prepared(part, f"{name}[{i}]") for i, part in enumerate(argument))
     if isinstance(argument, list | tuple) and argument and isinstance(argument[0], float | list):
         raise GradcheckError(f"{name} is a {type(argument).__name__}: pass an array, numpy.array({name})")
-    if not is_float(argument) or isinstance(argument, numpy.floating):
+    if isinstance(argument, numpy.floating):  # a number, like Python's own
+        return float(argument)
+    if not is_float(argument):
         return argument
     value = double(argument)
     if value.size > 1 and numpy.ptp(value) == 0 and not is_mask(name, argument):

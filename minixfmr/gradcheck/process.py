@@ -1,11 +1,15 @@
-"""Run a student's file in a process of its own: whatever it does there, os._exit too, the verdict is ours."""
+"""Run a student's file in a process of its own: whatever it does there, os._exit too, the verdict is ours.
 
-import multiprocessing
+Where a system has no processes, as in a browser tab, the file runs in this one, and that is said.
+"""
+
+import contextlib
 import os
 import sys
 import time
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from .discovery import Item, items_in
@@ -13,8 +17,9 @@ from .files import load_file
 from .profile import profile_of
 from .report import NOT_CHECKED, GradcheckError
 from .runner import check_item
+from .visit import visit
 
-METHOD = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+NO_PROCESS = "no process can be started here ({}), so {} runs in this one: no limit of time, and os._exit ends us too"
 LOADING = 120.0  # seconds that a file may take to be read
 
 
@@ -35,12 +40,13 @@ def results_of(options: Any) -> Iterator[tuple[str, dict]]:
 
 def _one_process(options, done):
     """None when all is done, else (the name of the item that the process did not survive, why)."""
-    context: Any = multiprocessing.get_context(METHOD)
-    ours, theirs = context.Pipe(duplex=False)
     sys.stdout.flush()
-    process = context.Process(target=_work, args=(options, theirs, frozenset(done)), daemon=True)
-    process.start()
-    theirs.close()
+    try:
+        process, ours = _start(options, done)
+    except (OSError, ImportError, AttributeError, RuntimeError) as error:
+        print(NO_PROCESS.format(error, options.file), file=sys.stderr)
+        yield from _here(options)
+        return None
     current, limit = "", LOADING
     try:
         while True:
@@ -69,29 +75,63 @@ def _one_process(options, done):
     return current, why
 
 
+def _start(options, done):
+    """A process that has begun, and where its messages come in."""
+    import multiprocessing  # where it is used: not every system can
+
+    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+    context: Any = multiprocessing.get_context(method)
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(options, theirs, frozenset(done)), daemon=True)
+    process.start()
+    theirs.close()
+    return process, ours
+
+
+def _here(options):
+    """The results, computed in this process."""
+    with visit(Path(options.file).resolve().parent):
+        messages = _messages(options, ())
+        while True:
+            with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
+                kind, *rest = next(messages)
+            if kind == "done":
+                return
+            if kind == "error":
+                raise GradcheckError(rest[0])
+            if kind == "result":
+                yield rest[0], rest[1]
+
+
 def _work(options, pipe, done):
     """In the process of the student's file."""
     if options.json:
         os.dup2(2, 1)  # what homework prints is no part of the JSON
+    for message in _messages(options, done):
+        pipe.send(message)
+
+
+def _messages(options, done):
+    """("start", name, seconds), ("result", name, result) of each item, then ("done",); or ("error", why)."""
     try:
         module, problems = load_file(options.file)
         course = vars(module).get("gradcheck_profile")
         profile = profile_of(course) if course is not None else options.course
         items = _chosen(options, items_in(module, profile))
     except GradcheckError as error:
-        pipe.send(("error", str(error)))
+        yield "error", str(error)
         return
     hooks = [h for m in dict.fromkeys([module, *(i.module for i in items)]) if (h := vars(m).get("gradcheck_inputs"))]
     for item in items:
         if item.name not in done:
-            pipe.send(("start", item.name, profile.seconds))
+            yield "start", item.name, profile.seconds
             result = _checked(item, hooks, profile, options)
             sys.stdout.flush()
-            pipe.send(("result", item.name, result))
+            yield "result", item.name, result
     if problems and not options.only:
         name = os.path.basename(options.file)
-        pipe.send(("result", name, _not_checked("; ".join(problems))))
-    pipe.send(("done",))
+        yield "result", name, _not_checked("; ".join(problems))
+    yield ("done",)
 
 
 def _chosen(options, items: list[Item]) -> list[Item]:

@@ -67,7 +67,7 @@ def profile_of(given: Any) -> Profile:
         return _from_dictionary(given, "the profile")
     if str(given) in PRESETS:
         return _from_dictionary(PRESETS[str(given)], str(given))
-    path = Path(given)
+    path = Path(given) if isinstance(given, str | Path) else Path()
     if not path.is_file():
         raise GradcheckError(f"{given} is no profile: give a TOML file, or one of {', '.join(PRESETS)}")
     return _from_dictionary(_table(path), path.name)

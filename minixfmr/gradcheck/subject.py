@@ -247,6 +247,8 @@ class LayerSubject(Subject):
         seed: int = 0,
         profile: Any = None,
     ):
+        if isinstance(layer, type):
+            raise GradcheckError(f"{layer.__name__} is a class: make a layer of it, as {layer.__name__}(...), first")
         forward: Any = getattr(layer, "forward", None) or (layer if hasattr(layer, "backward") else None)
         for method, found in (("forward", forward), ("backward", getattr(layer, "backward", None))):
             if not callable(found):

@@ -8,7 +8,8 @@ from .activations import (
 from .attention import attention, attention_backward
 from .cache import KeyValueCache
 from .dropout import Dropout, dropout, dropout_backward
-from .embedding import Embedding, check_ids, embedding, embedding_backward
+from ..checks.arrays import check_ids
+from .embedding import Embedding, embedding, embedding_backward
 from .feedforward import FeedForward
 from .linear import Linear, OutputProjection, linear, linear_backward, output_logits, output_logits_backward
 from .multi_head import MultiHeadAttention, merge_heads, split_heads

@@ -4,6 +4,7 @@ Derived in tutorials/11_every_gradient_derived, chapter 8."""
 from math import pi, sqrt
 
 from ..backend import Array, by_rows, erf, xp
+from ..checks.values import choice
 from ..module import Module
 
 
@@ -94,8 +95,7 @@ class Activation(Module):
     """One of ACTIVATIONS by name."""
 
     def __init__(self, name: str) -> None:
-        if name not in ACTIVATIONS:
-            raise ValueError(f"activation must be one of {sorted(ACTIVATIONS)}, got {name!r}")
+        choice("activation", name, sorted(ACTIVATIONS))
         self.function, self.derivative = ACTIVATIONS[name]
 
     def forward(self, x: Array) -> tuple[Array, tuple]:

@@ -1,6 +1,6 @@
 """Attention: each query gathers the values of the keys that match it."""
 
-from ..backend import heads_product, pairwise_dot
+from ..backend import heads_product, pairwise_dot, sum_to
 from .dropout import dropout, dropout_backward
 from .softmax import softmax, softmax_backward
 
@@ -18,27 +18,37 @@ def attention(query, key, value, mask=None, p=0.0, rng=None, bias=None, scale=No
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     Q = query * scale  # here and not on S, which is larger
     S = pairwise_dot(Q, key)  # (B, H, Tq, Tk)
+    shape = None if bias is None else bias.shape  # for dbias
     if bias is not None:
         S = S + bias
     W = softmax(S, mask)  # (B, H, Tq, Tk)
     D, saved_dropout = dropout(W, p, rng)
     y = heads_product(D, value)  # (B, H, Tq, dh)
-    return y, (Q, key, value, W, D, saved_dropout, scale)  # W: for dS;  D: for dV;  V: for dD;  K: for dQ;  Q: for dK
+    return y, (
+        Q,
+        key,
+        value,
+        W,
+        D,
+        saved_dropout,
+        scale,
+        shape,
+    )  # W: for dS;  D: for dV;  V: for dD;  K: for dQ;  Q: for dK
 
 
 def attention_backward(dy, saved):
     """dL/dquery, dL/dkey, dL/dvalue, dL/dbias for attention.
 
         dV = Dᵀ dy,   dD = dy Vᵀ,   dW = dropout_backward(dD),   dS = softmax_backward(dW)
-        dquery = dS K / √dh,   dK = dSᵀ Q,   dbias = dS: (B, H, Tq, Tk), to be summed where bias was broadcast
+        dquery = dS K / √dh,   dK = dSᵀ Q,   dbias = Σ dS over the axes that bias had broadcast (None: no bias)
 
     Derived in tutorials/11_every_gradient_derived, chapters 4 and 10.
     """
-    Q, key, value, W, D, saved_dropout, scale = saved
+    Q, key, value, W, D, saved_dropout, scale, shape = saved
     dvalue = heads_product(D.swapaxes(-1, -2), dy)  # (B, H, Tk, dh)
     dD = pairwise_dot(dy, value)  # (B, H, Tq, Tk)
     dW = dropout_backward(dD, saved_dropout)
     dS = softmax_backward(dW, W)
     dquery = heads_product(dS, key) * scale  # (B, H, Tq, dh)
     dkey = heads_product(dS.swapaxes(-1, -2), Q)  # (B, H, Tk, dh)
-    return dquery, dkey, dvalue, dS
+    return dquery, dkey, dvalue, sum_to(dS, shape)

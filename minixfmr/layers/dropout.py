@@ -3,6 +3,7 @@
 from typing import Any
 
 from ..backend import Array, random_keep
+from ..checks.values import number
 from ..module import Module
 
 
@@ -37,7 +38,7 @@ class Dropout(Module):
     """Dropout with probability p, active only where a generator is passed."""
 
     def __init__(self, p: float) -> None:
-        self.p = p
+        self.p = number("dropout", p, "[0, 1)")
 
     def forward(self, x: Array, rng: Any = None) -> tuple[Array, Any]:
         """x: any shape → y: the same shape. rng None: the identity."""

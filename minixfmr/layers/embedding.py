@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from ..backend import Array, add_at, check_array, random_generator, to_device, to_numpy, xp
+from ..backend import Array, add_at, check_array, random_generator, to_device, xp
+from ..checks.arrays import check_ids
+from ..checks.values import check_widths
 from ..module import Module, Parameter
 
 
@@ -30,23 +32,6 @@ def embedding_backward(dy, saved, padding_idx=None, dtable=None):
     return dtable
 
 
-def check_ids(ids, vocab_size, name="ids"):
-    """The ids on the device. Raises TypeError unless they are integers, ValueError unless in [0, vocab_size).
-
-    NumPy ids are checked before they move; the check of ids that are on a GPU waits for it.
-    """
-    if not hasattr(ids, "dtype"):
-        ids = to_numpy(ids)
-    if ids.dtype.kind not in "iu":
-        raise TypeError(f"{name} must be integers (token ids), got {ids.dtype}: convert with .astype(int)")
-    if ids.size and (ids.min() < 0 or ids.max() >= vocab_size):
-        raise ValueError(
-            f"{name} must lie in [0, {vocab_size}), got values from {ids.min()} to {ids.max()}: "
-            "was the text encoded with this model's vocabulary?"
-        )
-    return to_device(ids)
-
-
 class Embedding(Module):
     """A table of vocab_size learned vectors of width d; initial values normal with standard deviation d^(-1/2),
     so that after the paper's factor √d each entry has variance 1, and tied logits start near it too."""
@@ -54,6 +39,7 @@ class Embedding(Module):
     def __init__(
         self, vocab_size: int, d: int, *, padding_idx: int | None = None, rng: Any = 0, dtype: str = "float32"
     ) -> None:
+        check_widths(vocab_size=vocab_size, d=d)
         self.padding_idx = padding_idx  # see embedding_backward
         values = random_generator(rng).normal(0, d**-0.5, (vocab_size, d))
         self.weight = Parameter(to_device(values, dtype))

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from ..backend import Array, batch_sum, check_array, nonzero_rows, product, random_generator, to_device, xp
+from ..backend import Array, batch_sum, nonzero_rows, product, random_generator, to_device, xp
+from ..checks.arrays import check_bias, check_upstream, check_vectors
+from ..checks.values import check_widths
 from ..module import Buffer, Module, Parameter
 
 
@@ -40,6 +42,7 @@ class Linear(Module):
     """
 
     def __init__(self, d_in: int, d_out: int, *, bias: bool = True, rng: Any = 0, dtype: str = "float32") -> None:
+        check_widths(d_in=d_in, d_out=d_out)
         limit = (6 / (d_in + d_out)) ** 0.5
         values = random_generator(rng).uniform(-limit, limit, (d_in, d_out))
         self.weight = Parameter(to_device(values, dtype))
@@ -47,10 +50,8 @@ class Linear(Module):
 
     def forward(self, x: Array) -> tuple[Array, tuple]:
         """x: (..., d_in) → y: (..., d_out). Raises ValueError if the last axis is not d_in."""
-        check_array(x, "x")
         weight, bias = self.weight.data, self.bias
-        if x.shape[-1] != len(weight):
-            raise ValueError(f"Linear: x has shape {x.shape}, its last axis must be d_in = {len(weight)}")
+        check_vectors("Linear: x", x, len(weight), "d_in")
         return linear(x, weight, None if bias is None else bias.data)
 
     def backward(self, dy: Array, saved: tuple) -> Array:
@@ -101,14 +102,17 @@ class OutputProjection(Module):
     """
 
     def __init__(self, table: Parameter, bias: Parameter | Buffer | None = None) -> None:
+        check_bias(bias, len(table.data))
         self.weight = table
         self.bias = bias
 
     def forward(self, x: Array) -> tuple[Array, tuple]:
         """x: (..., d) → logits: (..., V)"""
+        check_vectors("OutputProjection: x", x, self.weight.shape[1])
         return output_logits(x, self.weight.data, None if self.bias is None else self.bias.data)
 
     def backward(self, dlogits: Array, saved: tuple) -> Array:
+        check_upstream("dlogits", dlogits, *saved)
         dx, dtable, dbias = output_logits_backward(dlogits, saved)
         self.weight.accumulate(dtable)
         if isinstance(self.bias, Parameter):

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from ..backend import Array, random_generator, to_device
+from ..backend import Array, random_generator
+from ..checks.arrays import check_mask, check_memory
+from ..checks.values import check_heads
 from ..module import Module
 from .attention import attention, attention_backward
 from .cache import KeyValueCache
@@ -35,10 +37,7 @@ class MultiHeadAttention(Module):
     def __init__(
         self, d_model: int, num_heads: int, *, dropout: float = 0.0, rng: Any = 0, dtype: str = "float32"
     ) -> None:
-        if num_heads < 1 or d_model % num_heads:
-            raise ValueError(
-                f"d_model must be divisible by num_heads, got d_model = {d_model} and num_heads = {num_heads}"
-            )
+        check_heads(d_model, num_heads, dropout)
         rng = random_generator(rng)
         self.num_heads = self.num_key_value_heads = num_heads
         self.dropout = dropout
@@ -60,10 +59,11 @@ class MultiHeadAttention(Module):
         mask: boolean, True = may attend, broadcastable to (B, H, Tq, Tk). rng: for dropout, None in evaluation.
         cache: when generating, where there is no backward: self-attention adds x to it, cross-attention fills it once.
         """
+        check_memory(x, memory)
         q, saved_query = self.query.forward(x)  # (B, Tq, d)
         k, v, saved_key, saved_value = self._keys_and_values(x, memory, cache)  # (B, Hk, Tk, dh)
         q = split_heads(q, self.num_heads)  # (B, H, Tq, dh)
-        mask = _checked(mask, (*q.shape[:3], k.shape[2]))
+        mask = check_mask(mask, (*q.shape[:3], k.shape[2]))
         heads, saved_heads = self.attend(q, k, v, mask, rng)  # (B, H, Tq, dh)
         y, saved_output = self.output.forward(merge_heads(heads))  # (B, Tq, d)
         return y, (saved_query, saved_key, saved_value, saved_heads, saved_output, memory is None)
@@ -131,15 +131,3 @@ def attend_weights(saved):
         return long_attention_weights(saved)
     _, _, _, W, *_ = saved
     return W
-
-
-def _checked(mask, shape):
-    """The mask on the device. Raises unless it is boolean and broadcasts to shape = (B, H, Tq, Tk)."""
-    if mask is None:
-        return None
-    if mask.dtype != bool:
-        raise TypeError(f"mask must be boolean (True = may attend), got {mask.dtype}: convert with mask != 0")
-    fits = 2 <= mask.ndim <= 4 and all(m in (1, n) for m, n in zip(mask.shape[::-1], shape[::-1], strict=False))
-    if not fits:
-        raise ValueError(f"mask of shape {mask.shape} does not broadcast to (B, H, Tq, Tk) = {shape}")
-    return to_device(mask)

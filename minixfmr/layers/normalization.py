@@ -1,6 +1,8 @@
 """Normalization: keep each vector at a scale that the next layer can rely on."""
 
-from ..backend import Array, batch_sum, by_rows, check_array, row_mean, row_mean_dot, xp
+from ..backend import Array, batch_sum, by_rows, row_mean, row_mean_dot, xp
+from ..checks.arrays import check_vectors
+from ..checks.values import check_eps
 from ..module import Module, Parameter
 
 
@@ -41,13 +43,13 @@ class LayerNorm(Module):
     """Layer normalization over the last axis with gain (initially 1) and bias (initially 0)."""
 
     def __init__(self, d: int, *, eps: float = 1e-5, dtype: str = "float32") -> None:
+        self.eps = check_eps(d, eps)
         self.weight = Parameter(xp.ones(d, dtype=dtype))
         self.bias = Parameter(xp.zeros(d, dtype=dtype))
-        self.eps = eps
 
     def forward(self, x: Array) -> tuple[Array, tuple]:
         """x: (..., d) → (..., d)"""
-        check_array(x, "x")
+        check_vectors("LayerNorm: x", x, len(self.weight.data))
         return layer_norm(x, self.weight.data, self.bias.data, self.eps)
 
     def backward(self, dy: Array, saved: tuple) -> Array:
@@ -89,12 +91,12 @@ class RMSNorm(Module):
     """Root-mean-square normalization over the last axis with gain (initially 1)."""
 
     def __init__(self, d: int, *, eps: float = 1e-6, dtype: str = "float32") -> None:
+        self.eps = check_eps(d, eps)
         self.weight = Parameter(xp.ones(d, dtype=dtype))
-        self.eps = eps
 
     def forward(self, x: Array) -> tuple[Array, tuple]:
         """x: (..., d) → (..., d)"""
-        check_array(x, "x")
+        check_vectors("RMSNorm: x", x, len(self.weight.data))
         return rms_norm(x, self.weight.data, self.eps)
 
     def backward(self, dy: Array, saved: tuple) -> Array:

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from ..backend import Array, add_at, check_array, random_generator, to_device, xp
+from ..backend import Array, add_at, random_generator, to_device, xp
+from ..checks.arrays import check_rows
+from ..checks.values import check_widths
 from ..module import Buffer, Module, Parameter
 
 
@@ -32,15 +34,7 @@ def add_positions(x, table, rows=0):
     x: (B, T, d)    table P: (max_length, d)    rows: (B, T) integers, or n for n, n + 1, ... in every sequence
     → y: (B, T, d). Raises ValueError for a sequence that goes past the table.
     """
-    check_array(x, "x")
-    whole = isinstance(rows, int)
-    end = rows + x.shape[1] if whole else int(rows.max()) + 1
-    if end > len(table):
-        raise ValueError(
-            f"a sequence of length {end} is longer than max_position_embeddings = {len(table)}: "
-            "shorten it, or build the model with a larger max_position_embeddings"
-        )
-    rows = slice(rows, end) if whole else to_device(rows)
+    rows = check_rows(rows, x, table)
     return x + table[rows], (table.shape, rows)
 
 
@@ -72,6 +66,7 @@ class SinusoidalPositions(Module):
         zero_row: int | None = None,
         dtype: str = "float32",
     ) -> None:
+        check_widths(max_length=max_length, d=d)
         table = sinusoidal_table(max_length, d, layout).astype(dtype)
         if zero_row is not None:
             table[zero_row] = 0
@@ -92,6 +87,7 @@ class LearnedPositions(Module):
     def __init__(
         self, max_length: int, d: int, *, padding_idx: int | None = None, rng: Any = 0, dtype: str = "float32"
     ) -> None:
+        check_widths(max_length=max_length, d=d)
         self.weight = Parameter(to_device(random_generator(rng).normal(0, 0.02, (max_length, d)), dtype))
         self.padding_idx = padding_idx  # a row that lookups add no gradient to, as in Embedding
 

@@ -1,13 +1,13 @@
 """The architectures."""
 
 # fmt: off
+from ..checks.fields import ConfigError
 from .blocks import DecoderBlock, EncoderBlock
 from .config import Config
 from .decoder_only import DecoderOnly
 from .decoding import DecodingState, PromptState
 from .encoder_decoder import EncoderDecoder
 from .encoder_only import EncoderOnly
-from .fields import ConfigError
 from .heads import LanguageModelHead
 from .inputs import InputEmbedding
 from .masks import causal_mask, padding_mask, prefix_mask, sliding_window_mask

@@ -3,18 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import Self
 
+from ..checks.config import check_config
+from ..checks.fields import with_remarks
 from ..layers import ACTIVATIONS
-from .fields import ConfigError, with_remarks
 from .variants.config import VariantConfig
-
-POSITIONS = (
-    "sinusoidal",  # the paper's: sine and cosine in turn
-    "sinusoidal_halves",  # the same waves, all sines before all cosines (Marian, PEGASUS)
-    "sinusoidal_stored",  # these, saved with the model (PEGASUS)
-    "sinusoidal_t2t",  # these, with frequencies spread a little wider (M2M100)
-    "learned",
-    "none",
-)
 
 
 @with_remarks
@@ -33,7 +25,7 @@ class Config(VariantConfig):
     num_encoder_layers: int = 6  # blocks of the encoder
     num_decoder_layers: int = 6  # blocks of the decoder
     max_position_embeddings: int = 512  # longest sequence
-    positions: str = "sinusoidal"  # added to the embeddings: "sinusoidal", "learned", or another of POSITIONS
+    positions: str = "sinusoidal"  # added to the embeddings: "sinusoidal", "learned", or another of checks/config.py
     norm_order: str = "post"  # norm(x + f(x)) as in the paper; "pre": x + f(norm(x)), easier to train deep
     activation: str = "relu"  # inside the feed-forward layers: or "gelu", "gelu_tanh", "silu", "tanh"
     layer_norm_eps: float = 1e-5  # PyTorch's; the paper gives none
@@ -51,45 +43,7 @@ class Config(VariantConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("vocab_size", "d_model", "num_heads", "d_ff", "max_position_embeddings"):
-            self.require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("num_encoder_layers", "num_decoder_layers"):
-            self.require(name, getattr(self, name) >= 0, "0 or more")
-        for name in ("dropout", "attention_dropout", "activation_dropout"):
-            self.require(name, 0 <= getattr(self, name) < 1, "in [0, 1)")
-        self.require("layer_norm_eps", self.layer_norm_eps > 0, "greater than 0, such as 1e-5")
-        self.one_of("positions", POSITIONS)
-        self.one_of("norm_order", ("post", "pre"))
-        self.one_of("activation", tuple(ACTIVATIONS))
-        self.one_of("dtype", ("float32", "float64"))
-        self._check_heads()
-        self._check_vocabulary()
-
-    def _check_heads(self):
-        groups = self.num_key_value_heads or self.num_heads
-        self.require("num_key_value_heads", self.num_heads % groups == 0, f"a divisor of num_heads = {self.num_heads}")
-        d, H = self.d_model, self.num_heads
-        if self.head_dim is None and d % H:
-            near = (h for k in range(1024) for h in (H - k, H + k) if 1 <= h <= d and d % h == 0)
-            raise ConfigError(
-                f"d_model must be divisible by num_heads, got d_model = {d} and num_heads = {H}: "
-                f"try num_heads = {next(near, 1)}"
-            )
-
-    def _check_vocabulary(self):
-        if self.share_encoder_decoder_embeddings and self.decoder_vocab_size not in (None, self.vocab_size):
-            raise ConfigError(
-                f"decoder_vocab_size = {self.decoder_vocab_size} differs from vocab_size = {self.vocab_size}, so the "
-                "two sides cannot share a table: set share_encoder_decoder_embeddings = False"
-            )
-        V = self.target_vocab_size
-        for name, size in (
-            ("pad_token_id", min(self.vocab_size, V)),
-            ("decoder_start_token_id", V),
-            ("eos_token_id", V),
-        ):
-            value = getattr(self, name)
-            self.require(name, value is None or 0 <= value < size, f"a token id in [0, {size})")
+        check_config(self, tuple(ACTIVATIONS))
 
     @property
     def has_final_norm(self) -> bool:

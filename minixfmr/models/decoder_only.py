@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from ..backend import Array, random_generator, to_device, to_numpy
+from ..backend import Array, random_generator, to_numpy
+from ..checks.arrays import check_inputs, check_mask, check_positions
 from .config import Config
 from .decoding import PromptState
-from .fields import ConfigError
 from .heads import LanguageModelHead, Vectors, make_head
-from .inputs import check_inputs
 from .masks import causal_mask, padding_mask
 from .model import Model
 from .stack import Stack
@@ -33,11 +32,11 @@ class DecoderOnly(Model):
 
     def __init__(self, config: Config, seed: Any = 0) -> None:
         """config: a Config; num_decoder_layers blocks. seed: of the initial weights, the same on every backend."""
+        super().__init__("DecoderOnly", HEADS, config)
         rng = random_generator(seed)
-        self.config = config
         self.embedding = make_input_embedding(config, config.vocab_size, rng=rng)
         self.decoder = Stack(config, config.num_decoder_layers, rng, bidirectional=False)
-        self.head = make_head("DecoderOnly", HEADS, config, self.embedding.tokens.weight, rng)
+        self.head = make_head(HEADS, config, self.embedding.tokens.weight, rng)
 
     def forward(
         self,
@@ -56,12 +55,15 @@ class DecoderOnly(Model):
         rng: a generator for dropout while training; None in evaluation. save: False where no backward follows
         Raises TypeError or ValueError for ids, masks or shapes that do not fit.
         """
-        _, T = check_inputs(input_ids, attention_mask)
-        mask = causal_mask(T) if mask is None else to_device(mask)
+        input_ids, attention_mask = check_inputs(input_ids, attention_mask, rng=rng)
+        B, T = input_ids.shape
+        mask = causal_mask(T) if mask is None else check_mask(mask, (B, self.config.num_heads, T, T))
+        if position_ids is not None:
+            position_ids = check_positions(position_ids, (B, T), self.config)
         if attention_mask is not None:
             mask = mask & padding_mask(attention_mask)
             if self.config.positions_from_mask and position_ids is None:
-                position_ids = PromptState([], to_numpy(attention_mask) != 0).positions(T)
+                position_ids = PromptState([], to_numpy(attention_mask)).positions(T)
         x, saved_embedding = self.embedding.forward(input_ids, rng, position_ids=position_ids)  # (B, T, d)
         y, saved_decoder = self.decoder.forward(x, mask, rng, save=save)
         logits, saved_head = self.head.forward(y, input_ids, attention_mask)  # (B, T, V)
@@ -83,11 +85,9 @@ class DecoderOnly(Model):
 
     def start(self, input_ids: Any, attention_mask: Any = None) -> tuple[Any, PromptState]:
         """(the ids to go on from: the prompts themselves, the state that step needs)"""
-        if not isinstance(self.head, LanguageModelHead):
-            raise ConfigError(f"a model with head {self.config.head!r} writes nothing: its head must be causal_lm")
-        check_inputs(input_ids, attention_mask)
-        mask = None if attention_mask is None else to_numpy(attention_mask) != 0
-        return input_ids, PromptState(self.decoder.new_caches(), mask)
+        self.check_writes()
+        input_ids, mask = check_inputs(input_ids, attention_mask)
+        return input_ids, PromptState(self.decoder.new_caches(), None if mask is None else to_numpy(mask))
 
     def step(self, ids: Any, state: PromptState) -> Array:
         """Read the next tokens.  ids: (B, T): the prompts at first, then T = 1 → logits of what follows: (B, V)"""

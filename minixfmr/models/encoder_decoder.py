@@ -3,11 +3,10 @@
 from typing import Any
 
 from ..backend import Array, random_generator, to_numpy
+from ..checks.arrays import check_inputs
 from .config import Config
 from .decoding import DecodingState
-from .fields import ConfigError
 from .heads import LanguageModelHead, Vectors, make_head
-from .inputs import check_inputs
 from .masks import causal_mask, padding_mask
 from .model import Model
 from .stack import DecoderStack, Stack
@@ -26,14 +25,14 @@ class EncoderDecoder(Model):
 
     def __init__(self, config: Config, seed: Any = 0) -> None:
         """config: a Config. seed: of the initial weights, the same on every backend."""
+        super().__init__("EncoderDecoder", HEADS, config)
         rng = random_generator(seed)
-        self.config = config
         self.source = make_input_embedding(config, config.vocab_size, rng=rng)
         shared = self.source.tokens if config.share_encoder_decoder_embeddings else None
         self.target = make_input_embedding(config, config.target_vocab_size, shared, rng=rng)
         self.encoder = Stack(config, config.num_encoder_layers, rng)
         self.decoder = DecoderStack(config, rng)
-        self.head = make_head("EncoderDecoder", HEADS, config, self.target.tokens.weight, rng)
+        self.head = make_head(HEADS, config, self.target.tokens.weight, rng)
 
     def forward(
         self,
@@ -52,7 +51,11 @@ class EncoderDecoder(Model):
         rng: a generator for dropout while training; None in evaluation. save: False where no backward follows
         Raises TypeError or ValueError for ids, masks or shapes that do not fit.
         """
-        source_mask, target_mask = masks(input_ids, decoder_input_ids, attention_mask, decoder_attention_mask)
+        decoder_input_ids, target_mask = check_inputs(decoder_input_ids, decoder_attention_mask, "decoder_", rng=rng)
+        input_ids, source_mask = check_inputs(input_ids, attention_mask, batch=len(decoder_input_ids))
+        source_mask = None if source_mask is None else padding_mask(source_mask)  # (B, 1, 1, S)
+        ahead = causal_mask(decoder_input_ids.shape[1])  # (1, 1, T, T)
+        target_mask = ahead if target_mask is None else ahead & padding_mask(target_mask)
         x, saved_source = self.source.forward(input_ids, rng)  # (B, S, d)
         memory, saved_encoder = self.encoder.forward(x, source_mask, rng, save=save)
         y, saved_target = self.target.forward(decoder_input_ids, rng)  # (B, T, d)
@@ -81,10 +84,9 @@ class EncoderDecoder(Model):
     def start(self, input_ids: Any, attention_mask: Any = None) -> tuple[Any, DecodingState]:
         """Encode the source once. → (the ids to go on from: the start token of each sequence, the state that step
         needs: the memory, and empty key/value caches)"""
-        if not isinstance(self.head, LanguageModelHead):
-            raise ConfigError(f"a model with head {self.config.head!r} writes nothing: its head must be seq2seq_lm")
-        check_inputs(input_ids, attention_mask)
-        mask = None if attention_mask is None else padding_mask(attention_mask)  # (B, 1, 1, S)
+        self.check_writes()
+        input_ids, mask = check_inputs(input_ids, attention_mask)
+        mask = None if mask is None else padding_mask(mask)  # (B, 1, 1, S)
         memory = self.encoder(self.source(input_ids), mask, save=False)  # (B, S, d)
         ids = to_numpy([[self.config.decoder_start_token_id]] * len(memory))  # (B, 1)
         return ids, DecodingState(memory, mask, self.decoder.new_caches())
@@ -97,14 +99,3 @@ class EncoderDecoder(Model):
         z = self.decoder(y, state.memory, mask, state.memory_mask, caches=state.caches, save=False)
         state.length += T
         return self.head(z[:, -1])  # (B, V)
-
-
-def masks(input_ids, decoder_input_ids, attention_mask, decoder_attention_mask):
-    """(the padding mask of the source (B, 1, 1, S) or None, the look-ahead mask of the target)"""
-    B, T = check_inputs(decoder_input_ids, decoder_attention_mask, "decoder_")
-    check_inputs(input_ids, attention_mask, batch=B)
-    source_mask = None if attention_mask is None else padding_mask(attention_mask)
-    target_mask = causal_mask(T)  # (1, 1, T, T)
-    if decoder_attention_mask is not None:
-        target_mask = target_mask & padding_mask(decoder_attention_mask)
-    return source_mask, target_mask

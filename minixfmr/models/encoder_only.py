@@ -3,9 +3,9 @@
 from typing import Any
 
 from ..backend import Array, random_generator, xp
+from ..checks.arrays import check_inputs, check_types
 from .config import Config
 from .heads import Vectors, make_head
-from .inputs import check_inputs
 from .masks import padding_mask
 from .model import Model
 from .stack import Stack
@@ -29,11 +29,11 @@ class EncoderOnly(Model):
 
     def __init__(self, config: Config, seed: Any = 0) -> None:
         """config: a Config; num_encoder_layers blocks. seed: of the initial weights, the same on every backend."""
+        super().__init__("EncoderOnly", HEADS, config)
         rng = random_generator(seed)
-        self.config = config
         self.embedding = make_encoder_embedding(config, rng)
         self.encoder = Stack(config, config.num_encoder_layers, rng)
-        self.head = make_head("EncoderOnly", HEADS, config, self.embedding.tokens.weight, rng)
+        self.head = make_head(HEADS, config, self.embedding.tokens.weight, rng)
 
     def forward(
         self,
@@ -50,7 +50,8 @@ class EncoderOnly(Model):
         rng: a generator for dropout while training; None in evaluation. save: False where no backward follows
         Raises TypeError or ValueError for ids, masks or shapes that do not fit.
         """
-        check_inputs(input_ids, attention_mask)
+        input_ids, attention_mask = check_inputs(input_ids, attention_mask, rng=rng)
+        token_type_ids = check_types(token_type_ids, input_ids.shape, self.config)
         mask = None if attention_mask is None else padding_mask(attention_mask)  # (B, 1, 1, T)
         x, saved_embedding = self.embedding.forward(input_ids, rng, token_type_ids=token_type_ids, mask=mask)
         y, saved_encoder = self.encoder.forward(x, mask, rng, save=save)  # (B, T, d)
@@ -71,7 +72,8 @@ class EncoderOnly(Model):
 
     def token_embeddings(self, input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None) -> Array:
         """The vector of each token in its context, before the head: (B, T, d)."""
-        check_inputs(input_ids, attention_mask)
+        input_ids, attention_mask = check_inputs(input_ids, attention_mask)
+        token_type_ids = check_types(token_type_ids, input_ids.shape, self.config)
         mask = None if attention_mask is None else padding_mask(attention_mask)
         x = self.embedding(input_ids, token_type_ids=token_type_ids, mask=mask)
         return self.encoder(x, mask, save=False)

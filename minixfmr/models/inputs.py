@@ -1,4 +1,4 @@
-"""What every architecture does first: check the ids, turn them into vectors, add the positions."""
+"""What every architecture does first: turn the ids into vectors, add the positions."""
 
 from typing import Any
 
@@ -6,22 +6,6 @@ from ..backend import Array, random_generator
 from ..layers import Dropout, Embedding, LearnedPositions, NoPositions, SinusoidalPositions
 from ..module import Module
 from .config import Config
-
-
-def check_inputs(ids, mask, prefix="", batch=None):
-    """The shape (B, T) of ids. Raises ValueError unless ids are 2-D, not empty, of the given batch size, and the
-    mask, where there is one, is of the same shape. prefix: of the two names in the message, such as "decoder_"."""
-    if not hasattr(ids, "shape"):
-        kind = type(ids).__name__
-        raise ValueError(f"{prefix}input_ids must be an array of shape (B, T), got a {kind}: numpy.array makes it one")
-    shape = tuple(ids.shape)
-    if len(shape) != 2 or 0 in shape:
-        raise ValueError(f"{prefix}input_ids must be an array of shape (B, T), B and T at least 1, got {shape}")
-    if batch is not None and shape[0] != batch:
-        raise ValueError(f"input_ids has {shape[0]} sequences, decoder_input_ids {batch}: they go in pairs")
-    if mask is not None and tuple(mask.shape) != shape:
-        raise ValueError(f"{prefix}attention_mask has shape {tuple(mask.shape)}, {prefix}input_ids {shape}")
-    return shape
 
 
 class InputEmbedding(Module):
@@ -55,12 +39,7 @@ class InputEmbedding(Module):
 
     def rows(self, ids: Any, offset: int, position_ids: Any) -> Any:
         """The rows of the table of positions, still where the ids are: they are checked before they move."""
-        return (offset if position_ids is None else for_each(ids, position_ids)) + self.offset
-
-
-def for_each(ids: Any, rows: Any) -> Any:
-    """A number for each of the ids (B, T), so that a row that serves many sequences gets the gradient of them all."""
-    return rows if getattr(rows, "shape", None) == ids.shape else ids * 0 + rows
+        return (offset if position_ids is None else position_ids) + self.offset
 
 
 def make_positions(config: Config, rng: Any) -> Module:

@@ -4,6 +4,8 @@ Combine them with &. Keys are masked, never queries: what a padded query compute
 """
 
 from ..backend import to_device, xp
+from ..checks.arrays import check_lengths, check_padding, lengths
+from ..checks.values import count
 
 
 def causal_mask(Tq, Tk=None):
@@ -11,7 +13,7 @@ def causal_mask(Tq, Tk=None):
 
     → (1, 1, Tq, Tk). With Tk > Tq the queries are the last Tq of the Tk positions, as in generation with a cache.
     """
-    Tk = Tq if Tk is None else Tk
+    Tq, Tk = check_lengths(Tq, Tk)
     return xp.tri(Tq, Tk, Tk - Tq, dtype=bool)[None, None]
 
 
@@ -20,6 +22,7 @@ def sliding_window_mask(Tq, Tk, window):
 
     With Tk > Tq the queries are the last Tq of the Tk positions, as in generation with a cache.
     """
+    (Tq, Tk), window = check_lengths(Tq, Tk), count("window", window)
     return ~xp.tri(Tq, Tk, Tk - Tq - window, dtype=bool)[None, None]
 
 
@@ -28,10 +31,11 @@ def prefix_mask(Tq, prefix_lengths):
 
     prefix_lengths: (B,)    →    (B, 1, Tq, Tq)
     """
-    prefix = xp.arange(Tq)[None, :] < to_device(prefix_lengths)[:, None]  # (B, Tq)
+    (Tq, _), prefix_lengths = check_lengths(Tq), to_device(lengths("prefix_lengths", prefix_lengths))
+    prefix = xp.arange(Tq)[None, :] < prefix_lengths[:, None]  # (B, Tq)
     return causal_mask(Tq) | prefix[:, None, None, :]
 
 
 def padding_mask(attention_mask):
     """Hide padding from every query:  (B, Tk), 1 or True where there is a real token → (B, 1, 1, Tk)."""
-    return (to_device(attention_mask) != 0)[:, None, None, :]
+    return to_device(check_padding(attention_mask))[:, None, None, :]

@@ -3,8 +3,11 @@
 from typing import Any, ClassVar
 
 from ..backend import Array
+from ..checks.config import check_model
+from ..checks.fields import ConfigError
 from ..module import Module
 from .config import Config
+from .heads import LanguageModelHead
 
 
 class Model(Module):
@@ -12,11 +15,17 @@ class Model(Module):
     the memory of one block serves all."""
 
     config: Config
+    head: Any
     published: dict[str, Any] | None = None  # the config.json that it came from, if it is a published system
     generation: ClassVar[dict[str, Any]] = {}  # the settings of its generation_config.json
     kept: ClassVar[dict[str, Any]] = {}  # tensors of its file that it has no use for, to be written again
     separate: ClassVar[set[str]] = set()  # tensors of its file that are not tied although they might be
     reads_prompts = False  # whether it continues its input, and so what is written comes after it
+
+    def __init__(self, owner: str, heads: dict[str, Any], config: Config) -> None:
+        """owner: the architecture; heads: {name: class} of those that it can have."""
+        check_model(owner, config, heads)
+        self.config = config
 
     def __call__(self, *inputs: Any, **options: Any) -> Array:
         """The output of forward alone."""
@@ -25,6 +34,12 @@ class Model(Module):
     def start(self, input_ids: Any, attention_mask: Any = None) -> tuple[Any, Any]:
         """(the ids to go on from, the state that step needs). Raises TypeError for a model that does not write."""
         raise TypeError(f"{type(self).__name__} does not write: generate needs a DecoderOnly or an EncoderDecoder")
+
+    def check_writes(self) -> None:
+        """Raise ConfigError unless its head is one that says which token comes next."""
+        if not isinstance(self.head, LanguageModelHead):
+            needed = "causal_lm" if self.reads_prompts else "seq2seq_lm"
+            raise ConfigError(f"a model with head {self.config.head!r} writes nothing: its head must be {needed}")
 
     def step(self, ids: Any, state: Any) -> Array:
         """Read the next tokens.  ids: (B, T) → logits (B, V) of the token that follows"""

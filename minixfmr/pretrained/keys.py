@@ -10,6 +10,19 @@ from typing import Any
 
 from ..checkpoint import CheckpointError
 
+SIZES = "num_labels n_inner intermediate_size word_embed_proj_dim num_key_value_heads head_dim sliding_window"
+SIZES += " decoder_vocab_size num_decoder_layers pooler_hidden_size original_max_position_embeddings"
+KINDS: dict[str, Any] = dict.fromkeys(SIZES.split(), int) | {  # of settings without a default, which else tells it
+    "partial_rotary_factor": float,
+    "is_gated_act": bool,
+    "scale_decoder_outputs": bool,
+    "dense_act_fn": str,
+    "id2label": dict,
+    "layer_types": list,
+    "attention_layers": list,
+}
+LARGEST = 1 << 27  # of whole numbers: a digit too many would take all memory before anything is compared
+
 
 @dataclass(frozen=True)
 class Key:
@@ -161,11 +174,14 @@ def _check(name, value, key, where):
         return
     if value is None and key.null:
         return
-    kinds: Any = type(key.default)
-    if key.default is None:
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise CheckpointError(f"{where}: {name} = {value} is more than any model has, at most {LARGEST}: correct it")
+    kind: Any = KINDS.get(name) if key.default is None else type(key.default)
+    if kind is None:
         return
-    kinds = (int, float) if kinds is float else kinds
-    if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool) or value != value:
-        kind = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "a text"}
-        wanted = kind.get(type(key.default).__name__, f"a {type(key.default).__name__}")
-        raise CheckpointError(f"{where}: {name} must be {wanted}, such as {key.default!r}, got {value!r}")
+    kinds = (int, float) if kind is float else kind
+    if not isinstance(value, kinds) or (isinstance(value, bool) and kind is not bool) or value != value:
+        words = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "a text"}
+        wanted = words.get(kind.__name__, f"a {kind.__name__}")
+        example = f", such as {key.default!r}" if key.default is not None else ""
+        raise CheckpointError(f"{where}: {name} must be {wanted}{example}, got {value!r}")

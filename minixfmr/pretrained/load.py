@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from ..backend import to_numpy
-from ..checkpoint import CheckpointError
-from ..models import Config, ConfigError
+from ..checkpoint import CheckpointError, as_path, built, check_size, is_there, read_json
+from ..models import Config
 from . import albert, bart, bert, deberta, distilbert, electra, gpt2, gpt_neo, gpt_neox, llama, mpnet, opt, t5
 from .family import Family
-from .folder import read_json, read_tensors, write_folder
+from .folder import read_tensors, write_folder
 from .keys import COMMON, Values, values_of
 from .layouts import find, join, transposed
 from .settings import FREE, NEUTRAL, OBEYED, TOKENS, generation_settings, settings_in_config
@@ -42,7 +42,7 @@ def load_pretrained(
     finite: refuse weights that are NaN or infinite
     Raises CheckpointError, in one sentence, for what cannot be obeyed; warns of what is not used.
     """
-    folder = Path(directory)
+    folder = as_path(directory)
     config, tensors = read_json(folder / "config.json"), read_tensors(folder)
     family = _family(config, str(folder / "config.json"))
     file = File(family, tensors, str(folder))
@@ -52,7 +52,7 @@ def load_pretrained(
         path = folder / "generation_config.json"
         stored = read_json(path, missing={})
         moved = settings_in_config(config)
-        if not path.exists():
+        if not is_there(path):
             stored, path = _older_settings(c, moved), folder / "config.json"
         _warn_of_older(moved, stored, family, folder)
         model.generation = generation_settings(stored, str(path), model.config.target_vocab_size)
@@ -107,11 +107,11 @@ def _build(family, config, dtype, *, file=None, head=None, where="config", seed=
         file.tie(c)
     elif not (c.tie_word_embeddings or family.always_tied):
         c.separate |= {target for target, _ in family.ties(c)}
-    try:
-        fields = c.fields() | family.fields(c, head) | {"head": head}
-        model = model_class(Config(**fields, dtype=dtype), seed)
-    except ConfigError as error:
-        raise CheckpointError(f"{where}: {error}") from error
+    fields = built(lambda: c.fields() | family.fields(c, head) | {"head": head}, where)
+    ours = built(lambda: Config(**fields, dtype=dtype), where)
+    if file is not None:
+        check_size(ours, model_class, file.tensors, where)
+    model = built(lambda: model_class(ours, seed), where)
     model.published = c.published() | {"model_type": family.kind, "architectures": [architecture]}
     model.separate, model.kept = c.separate, {}
     if head in ("causal_lm", "seq2seq_lm"):

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint import CheckpointError
+from ..checkpoint import CheckpointError, as_path, read_json
 from ..models import EncoderOnly
 from ..models.variants.sentence import SentenceEncoder
-from .folder import read_json
 from .load import load_pretrained
 
 POOLINGS = {"mean": "mean", "mean_tokens": "mean", "cls": "first", "cls_token": "first", "lasttoken": "last"}
@@ -14,7 +13,7 @@ POOLINGS = {"mean": "mean", "mean_tokens": "mean", "cls": "first", "cls_token": 
 
 def load_sentence_encoder(directory: str | Path, dtype: str = "float32") -> SentenceEncoder:
     """The sentence encoder in a folder with a modules.json. Raises CheckpointError for a module that is not known."""
-    folder = Path(directory)
+    folder = as_path(directory)
     modules = read_json(folder / "modules.json", kind=list)
     model: Any = None
     pooling, normalized = "", False

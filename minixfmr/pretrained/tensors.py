@@ -7,10 +7,10 @@ from typing import Any
 import numpy
 
 from ..backend import column_major
-from ..checkpoint import CheckpointError
+from ..checkpoint import CheckpointError, Tensor
 from ..module import Buffer
 from .family import BODY, LEFTOVERS, Family
-from .folder import Lazy, Tensor
+from .folder import Lazy
 from .keys import Values
 from .layouts import take, transposed
 
@@ -50,15 +50,7 @@ class File:
 
     def read(self, name: str, finite: bool) -> numpy.ndarray:
         """The tensor of this name. Raises CheckpointError for one that is NaN or infinite where it must be finite."""
-        stored = self.stored[name]
-        array = self.tensors[stored].read()
-        if finite and not numpy.isfinite(array).all():
-            count = int((~numpy.isfinite(array)).sum())
-            raise CheckpointError(
-                f"{self.where}: {stored} has {count} values that are NaN or infinite: the file is damaged, or the "
-                "training diverged; to open it nevertheless give finite=False"
-            )
-        return array
+        return self.tensors[self.stored[name]].must_be_finite(finite).read()
 
 
 def fill(model: Any, file: File, places: dict, c: Values, *, finite: bool, head: str = "") -> None:
@@ -102,7 +94,7 @@ def fill(model: Any, file: File, places: dict, c: Values, *, finite: bool, head:
         return array.T if name in flip else array
 
     try:
-        model.load_state_dict(Lazy(list(places), read))
+        model.load_state_dict(Lazy(list(places), read), finite)
     except CheckpointError:
         raise
     except ValueError as error:
@@ -117,7 +109,7 @@ def _check_kinds(file, expected):
         tensor = file.tensors[file.stored[name]]
         if not tensor.is_float:
             raise CheckpointError(
-                f"{file.where}: {file.stored[name]} is stored as {tensor.dtype}, quantised or of too few bits: only "
+                f"{file.where}: {file.stored[name]} is stored as {tensor.stored}, quantised or of too few bits: only "
                 "F64, F32, F16 and BF16 are read; save the model in one of these"
             )
 
@@ -135,7 +127,7 @@ def _sort_out(file, expected, copies, model):
         elif re.fullmatch(family.unused, name) and file.tensors[stored].is_float:
             kept.append(name)
         else:
-            kind = "" if file.tensors[stored].is_float else f" ({file.tensors[stored].dtype})"
+            kind = "" if file.tensors[stored].is_float else f" ({file.tensors[stored].stored})"
             unexpected.append(stored + kind)
     if unexpected:
         _check_kinds(file, expected)  # scales beside a quantised matrix are not what is wrong

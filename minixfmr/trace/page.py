@@ -11,24 +11,31 @@ from typing import Any
 from ..gradcheck.blame import file_of
 
 STYLE = """
-.trace { font: 14px/1.45 system-ui, sans-serif; color: #222; }
+.trace { font: 14px/1.45 system-ui, sans-serif; color: #222; background: #fff; color-scheme: light; }
 .trace * { box-sizing: border-box; }
-.trace code, .trace pre { font: 12px/1.5 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
+.trace code, .trace pre { font: 12px/1.5 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; color: inherit; }
 .trace h1 { font-size: 20px; margin: 0 0 4px; }
 .trace h2 { font-size: 16px; margin: 28px 0 8px; }
-.trace p { margin: 4px 0; max-width: 90ch; }
+.trace p { margin: 4px 0; max-width: 100ch; }
 .trace .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 0 20px; border-top: 1px solid #ddd; }
-.trace .pair > div { padding: 5px 8px 6px calc(8px + 16px * var(--depth, 0)); min-width: 0; overflow-wrap: anywhere; }
+.trace .pair > div { padding: 3px 8px 4px calc(8px + 16px * var(--depth, 0)); min-width: 0; overflow-wrap: anywhere; }
+.trace summary { cursor: pointer; }
+.trace summary.pair { list-style: none; }
+.trace summary.pair::-webkit-details-marker { display: none; }
+.trace .fold { display: inline-block; width: 1.2em; color: #0072b2; }
+.trace summary .fold::before { content: "▸"; }
+.trace details[open] > summary .fold::before { content: "▾"; }
 .trace .head { position: sticky; top: 0; background: #fff; font-weight: 600; z-index: 1; border: 0; }
 .trace .name { font-weight: 600; }
-.trace .path, .trace .small { color: #666; font-size: 12px; }
-.trace .formula { white-space: pre-wrap; display: block; margin: 1px 0; color: #004d80; }
+.trace .number { font-weight: 600; color: #0072b2; }
+.trace .path, .trace .small { color: #595959; font-size: 12px; }
+.trace .formula { white-space: pre-wrap; display: block; color: #004d80; }
 .trace .bar { display: inline-block; height: 8px; background: #e69f00; margin-right: 4px; }
 .trace a { color: #0072b2; text-decoration: none; }
 .trace a:hover { text-decoration: underline; }
-.trace pre { margin: 0; padding: 6px 0; overflow-x: auto; white-space: pre; overflow-wrap: normal; }
-.trace pre span.line { display: block; padding: 0 6px; }
-.trace pre span.n { color: #999; user-select: none; }
+.trace pre { margin: 0; padding: 4px 0; white-space: pre-wrap; overflow-wrap: anywhere; background: none; }
+.trace pre span.line { display: block; padding: 0 6px 0 calc(6px + 18ch); text-indent: -18ch; }
+.trace pre span.n { color: #767676; user-select: none; }
 .trace :target { outline: 2px solid #0072b2; }
 .trace .answer { background: hsl(calc(57 * var(--tint)) 75% 93%); }
 .trace b.symbol { color: hsl(calc(47 * var(--tint)) 90% 28%); }
@@ -39,25 +46,31 @@ STYLE = """
 def page(trace, whole=False):
     """The steps as HTML: the forward down the left side, and beside each step the backward that answers it.
 
+    A step folds away what is inside it, and is folded at first where the same was shown before.
     whole: as a document of its own, with the source of every function below the steps.
     """
     longest = max([call.own_seconds for step in trace.steps for call in _calls(step)], default=0) or 1
     anchors: dict = {}  # the functions of a step → their anchor on the page
     for step in trace.steps:
         anchors.setdefault(_functions(step), f"source-{len(anchors)}")
-    rows = [_step(step, longest, anchors[_functions(step)] if whole else None) for step in trace.steps]
+    rows = [
+        _step(step, number, longest, anchors[_functions(step)] if whole else None)
+        for number, step in enumerate(trace.steps, 1)
+    ]
     parts = [
         f"<h1>{html.escape(trace.title)}</h1>",
-        "<p>The forward runs down the left side. Beside each step is the backward that answers it: read the right side "
-        "from the bottom up, following the numbers. Times include nested steps; the bar is the step's own time. KiB: "
-        "the memory that the step holds when it ends, and the most it held while it ran.</p>",
+        "<p>The forward runs down the left side. Beside each step, under the same number, is the backward that answers "
+        "it: read the right side from the bottom up. A step opens and closes what is inside it; one that works like a "
+        "step further up is closed at first. Times include nested steps; the bar is the step's own time. KiB: the "
+        "memory that the step holds when it ends, and the most it held while it ran.</p>",
         '<div class="pair head"><div>forward ↓</div><div>backward ↑</div></div>',
-        *rows,
+        *_folded(trace.steps, rows),
     ]
     if whole:
         parts.append(
-            "<h2>The source</h2><p>Lines of the same colour and number answer each other: what the forward calls on "
-            "one side, the backward calls on the other. In functions, x and dx have the same colour.</p>"
+            "<h2>The source</h2><p>A line that calls a step has its number in front, and so has the line that calls "
+            "its backward; both have one colour (…: it calls further steps, elsewhere in the model). In functions, x "
+            "and dx have the same colour.</p>"
         )
         answers = _answers(trace)
         seen = {_functions(step): step for step in reversed(trace.steps)}
@@ -69,7 +82,7 @@ def page(trace, whole=False):
     title = html.escape(trace.title)
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>'
-        f'<body style="margin: 16px 24px">{body}</body></html>\n'
+        f'<body style="margin: 16px 24px; background: #fff">{body}</body></html>\n'
     )
 
 
@@ -91,53 +104,71 @@ def _functions(step):
     return tuple(call.function for call in _calls(step))
 
 
-def _step(step, longest, anchor):
-    halves = [_half(call, longest, anchor) for call in _calls(step)]
+def _folded(steps, rows):
+    """Yield the rows, those with steps inside them as the summary of a fold that holds these."""
+    depths = [step.forward.depth for step in steps]
+    ends = [_end(depths, i) for i in range(len(steps))]
+    shown = set()  # the steps that have been seen unfolded, by what happens in them
+    for i, row in enumerate(rows):
+        if ends[i] == i + 1:
+            yield f'<div class="pair"{row}</div>'
+        else:
+            inside = tuple(step.forward.function for step in steps[i : ends[i]])
+            yield f'<details{"" if inside in shown else " open"}><summary class="pair"{row}</summary>'
+            shown.add(inside)
+        yield "</details>" * sum(end == i + 1 and end > j + 1 for j, end in enumerate(ends[:i]))
+
+
+def _end(depths, i):
+    """Where the steps inside step i end."""
+    return next((j for j in range(i + 1, len(depths)) if depths[j] <= depths[i]), len(depths))
+
+
+def _step(step, number, longest, anchor):
+    """The row of a step, from the attributes of its tag on."""
+    halves = [_half(call, number, longest, anchor) for call in _calls(step)]
     if step.backward is None:
         halves.append('<span class="small">no backward was called</span>')
     shapes = ", ".join(f"{name} {shape_text([shape])}" for name, shape in step.parameters.items())
     if shapes:
-        halves[0] += f'<br><span class="small">parameters: {html.escape(shapes)}</span>'
+        halves[0] += f'<span class="small"> · parameters: {html.escape(shapes)}</span>'
     inside = "".join(f"<div>{half}</div>" for half in halves)
-    return f'<div class="pair" style="--depth: {min(step.forward.depth, 12)}">{inside}</div>'
+    return f' style="--depth: {min(step.forward.depth, 12)}">{inside}'
 
 
-def _half(call, longest, anchor):
+def _half(call, number, longest, anchor):
     name = call.name if call.is_forward else f"{call.name}{'.backward' if call.is_method else '_backward'}"
     place = html.escape(short(call.place))
     place = f'<a href="#{anchor}">{place}</a>' if anchor else place
-    shapes = f"{shape_text(call.shapes_in)} → {shape_text(call.shapes_out)}"
-    facts = [shapes]
+    facts = [f"{shape_text(call.shapes_in)} → {shape_text(call.shapes_out)}"]
     if call.low is not None:
         facts.append(f"values {call.low:.3g} … {call.high:.3g}")
     facts.append(f"{1e3 * call.seconds:.3f} ms")
     if call.kept is not None:
         held = f"{max(call.kept, 0) / 1024:.0f} KiB held, " if call.is_forward else ""
         facts.append(f"{held}{call.peak / 1024:.0f} KiB at most")
-    path = f'<span class="path">{html.escape(call.path)}</span> ' if call.is_method and call.path else ""
-    formula = (
-        f'<code class="formula">{html.escape(call.formula)}</code>' if call.formula else "<br>" * bool(call.inside)
-    )
+    outer = call.inside.path if call.inside else ""
+    path = html.escape(call.path.removeprefix(outer).removeprefix("."))
+    path = f'<span class="path" title="{html.escape(call.path)}">{path}</span> ' if call.is_method and path else ""
+    formula = f'<code class="formula">{html.escape(call.formula)}</code>' if call.formula else "<br>"
     bar = f'<span class="bar" style="width: {100 * call.own_seconds / longest:.0f}px"></span>'
     file, line = call.called
     text = html.escape(f"{short(call.called)}: {linecache.getline(file, line).strip()}")
-    caller = f'<code class="path">{text}</code>' if call.inside else ""
+    caller = f'<br><code class="path">{text}</code>' if call.inside else ""
     return (
-        f'<span class="small">{call.number}.</span> <span class="name">{html.escape(name)}</span> {path}{place}<br>'
-        f"{caller}{formula}"
+        f'<span class="fold"></span><span class="number">{number}</span> <span class="name">{html.escape(name)}</span> '
+        f"{path}{place}{caller}{formula}"
         f'{bar}<span class="small">{html.escape(" · ".join(facts))}</span>'
     )
 
 
 def _answers(trace):
-    """{(file, line): numbers} of the lines that call a step or its backward, with one number per pair."""
-    numbers: dict = {}
+    """{(file, line): numbers of the steps} of the lines that call a step or its backward."""
     answers: dict = {}
-    for step in trace.steps:
+    for number, step in enumerate(trace.steps, 1):
         if step.backward is not None:
-            number = numbers.setdefault(step.forward.called, len(numbers) + 1)
             for call in (step.forward, step.backward):
-                answers.setdefault(call.called, {})[number] = None
+                answers.setdefault(call.called, []).append(number)
     return answers
 
 
@@ -154,14 +185,16 @@ def _helpers(trace):
 def _sources(step, anchor, answers, helpers):
     functions = _functions(step)
     codes = [(function.__code__, *helpers.get(function, ())) for function in functions]
-    return side_by_side(codes, symbols_of(functions), answers, anchor)
+    names = html.escape(", ".join(dict.fromkeys(function.__qualname__ for function in functions)))
+    inside = side_by_side(codes, symbols_of(functions), answers, anchor)
+    return f'<details open><summary class="name">{names}</summary>{inside}</details>'
 
 
 def side_by_side(codes: Any, symbols: Any = (), answers: Any = None, anchor: str = "") -> str:
     """The sources of a forward and of its backward as HTML, each given as a tuple of code objects. Names in symbols
     have the colour of their gradients, lines in answers, {(file, line): numbers}, that of the line that answers."""
-    sides = ["".join(_listing(code, symbols, answers or {}) for code in side) for side in codes]
-    return f'<div class="pair" id="{anchor}">{"".join(f"<div>{side}</div>" for side in sides)}</div>'
+    inside = "".join(f"<div>{''.join(_listing(code, symbols, answers or {}) for code in side)}</div>" for side in codes)
+    return f'<div class="pair" id="{anchor}">{inside}</div>'
 
 
 def symbols_of(functions: Any) -> list[str]:
@@ -181,9 +214,9 @@ def _listing(code, symbols, answers):
         text = html.escape(line, quote=False)
         if tints:
             text = names.sub(lambda m: f'<b class="symbol" style="--tint: {tints[m[0]]}">{m[0]}</b>', text)
-        pairs = list(answers.get((code.co_filename, number), ()))
-        start = f'<span class="line answer" style="--tint: {pairs[0]}">' if pairs else '<span class="line">'
-        tag = ",".join(map(str, pairs))
+        steps = answers.get((code.co_filename, number), ())
+        start = f'<span class="line answer" style="--tint: {steps[0]}">' if steps else '<span class="line">'
+        tag = f"{steps[0]}{'…' * (len(steps) > 1)}" if steps else ""
         shown.append(f'{start}<span class="n">{tag:>5} {number:5d} </span>{text}</span>')
     place = html.escape(short((code.co_filename, first)))
     return f'<span class="path">{place}</span><pre>{"".join(shown)}</pre>'

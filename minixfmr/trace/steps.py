@@ -123,9 +123,10 @@ def formula(described: Any) -> str:
     lines = (inspect.getdoc(described) or "").splitlines()
     block = _block(lines, _is_indented)
     if not block:
-        starts = (re.split(r":\s{2,}", line)[-1] for line in _block(lines, _is_equation))  # "The norm:   y = ..."
+        starts = (re.split(r"[:?]\s{2,}", line)[-1] for line in _block(lines, _is_equation))  # "The norm:   y = ..."
         block = [
-            re.split(r"\s+\(\w+ [&\w. ]*\d{4}|,? with |, (?:the|so) |(?<!\.)[.;](?: |$)", line)[0] for line in starts
+            re.split(r"\s+\(\w+ [&\w. ]*\d{4}|,? with |, (?:the|so) |: (?=[a-z]{3})|(?<!\.)[.;](?: |$)", line)[0]
+            for line in starts
         ]
     return textwrap.dedent("\n".join(block))
 
@@ -141,4 +142,5 @@ def _is_indented(line):
 
 
 def _is_equation(line):
-    return " = " in line and not re.match(r"\w+(, \w+)*: ", line)  # a legend, such as "mask: (T, T), True = visible"
+    is_legend = re.match(r"[\w.]+(, \w+)*: ", line)  # such as "mask: (T, T), True = visible"
+    return bool(re.search(' = (?!")', line)) and not is_legend  # nor is pooling = "last" an equation

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backend import random_generator, to_numpy
+from ..checks.batches import check_indices, check_lengths, check_pairs
+from ..checks.values import count
 from ..models import Config
 from .objectives import shift_right
 
@@ -22,6 +24,7 @@ def token_batches(lengths, max_tokens, rng=None):
     sequence gets a batch of its own)    rng: shuffles equal lengths and the batches; None keeps all in order
     → a list of lists of indices, each sequence once
     """
+    lengths, max_tokens = check_lengths(lengths, max_tokens)
     tie = range(len(lengths)) if rng is None else rng.permutation(len(lengths))
     batches: list[list[int]] = []
     batch: list[int] = []
@@ -51,18 +54,10 @@ class TranslationData:
         seed: int | None = None,
     ) -> None:
         """max_tokens: see token_batches. seed: of the order; None keeps the same order in every epoch."""
-        if len(sources) != len(targets):
-            raise ValueError(f"{len(sources)} sources but {len(targets)} targets: they go in pairs")
-        if not sources:
-            raise ValueError("no sentence pairs")
-        longest = max(max(map(len, sources)), max(map(len, targets))) + 1
-        if longest > config.max_position_embeddings:
-            raise ValueError(
-                f"a sequence of {longest} tokens (its end token included) is longer than max_position_embeddings = "
-                f"{config.max_position_embeddings}: drop such pairs, or raise max_position_embeddings"
-            )
+        check_pairs(sources, targets, config)
         self.sources, self.targets, self.config = sources, targets, config
-        self.max_tokens, self.seed = max_tokens, seed
+        self.max_tokens = count("max_tokens", max_tokens)
+        self.seed = None if seed is None else count("seed", seed, 0)
         self._lengths = [max(len(s), len(t)) + 1 for s, t in zip(sources, targets, strict=True)]
 
     def fingerprint(self) -> str:
@@ -72,12 +67,13 @@ class TranslationData:
 
     def order(self, epoch: int) -> list[list[int]]:
         """The batches of an epoch, as lists of pair numbers: a function of the seed and the epoch alone."""
+        epoch = count("epoch", epoch, 0)
         rng = None if self.seed is None else random_generator([self.seed, epoch])
         return token_batches(self._lengths, self.max_tokens, rng)
 
     def batch(self, indices: list[int]) -> dict[str, Any]:
         """Those pairs as the keyword arguments of EncoderDecoder.forward, and "labels"; padding counts for nothing."""
-        c = self.config
+        c, indices = self.config, check_indices(indices, len(self.sources))
         source = [[*self.sources[i], c.eos_token_id] for i in indices]
         labels = pad([[*self.targets[i], c.eos_token_id] for i in indices], -100)  # (B, T)
         input_ids = pad(source, c.pad_token_id)  # (B, S)

@@ -1,9 +1,11 @@
 """What decides the future of training beside its state: whether a checkpoint goes on as it would have."""
 
 import hashlib
+from collections.abc import Collection
 from typing import Any
 
 from ..backend import to_numpy
+from ..checks.values import shown
 from ..models import Model
 
 EVERY_STEP, SPARSE, LAST = 20_000, 1.01, 10**7  # where a schedule is read: every step at first, then every 1 %
@@ -25,6 +27,23 @@ def fingerprint(trainer: Any) -> dict[str, Any]:
         "workers": trainer.workers,
         "seed": trainer.seed,
     }
+
+
+def compare(own: dict[str, Any], theirs: Any, accept: Collection[str]) -> list[str]:
+    """The names of own settings that the others lack. Raises ValueError for those that differ and are not accepted."""
+    if not isinstance(theirs, dict):
+        raise TypeError(f"the settings of a training state must be a dictionary, got {shown(theirs)}")
+    strange = {accept} if isinstance(accept, str) else {*accept} - {*own}
+    if strange:
+        raise ValueError(f"accept must be a list of names of settings, got {strange}: they are {', '.join(own)}")
+    different = [
+        f"{name} is {value!r} but was {theirs[name]!r}"
+        for name, value in own.items()
+        if name in theirs and name not in accept and value != theirs[name]
+    ]
+    if different:
+        raise ValueError("this checkpoint was trained with other settings: " + "; ".join(different))
+    return [name for name in own if name not in theirs]
 
 
 def _of_schedule(schedule):

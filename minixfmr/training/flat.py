@@ -37,6 +37,10 @@ class FlatParameter(Parameter):
         write_zeros(self._parts)
         return self._grad
 
+    @grad.setter
+    def grad(self, array: Any) -> None:  # the same one, as after flat.grad *= 2
+        self._grad = array
+
     def clear_grad(self) -> None:
         """Every gradient = 0."""
         for p in self._parts:

@@ -8,8 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..backend import fits_in_memory, to_floats, to_numpy
+from ..checks.batches import check_batch, check_trainer, check_training
+from ..checks.learning import rate
+from ..checks.values import count
+from ..checks.weights import check_keys
 from ..module import Module
-from .fingerprint import fingerprint, of_data
+from .fingerprint import compare, fingerprint, of_data
 from .losses import CrossEntropy
 from .mpi import MPIGradients
 from .optimizers import AdamW, clip_grad_norm, grad_norm
@@ -68,11 +72,10 @@ class Trainer:
         workers: int | str = "auto",
         seed: int = 0,
     ) -> None:
-        if accumulate < 1:
-            raise ValueError(f"accumulate must be at least 1, got {accumulate}")
-        self.model, self.optimizer, self.schedule, self.data = model, optimizer, schedule, data
-        self.accumulate, self.clip_norm, self.seed = accumulate, clip_norm, seed
         self.criterion = criterion or CrossEntropy()
+        check_trainer(model, optimizer, schedule, data, self.criterion)
+        self.model, self.optimizer, self.schedule, self.data = model, optimizer, schedule, data
+        self.accumulate, self.clip_norm, self.seed = check_training(accumulate, clip_norm, seed)
         self.gradients = (
             MPIGradients(model, self.criterion, optimizer.flat)
             if workers == "mpi"
@@ -95,7 +98,7 @@ class Trainer:
 
         Raises TrainingDiverged, before it touches the weights, if the loss or a gradient is not finite.
         """
-        while self.progress.epoch < epochs:
+        while self.progress.epoch < count("epochs", epochs, 0):
             order = self.data.order(self.progress.epoch)
             if not order:
                 raise ValueError("the data has no batches to train on")
@@ -123,7 +126,7 @@ class Trainer:
                 "A lower learning rate or a longer warm-up may help"
             )
         clip_grad_norm(every, self.clip_norm or math.inf, norm)
-        self.optimizer.lr = self.schedule(step)
+        self.optimizer.lr = rate(self.schedule(step), f", as the schedule gives for step {step}")
         self.optimizer.step()
         self.progress.step = step
         return StepResult(step, self.progress.epoch, loss, self.optimizer.lr, norm, tokens)
@@ -137,34 +140,37 @@ class Trainer:
             "settings": fingerprint(self),
         }
 
-    def load_state_dict(self, state, accept=()):
+    def load_state_dict(self, state, accept=(), finite=True):
         """Go on exactly where such a state was taken.
 
         accept: names of settings that may have changed, such as "learning rates" or "workers"
-        Raises ValueError, and changes nothing, if this trainer would go on differently in anything else. A setting
-        that the state does not know, for it was written by an earlier version, is named in a warning.
+        finite: refuse weights and moments that are NaN or infinite
+        Raises ValueError or TypeError, and changes nothing, if this trainer would go on differently in anything else.
+        A setting that the state does not know, for it was written by an earlier version, is named in a warning.
         """
-        own, theirs = fingerprint(self), state["settings"]
-        different = [
-            f"{name} is {value!r} but was {theirs[name]!r}"
-            for name, value in own.items()
-            if name in theirs and name not in accept and value != theirs[name]
-        ]
-        if different:
-            raise ValueError("this checkpoint was trained with other settings: " + "; ".join(different))
-        unknown = [name for name in own if name not in theirs]
+        unknown = self.check_state(state, accept, finite)
         if unknown:
             warnings.warn(f"the checkpoint does not tell, so not checked: {', '.join(unknown)}", stacklevel=2)
-        self.optimizer.check_state(state["optimizer"])
-        progress = Progress(**state["progress"])
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.progress = progress
+        self.model.load_state_dict(state["model"], finite)
+        self.optimizer.load_state_dict(state["optimizer"], finite)
+        self.progress = Progress(**state["progress"])
+
+    def check_state(self, state, accept=(), finite=True):
+        """The names of settings that this state lacks. Raises ValueError or TypeError where load_state_dict does."""
+        check_keys("a training state", state, ("model", "optimizer", "progress", "settings"))
+        unknown = compare(fingerprint(self), state["settings"], accept)
+        check_keys("the progress of a training state", state["progress"], ("step", "epoch", "position"))
+        for name, value in state["progress"].items():
+            count(name, value, 0, len(self.data.order(0)) - 1 if name == "position" else math.inf)
+        self.optimizer.check_state(state["optimizer"], finite)
+        self.model.check_state_dict(state["model"], finite)
+        return unknown
 
 
 def count_steps(data: Any, epochs: int, accumulate: int = 1) -> int:
     """How many optimizer steps so many epochs of the data take: what a schedule wants to know beforehand."""
-    return sum(-(-len(data.order(epoch)) // accumulate) for epoch in range(epochs))
+    accumulate = count("accumulate", accumulate)
+    return sum(-(-len(data.order(epoch)) // accumulate) for epoch in range(count("epochs", epochs, 0)))
 
 
 def evaluate(model: Module, data: Any, criterion: CrossEntropy | None = None) -> float:
@@ -172,10 +178,10 @@ def evaluate(model: Module, data: Any, criterion: CrossEntropy | None = None) ->
     criterion = criterion or CrossEntropy()
     loss, total = 0.0, 0
     for key in data.order(0):
-        batch = data.batch(key)
+        batch = check_batch(data.batch(key), model.forward)
         labels = batch.pop("labels")
-        count = criterion.count(labels)
+        counted = criterion.count(labels)
         with fits_in_memory("make the batches smaller"):
-            loss += count * float(criterion.forward(model(**batch), labels)[0])
-        total += count
+            loss += counted * float(criterion.forward(model(**batch), labels)[0])
+        total += counted
     return loss / max(total, 1)

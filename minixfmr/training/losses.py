@@ -3,7 +3,9 @@
 import math
 from typing import Any
 
-from ..backend import by_rows, check_array, number, row_max, row_mean, row_sum, to_device, xp
+from ..backend import by_rows, number, row_max, row_mean, row_sum, to_device, xp
+from ..checks.arrays import integers
+from ..checks.learning import check_criterion, check_labels, check_range, divisor
 
 
 @by_rows
@@ -48,14 +50,11 @@ class CrossEntropy:
     """
 
     def __init__(self, ignore_index: int = -100, label_smoothing: float = 0.0) -> None:
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f"label_smoothing must lie in [0, 1), got {label_smoothing}")
-        self.ignore_index = ignore_index
-        self.label_smoothing = label_smoothing
+        self.ignore_index, self.label_smoothing = check_criterion(ignore_index, label_smoothing)
 
     def count(self, labels: Any) -> int:
         """How many labels count."""
-        return int((labels != self.ignore_index).sum())
+        return int((integers("labels", labels) != self.ignore_index).sum())
 
     def forward(self, logits: Any, labels: Any, count: int | None = None) -> tuple[Any, tuple]:
         """logits: (..., V)    labels: (...), integers, best a NumPy array    →    loss: a Python float
@@ -66,19 +65,9 @@ class CrossEntropy:
         batch when this is a part of it, so that the losses and gradients of the parts add up to those of the whole.
         Raises TypeError or ValueError for labels that are not integers, do not fit the logits or lie outside [0, V).
         """
-        check_array(logits, "logits")
-        V = logits.shape[-1]
-        if tuple(labels.shape) != tuple(logits.shape[:-1]):
-            raise ValueError(f"labels have shape {tuple(labels.shape)}, logits {logits.shape}: all but V must agree")
-        if labels.dtype.kind not in "iu":
-            raise TypeError(f"labels must be integers (token ids), got {labels.dtype}")
+        labels, V = check_labels(logits, labels), logits.shape[-1]
         flat, rows = labels.reshape(-1), logits.reshape(-1, V)  # (N,), (N, V)
-        safe = flat * (flat != self.ignore_index)
-        if safe.size and (safe.min() < 0 or safe.max() >= V):
-            raise ValueError(
-                f"labels must lie in [0, {V}) or be ignore_index = {self.ignore_index}, "
-                f"got values from {safe.min()} to {safe.max()}"
-            )
+        check_range(flat, V, self.ignore_index)
         own, used = self.count(flat), None
         if 2 * own < len(flat):  # most labels do not count: leave their rows out
             counts = flat != self.ignore_index
@@ -87,7 +76,7 @@ class CrossEntropy:
         flat = to_device(flat)
         keep = flat != self.ignore_index
         safe = flat * keep  # id 0 stands in where the weight is 0
-        weight = (keep / max(own if count is None else count, 1)).astype(logits.dtype)[:, None]  # (N, 1)
+        weight = (keep / divisor(count, own)).astype(logits.dtype)[:, None]  # (N, 1)
         loss, saved = cross_entropy(rows, safe[:, None], weight, self.label_smoothing)
         return number(loss), (saved, used, logits.shape)
 

@@ -4,6 +4,9 @@
 """
 
 from ..backend import to_numpy
+from ..checks.arrays import lengths
+from ..checks.objectives import matrix
+from ..checks.values import count
 from ..models import prefix_mask
 
 IGNORED = -100
@@ -15,9 +18,11 @@ def next_token(ids, prompt_lengths=None):
     ids: (B, T) array    prompt_lengths: (B,), tokens at the start that are only read; None: none
     → {"input_ids": (B, T - 1), "labels": (B, T - 1)}: labels[t] is the token after input_ids[t]
     """
+    ids = matrix("ids", ids, 2)
     inputs, labels = ids[:, :-1], ids[:, 1:].copy()
     if prompt_lengths is not None:
-        read = to_numpy([[t + 1 < n for t in range(labels.shape[1])] for n in to_numpy(prompt_lengths).tolist()])
+        told = lengths("prompt_lengths", prompt_lengths, *ids.shape)
+        read = to_numpy([[t + 1 < n for t in range(labels.shape[1])] for n in to_numpy(told).tolist()])
         labels[read] = IGNORED
     return {"input_ids": inputs, "labels": labels}
 
@@ -27,7 +32,8 @@ def prefix_lm(ids, prefix_lengths):
 
     → what next_token gives, and "mask": (B, 1, T - 1, T - 1), for DecoderOnly.forward
     """
-    return next_token(ids, prefix_lengths) | {"mask": prefix_mask(ids.shape[1] - 1, prefix_lengths)}
+    batch = next_token(ids, prefix_lengths)
+    return batch | {"mask": prefix_mask(batch["labels"].shape[1], prefix_lengths)}
 
 
 def shift_right(labels, start, pad):
@@ -35,5 +41,9 @@ def shift_right(labels, start, pad):
 
     labels: (B, T) array → (B, T)
     """
-    rows = labels.tolist()
+    start, pad, rows = (
+        count("start", start, 0),
+        count("pad", pad, 0),
+        matrix("labels", labels, ignored=IGNORED).tolist(),
+    )
     return to_numpy([[start, *(pad if t == IGNORED else t for t in row[:-1])] for row in rows])

@@ -16,6 +16,8 @@ from ..backend import (
     to_numpy,
     xp,
 )
+from ..checks.learning import check_adamw, check_clipping, check_parameters, rate
+from ..checks.weights import check_moments
 from ..module import Parameter
 from .flat import FlatParameter
 
@@ -65,20 +67,12 @@ class AdamW:
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
     ) -> None:
-        parameters = list({id(p): p for p in parameters}.values())  # a shared one is updated once
-        if not parameters:
-            raise ValueError("AdamW got an empty list of parameters")
-        if lr < 0 or eps < 0 or weight_decay < 0 or not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(
-                f"AdamW needs lr, eps, weight_decay >= 0 and betas in [0, 1), got lr={lr}, betas={betas}, "
-                f"eps={eps}, weight_decay={weight_decay}"
-            )
-        self.parameters = parameters
+        self.parameters = parameters = check_parameters(parameters, Parameter)  # a shared one is updated once
+        self.lr, self.betas, self.eps, self.weight_decay = check_adamw(lr, betas, eps, weight_decay)
         self.flat = FlatParameter(parameters)
         self._views = [(p.data, p.grad) for p in parameters]  # of the flat arrays
         self.m, self.v = (shared_zeros(self.flat.data.size, self.flat.data.dtype) for _ in "mv")
         self.t = 0
-        self.lr, self.betas, self.eps, self.weight_decay = lr, betas, eps, weight_decay
         self._arrays = self.flat.data, self.flat.grad, self.m, self.v  # in memory that forked helpers share
         shares = cores() if self.m.size > WORTH and not on_gpu() else 1
         self._helpers = [new_worker(partial(_update_share, self._arrays, n, shares)) for n in range(1, shares)]
@@ -92,8 +86,8 @@ class AdamW:
                 "a parameter's array was replaced after AdamW was made (by another optimizer, or by assigning to "
                 ".data or .grad): make one optimizer, last, and write into arrays in place"
             )
+        options = self.t + 1, rate(self.lr), self.betas, self.eps, self.weight_decay
         self.t += 1
-        options = self.t, self.lr, self.betas, self.eps, self.weight_decay
         for helper in self._helpers:
             helper.start(options)
         _update_share(self._arrays, 0, 1 + len(self._helpers), options)
@@ -109,18 +103,15 @@ class AdamW:
         """{"m", "v": numpy arrays, one number a parameter value, "t": steps taken}"""
         return {"m": to_numpy(self.m).copy(), "v": to_numpy(self.v).copy(), "t": self.t}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from such a state. Raises ValueError, and changes nothing, if it belongs to other parameters."""
-        self.check_state(state)
-        self.m[...], self.v[...], self.t = to_device(state["m"]), to_device(state["v"]), int(state["t"])
+    def load_state_dict(self, state: dict[str, Any], finite: bool = True) -> None:
+        """Continue from such a state. finite: refuse NaN and infinity. Raises ValueError or TypeError, and changes
+        nothing, if it belongs to other parameters."""
+        self.t = check_moments(state, self.m.size, self.m.dtype, finite)
+        self.m[...], self.v[...] = to_device(state["m"]), to_device(state["v"])
 
-    def check_state(self, state: dict[str, Any]) -> None:
-        """Raise ValueError if such a state belongs to other parameters."""
-        for name in ("m", "v"):
-            if state[name].shape != self.m.shape:
-                raise ValueError(
-                    f"optimizer state {name} has {state[name].size} values, these parameters have {self.m.size}"
-                )
+    def check_state(self, state: dict[str, Any], finite: bool = True) -> None:
+        """Raise ValueError or TypeError unless load_state_dict takes this state."""
+        check_moments(state, self.m.size, self.m.dtype, finite)
 
 
 def grad_norm(parameters: Iterable[Parameter]) -> Any:
@@ -138,10 +129,10 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float, norm: float
 
     Derived in tutorials/11_every_gradient_derived, chapter 15.
     """
-    parameters = list(parameters)
+    parameters, max_norm = list(parameters), check_clipping(max_norm, norm)
     norm = float(grad_norm(parameters)) if norm is None else norm
     scale = max_norm / (norm + 1e-6)
     if scale < 1:
-        for gradient in (p.grad for p in parameters):
-            gradient *= scale
+        for p in parameters:
+            p.grad *= scale
     return norm

@@ -16,6 +16,8 @@ from ..backend import (
     one_blas_thread,
     random_generator,
 )
+from ..checks.batches import check_batch
+from ..checks.values import is_count, require
 from ..module import Module
 from .flat import FlatParameter, replicate, write_zeros
 from .losses import CrossEntropy
@@ -86,6 +88,7 @@ class ParallelGradients:
 
     def _shared_out(self, batches):
         """(the label count, the rows of the batches for each worker that has work)"""
+        batches = [check_batch(batch, self.model.forward) for batch in batches]
         count = sum(self.criterion.count(batch["labels"]) for batch in batches)
         size = sum(p.data.size for p in self.parameters) * sum(batch["labels"].size for batch in batches)
         n = self.workers if size > self.SMALL else 1
@@ -114,11 +117,10 @@ class ParallelGradients:
 
 def number_of_workers(workers: Any) -> int:
     """The number meant by workers = "auto" or a count. Raises ValueError for anything else."""
-    if workers == "auto":
+    if isinstance(workers, str) and workers == "auto":
         return 1 if on_gpu() else cores()
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise ValueError(f'workers must be "auto" or an integer of at least 1, got {workers!r}')
-    return workers
+    require("workers", workers, is_count(workers, 1, 1 << 10), '"auto" or an integer of at least 1')
+    return int(workers)
 
 
 def _rows(batch, worker, workers):

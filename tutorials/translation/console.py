@@ -61,9 +61,9 @@ def shortened(text):
     return text if len(text) <= WIDEST else text[:WIDEST] + " ..."
 
 
-def counted(number, what):
+def counted(number, what, several=None):
     """ "1 pair", "1,200 pairs" """
-    return f"{number:,} {what}{'s' * (number != 1)}"
+    return f"{number:,} {what if number == 1 else several or f'{what}s'}"
 
 
 def note(message):

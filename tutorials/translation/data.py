@@ -3,16 +3,15 @@
 from corpus import number_corpus, split
 
 from .files import is_pipe
-from .options import DATA
+from .options import DATA, LAYOUT
 from .pairs import Layout, read_pairs, read_parallel
 
 PARTS = {"train_": "", "valid_": "valid_", "test_": "test_"}  # {name in the folder: prefix of the options}
 
 
 def layout(settings):
-    names = "reverse", "header", "skip_bad_lines"
-    columns = settings.get("columns")
-    return Layout(tuple(columns) if columns else None, *(settings.get(name, False) for name in names))
+    given = {name: settings[name] for name in LAYOUT if settings.get(name)}
+    return Layout(**given)
 
 
 def read_corpus(settings):
@@ -47,5 +46,5 @@ def kept(settings, corpus, folder):
     paths = {option: str((folder / name).absolute()) for option, name in names.items()}
     parts = zip(names.values(), (corpus.train, corpus.valid, corpus.test), strict=True)
     files = [(name, "".join(f"{s}\t{t}\n" for s, t in pairs).encode()) for name, pairs in parts]
-    plain = {"columns": [1, 2], "reverse": False, "header": False, "skip_bad_lines": False}
-    return settings | dict.fromkeys(DATA) | paths | plain, files
+    plain = {"columns": [1, 2], "separator": "\t", "quoting": "none"}
+    return settings | dict.fromkeys(DATA) | dict.fromkeys(LAYOUT, False) | paths | plain, files

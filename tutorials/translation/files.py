@@ -1,6 +1,7 @@
 """Text as it comes: plain, gzip, bzip2, xz or zip, from a file, a pipe or standard input."""
 
 import bz2
+import functools
 import gzip
 import io
 import lzma
@@ -15,8 +16,26 @@ from pathlib import Path
 from . import DataError
 
 STANDARD_INPUT = "-"
-UNREADABLE = {b"\x28\xb5\x2f\xfd": "Zstandard", b"7z\xbc\xaf": "7-Zip", b"Rar!": "RAR"}  # the first bytes
-MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}  # byte order marks
+UNPACK, EXPORT = "unpack it first", "export its text as UTF-8, such as CSV, first"
+UNREADABLE = {  # the first bytes: what that is, and what to do with it
+    b"\x28\xb5\x2f\xfd": ("a Zstandard archive", UNPACK),
+    b"7z\xbc\xaf": ("a 7-Zip archive", UNPACK),
+    b"Rar!": ("a RAR archive", UNPACK),
+    b"PK\x05\x06": ("a zip archive with nothing in it", "name another file"),
+    b"\xd0\xcf\x11\xe0": ("a document of Excel or Word", EXPORT),
+    b"%PDF": ("a PDF", EXPORT),
+    b"PAR1": ("a Parquet file", EXPORT),
+    b"SQLite format": ("a database of SQLite", EXPORT),
+    b"version https://git-lfs": ("a pointer of Git LFS", "fetch the file itself with git lfs pull"),
+}
+MARKS = {  # byte order marks, the longer first
+    b"\xff\xfe\0\0": "utf-32",
+    b"\0\0\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+    b"\xef\xbb\xbf": "utf-8-sig",
+}
+PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"PK\x03\x04": "zip"}
 
 
 def normalise(text):
@@ -69,29 +88,42 @@ def _read(path):
 
 def _unpack(path, data):
     """The bytes inside; what kind of archive it is, the first bytes tell, whatever the name."""
-    for mark, kind in UNREADABLE.items():
-        if data.startswith(mark):
-            raise DataError(f"{path} is a {kind} archive: unpack it first")
-    kinds = {b"\x1f\x8b": ("gzip", gzip.decompress), b"BZh": ("bzip2", bz2.decompress)}
-    kinds |= {b"\xfd7zXZ\0": ("xz", lzma.decompress), b"PK\x03\x04": ("zip", lambda packed: _unzip(path, packed))}
-    kind, unpack = next((value for mark, value in kinds.items() if data.startswith(mark)), (None, None))
+    _refuse_unreadable(path, data)
+    kind = _packed(data)
     name = str(path).lower()
     if not kind and data and name.endswith((".gz", ".bz2", ".xz", ".zip")):
         raise DataError(f"cannot read {path}: it is no {name.rpartition('.')[2]} archive, or a damaged one")
+    unpack = {"gzip": gzip.decompress, "bzip2": bz2.decompress, "xz": lzma.decompress}
+    unpack["zip"] = functools.partial(_unzip, path)
     try:
-        data = unpack(data) if unpack else data
+        data = unpack[kind](data) if kind else data
     except (OSError, EOFError, RuntimeError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"cannot read {path}: the {kind} archive is damaged or locked ({error})") from error
-    if data[257:262] == b"ustar":
-        raise DataError(f"{path} is a tar archive: unpack it first")
+    if kind:
+        _refuse_unreadable(path, data, "holds")
+    inside = "tar" if data[257:262] == b"ustar" else _packed(data)
+    if inside and (kind or inside == "tar"):
+        raise DataError(f"{path} {'holds' if kind else 'is'} a {inside} archive: {UNPACK}")
     return data
+
+
+def _packed(data):
+    return next((kind for mark, kind in PACKED.items() if data.startswith(mark)), None)
+
+
+def _refuse_unreadable(path, data, verb="is"):
+    for mark, (kind, remedy) in UNREADABLE.items():
+        if data.startswith(mark):
+            raise DataError(f"{path} {verb} {kind}: {remedy}")
 
 
 def _unzip(path, packed):
     """The one text in a zip archive; names that begin with _ or . are remarks, as in those of Anki and macOS."""
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        if {"[Content_Types].xml", "mimetype"} & set(archive.namelist()):
+            raise DataError(f"{path} is a document of Excel, Word or their like: {EXPORT}")
         names = [n for n in archive.namelist() if not n.endswith("/") and not any(p[0] in "_." for p in n.split("/"))]
         if len(names) != 1:
             held = ", ".join(names[:5]) or "no file"
@@ -99,14 +131,19 @@ def _unzip(path, packed):
         return archive.read(names[0])
 
 
+NO_UTF8 = "a text in UTF-16 or another encoding has: convert it, with iconv -f UTF-16LE -t UTF-8"
+
+
 def _decode(path, data, skip_bad_lines):
     """The lines of the bytes, which are UTF-8, or what their byte order mark says."""
     encoding = next((name for mark, name in MARKS.items() if data.startswith(mark)), "utf-8")
-    if skip_bad_lines and encoding != "utf-16":
+    if skip_bad_lines and encoding not in ("utf-16", "utf-32"):
         return [_decode_line(line) for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n")]
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
+        if b"\0" in data:
+            raise DataError(f"{path} has NUL characters, as {NO_UTF8}") from error
         start = error.start + (3 if encoding == "utf-8-sig" else 0)
         line = data.count(b"\n", 0, start) + 1
         raise DataError(
@@ -115,7 +152,7 @@ def _decode(path, data, skip_bad_lines):
         ) from error
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise DataError(f"{path}, line {line}: a NUL character; is it a text in UTF-8? Convert it with iconv -t UTF-8")
+        raise DataError(f"{path}, line {line}: a NUL character, as {NO_UTF8}")
     return text.split("\n")
 
 

@@ -5,13 +5,14 @@ no run, with it all that resuming needs is there.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 from pathlib import Path
 
-from minixfmr.checkpoint import write_file
+from minixfmr.checkpoint import read_file, read_json, write_file
 
-from . import UsageError
+from . import DataError, UsageError
 
 try:
     import fcntl
@@ -51,9 +52,12 @@ class RunFolder:
         """What run.json says: {"settings", "data", ...}. Raises UsageError."""
         file = self.path / "run.json"
         try:
-            description = json.loads(file.read_text(encoding="utf-8"))
-            return description | {"settings": dict(description["settings"]), "data": str(description["data"])}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            description = read_json(file)
+            for name, kind in {"settings": dict, "data": str, "changes": list}.items():
+                if not isinstance(description.get(name, kind()), kind) or name not in {*description, "changes"}:
+                    raise ValueError(f"{name} is missing, or no {kind.__name__}")
+            return description
+        except ValueError as error:
             raise UsageError(
                 f"cannot read {file} ({error}): the run cannot go on; put the file back, or start anew with --overwrite"
             ) from error
@@ -110,12 +114,13 @@ class RunFolder:
         for name in (*RESULTS, *REST, *(path.name for path in self.path.glob("best-*.safetensors"))):
             with contextlib.suppress(IsADirectoryError, PermissionError):  # nothing of ours
                 (self.path / name).unlink(missing_ok=True)
-        write_file(self.path / "tokenizer.json", tokenizer.to_str(pretty=True).encode())
+        vocabulary = tokenizer.to_str(pretty=True).encode()
+        write_file(self.path / "tokenizer.json", vocabulary)
         for name, data in kept:
             write_file(self.path / name, data)
         if checkpoint:
             checkpoint()
-        self.write_json("run.json", description)
+        self.write_json("run.json", description | {"vocabulary": fingerprint(vocabulary)})
 
     def write_json(self, name, value):
         write_file(self.path / name, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
@@ -133,6 +138,20 @@ class RunFolder:
         """Remove what only an unfinished run needs."""
         self.checkpoint.unlink(missing_ok=True)
         self.forget_best()
+
+
+def fingerprint(data):
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def read_vocabulary(path):
+    """The bytes of a run's tokenizer.json. Raises DataError if they are not those that the run was begun with, as far
+    as its run.json tells, or CheckpointError."""
+    path = Path(path)
+    data = read_file(path)
+    if read_json(path.with_name("run.json"), missing={}).get("vocabulary") not in (None, fingerprint(data)):
+        raise DataError(f"cannot read the vocabulary {path}: it is damaged, or not the one that the run was begun with")
+    return data
 
 
 def _lock_file(file):

@@ -4,6 +4,7 @@ import argparse
 import os
 
 from . import UsageError
+from .columns import NAMED
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -14,6 +15,21 @@ def columns(text):
     if len(numbers) != 2 or text.count(",") != 1 or min(numbers) < 1 or numbers[0] == numbers[1]:
         raise argparse.ArgumentTypeError(f"must be two different numbers from 1 on, such as 2,4, got {text!r}")
     return numbers
+
+
+def separator(text):
+    """The characters that are meant by "tab", "comma", or themselves."""
+    found = NAMED.get(text.lower(), "\t" if text == "\\t" else text)
+    if not found or any(c.isalnum() or c in '"\r\n' for c in found):
+        raise argparse.ArgumentTypeError(f"must be tab, comma, semicolon, or signs such as '|||', got {text!r}")
+    return found
+
+
+def quoting(text):
+    """csv or none"""
+    if text not in ("csv", "none"):
+        raise argparse.ArgumentTypeError(f"must be csv or none, got {text!r}")
+    return text
 
 
 # training: {name: (default, type, help)}; None is chosen by the data, which is said
@@ -30,6 +46,8 @@ DATA = {
 }
 LAYOUT = {
     "columns": (None, columns, "columns of source and target in files of pairs, such as 2,4 (default: 1,2)"),
+    "separator": (None, separator, "between columns: tab, comma, semicolon or any signs (default: recognised)"),
+    "quoting": (None, quoting, "csv: cells may stand in quotes, as Excel writes them; none: a quote is a character"),
     "reverse": (False, bool, "translate from target to source"),
     "header": (False, bool, "the first line names the columns"),
     "skip_bad_lines": (False, bool, "skip lines that are not a pair or not UTF-8, and count them"),
@@ -112,11 +130,47 @@ def option(name):
     return "--" + name.replace("_", "-")
 
 
-def refuse(given, names, why):
-    """Raise UsageError if one of the names was given."""
-    for name in names:
-        if name in given:
-            raise UsageError(f"{option(name)} {why}")
+# what can be done, and which options have an effect on it
+NUMBERS, PAIRS, FILES, RESUMING = "training on numbers", "training on pairs", "training on two files", "--resume"
+TRANSLATING, ON_PAIRS, ON_FILES = "--translate", "--evaluate of a file of pairs", "--evaluate of two files"
+OWN, BEGINNING, EVALUATING = {PAIRS, FILES, RESUMING}, {NUMBERS, PAIRS, FILES}, {ON_PAIRS, ON_FILES}
+OWN_WORDS = "data of your own (--pairs FILE)"
+GOES_WITH: dict[str, tuple[str, set]] = dict.fromkeys((*TRAINING, "resume"), ("training", OWN | BEGINNING))
+GOES_WITH |= dict.fromkeys(("source_lang", "target_lang", "numbers"), ("training on numbers", {NUMBERS, RESUMING}))
+GOES_WITH |= dict.fromkeys(DATA, (OWN_WORDS, OWN))
+GOES_WITH |= dict.fromkeys(LAYOUT, ("files of pairs", {PAIRS, RESUMING, ON_PAIRS}))
+GOES_WITH |= dict.fromkeys(("reverse", "header", "skip_bad_lines"), (OWN_WORDS, OWN | EVALUATING))
+GOES_WITH |= {
+    "overwrite": ("a new run", BEGINNING),
+    "model": ("--translate or --evaluate", {TRANSLATING, *EVALUATING}),
+    "num_beams": ("--translate or --evaluate, and --model", {TRANSLATING, *EVALUATING}),
+    "translate": ("--model", {TRANSLATING}),
+    "verbose": ("--translate", {TRANSLATING}),
+    "evaluate": ("--model", EVALUATING),
+    "output": ("--evaluate", EVALUATING),
+}
+
+
+def task(given):
+    """What the options ask for."""
+    if "translate" in given:
+        return TRANSLATING
+    if "evaluate" in given:
+        return ON_PAIRS if len(given["evaluate"]) == 1 else ON_FILES
+    if "resume" in given:
+        return RESUMING
+    if any(name.endswith("pairs") for name in DATA if name in given):
+        return PAIRS
+    return FILES if any(name in given for name in DATA) else NUMBERS
+
+
+def refuse_idle(given):
+    """Raise UsageError for an option that has no effect on what is asked for."""
+    asked = task(given)
+    for name in given:
+        words, tasks = GOES_WITH[name]
+        if asked not in tasks:
+            raise UsageError(f"{option(name)} goes with {words}, not with {asked}")
 
 
 def _joined(arguments):

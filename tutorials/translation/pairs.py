@@ -1,13 +1,16 @@
 """Sentence pairs out of files: two columns of one, or the lines of two. Every sentence is normalised here, once."""
 
+import re
 from dataclasses import dataclass
 
 from . import DataError
-from .console import counted
+from .columns import cut
+from .console import counted, note
 from .files import normalise, read_lines
 
 HEADERS = {"source", "target", "src", "tgt", "trg", "sentence", "translation", "text", "en", "de", "fr", "es", "it"}
 HEADERS |= {"english", "german", "french", "spanish", "italian", "input", "output", "source_text", "target_text"}
+NUMBER = re.compile(r"-?\d+([.,]\d+)?")
 
 
 @dataclass
@@ -16,22 +19,25 @@ class Layout:
 
     columns: the numbers, from 1, of the source's and the target's; None: the first two, or those of a Tatoeba export
     reverse: from target to source. header: the first line is none of the data. skip_bad_lines: instead of an error
+    separator, quoting: of the columns, as columns.cut has them
     """
 
     columns: tuple[int, int] | None = None
     reverse: bool = False
     header: bool = False
     skip_bad_lines: bool = False
+    separator: str | None = None
+    quoting: str | None = None
 
     def turned(self, pairs):
         return [(target, source) for source, target in pairs] if self.reverse else pairs
 
 
 def read_pairs(path, layout=None):
-    """The pairs of a file with columns between tabs, a source and its translation on each line."""
+    """The pairs of a file with columns, a source and its translation on each line."""
     layout = layout or Layout()
     lines = read_lines(path, layout.skip_bad_lines)
-    numbered = [(n, line if line is None else line.split("\t")) for n, line in enumerate(lines, 1)]
+    numbered = cut(path, lines, layout.separator, layout.quoting)
     filled = [(n, columns) for n, columns in numbered if columns is None or any(map(str.strip, columns))]
     _tell(len(numbered) - len(filled), "empty line", path)
     filled = filled[1:] if layout.header or _is_header(path, filled) else filled
@@ -86,30 +92,44 @@ def _pick(columns, first, second):
 def _complaint(path, number, columns, first, second):
     wanted = "source TAB target" if (first, second) == (1, 2) else f"sentences in columns {first} and {second}"
     line = "\t".join(columns)
-    hint = ""
-    if len(columns) == 1 and "," in line:
-        hint = "; are the columns between commas? They must be between tabs"
+    hint = next((words for mark, words in HINTS if len(columns) == 1 and mark(line)), "")
     return (
         f"{path}, line {number}: expected {wanted}, got {line[:60]!r}{hint}; --columns chooses others, "
         "--skip-bad-lines leaves such lines out"
     )
 
 
+HINTS = (  # what a line that is no pair looks like
+    (lambda line: line.lstrip()[:1] in ("{", "["), "; it looks like JSON: write its sentences as source TAB target"),
+    (lambda line: line.lstrip()[:1] == "<", "; it looks like XML: write its sentences as source TAB target"),
+    (lambda line: '"' in line and line.count('"') % 2, "; does a cell in quotes go on? --quoting csv reads such cells"),
+    (lambda line: "  " in line.strip(), "; are the columns between spaces? They must be between tabs"),
+    (lambda line: ";" in line, "; are the columns between semicolons? Say --separator ';'"),
+    (lambda line: "," in line, "; are the columns between commas? Say --separator ,"),
+)
+
+
 def _columns(path, rows):
     """The first two columns, unless one of them holds numbers: then those beside the numbers of a Tatoeba export."""
+    if _numbers([row for row in rows if len(row) == 2])[:1] == [0]:
+        note(f"{path}: column 1 holds numbers alone, and they are taken for the sources")
     rows = [row for row in rows if len(row) > 2]
-    width = min(map(len, rows), default=0)
-    shares = [sum(row[i].strip().isdecimal() for row in rows) / len(rows) for i in range(width)]
-    numbers = [i for i, share in enumerate(shares) if share > 0.9]  # a header or a bad line changes nothing
+    width, numbers = min(map(len, rows), default=0), _numbers(rows)
     if not {0, 1} & set(numbers):
         return 1, 2
     if width >= 4 and numbers[:2] == [0, 2] and not {1, 3} & set(numbers):
         print(f"{path}: sentences are read from columns 2 and 4, columns 1 and 3 are numbers of sentences")
         return 2, 4
     raise DataError(
-        f"{path}: column {numbers[0] + 1} holds numbers alone, which may be ids: name the columns of the sentences, "
-        "such as --columns 2,3"
+        f"{path}: column {numbers[0] + 1} holds numbers alone, which may be ids or scores: name the columns of the "
+        "sentences, such as --columns 2,3"
     )
+
+
+def _numbers(rows):
+    """Which columns hold numbers alone; a header or a bad line changes nothing."""
+    width = min(map(len, rows), default=0)
+    return [i for i in range(width) if sum(bool(NUMBER.fullmatch(row[i].strip())) for row in rows) > 0.9 * len(rows)]
 
 
 def _is_header(path, rows):

@@ -10,6 +10,7 @@ from minixfmr.training.mpi import ranks_told
 
 from . import DataError
 from .console import counted
+from .options import option
 
 BATCH_TOKENS, EPOCHS = 2500, 7  # where there is data enough
 BATCHES, STEPS = 40, 450  # an epoch, and in all, where there is not
@@ -87,8 +88,9 @@ def warmup(settings, steps):
     return min(settings["warmup"], steps // 2)
 
 
-def tell_plan(settings, corpus, trainer, tokenizer):
-    """Say what is going to be trained, and warn of a run that is too short to learn anything."""
+def tell_plan(settings, corpus, trainer, tokenizer, given):
+    """Say what is going to be trained, and which given options cannot be obeyed; warn of a run that is too short to
+    learn anything."""
     batches, steps = len(trainer.data.order(0)), trainer.total_steps(settings["epochs"])
     print(
         f"{len(corpus.train):,} pairs to train on, {len(corpus.valid):,} to validate, {len(corpus.test):,} to test; "
@@ -101,8 +103,22 @@ def tell_plan(settings, corpus, trainer, tokenizer):
     )
     if warmup(settings, steps) < settings["warmup"]:
         print(f"warm-up is {warmup(settings, steps):,} steps, half of the run, not --warmup {settings['warmup']:,}")
+    for name, (most, why) in _useful(settings, batches, tokenizer.get_vocab_size()).items():
+        if name in given and given[name] > most:
+            print(f"note: {option(name)} {given[name]:,} is more than has an effect: {why}")
     if steps < FEW_STEPS:
         print(
             f"warning: {steps} steps are few, and a model needs hundreds to learn to translate: give more --epochs, "
             "or smaller --batch-tokens"
         )
+
+
+def _useful(settings, batches, subwords):
+    """{option: (the most that has an effect on this run, why)}"""
+    per_epoch = -(-batches // settings["accumulate"])
+    return {
+        "accumulate": (batches, f"an epoch has {counted(batches, 'batch', 'batches')}, and a step takes no more"),
+        "patience": (settings["epochs"] - 1, f"the run has {counted(settings['epochs'], 'epoch')}"),
+        "save_every": (per_epoch, f"each epoch ends with a checkpoint, after {counted(per_epoch, 'step')}"),
+        "vocab_size": (subwords, f"the text yields {counted(subwords, 'subword')}"),
+    }

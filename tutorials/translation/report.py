@@ -134,7 +134,7 @@ def write_curves(folder, state):
 def draw(folder, translator, translations, state):
     """The pictures; one that fails costs no more than itself. Returns the names of those that were drawn."""
     os.environ["MPLBACKEND"] = "Agg"  # nothing is shown; a notebook's setting may name what is not installed
-    examples = sorted(translations, key=lambda source: abs(len(source) - 45))[:3]
+    examples = sorted(translations, key=lambda source: abs(len(source) - 45))[:2]
     maps = [translations[source] for source in examples if translations[source].ids]
     curves = {"training (dropout, smoothed labels)": state["steps"], "validation (neither)": state["valid"]}
     pictures = {

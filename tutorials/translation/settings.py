@@ -7,11 +7,12 @@ import minixfmr
 
 from . import UsageError
 from .files import STANDARD_INPUT
-from .options import DATA, DEFAULTS, MODEL, option
+from .options import DATA, DEFAULTS, MODEL, TRAINING, columns, option
 
 RESUMABLE = ("epochs", "lr", "threads", "save_every", "keep", "patience", *DATA)  # what a resumed run may change
 PREFIXES = ("", "valid_", "test_")  # of the options that name data
 POSITIVE = ("save_every", "warmup", "numbers", "accumulate", "threads", "max_length", "epochs", "batch_tokens")
+CHOSEN = "vocab_size", "lr"  # always written down, if not given then by the data
 LOWEST = {"vocab_size": 10, "seed": 0, "patience": 1} | dict.fromkeys(POSITIVE, 1)
 
 
@@ -34,6 +35,7 @@ def resumed(stored, given, run):
     """(the settings to go on with, {name: (old, new)} of what was changed)."""
     if unknown := sorted(set(stored) - set(DEFAULTS)):
         raise UsageError(f"{run}/run.json has settings that this version does not know: {', '.join(unknown)}")
+    check_stored(DEFAULTS | stored, run)
     settings, given = DEFAULTS | stored, _with_whole_paths(given)
     changes = {name: (settings[name], value) for name, value in given.items() if settings[name] != value}
     for name, (old, new) in changes.items():
@@ -50,6 +52,26 @@ def resumed(stored, given, run):
     settings |= {name: new for name, (_, new) in changes.items()}
     check(settings)
     return settings, changes
+
+
+def check_stored(stored, run):
+    """Raise UsageError for settings of a run.json that no options can have given."""
+    for name, value in stored.items():
+        default, kind, _ = TRAINING[name]
+        kinds = {float: (int, float), columns: list}.get(kind, kind)
+        if value is None and default is None and name not in CHOSEN:
+            continue
+        if not isinstance(value, kinds) or (isinstance(value, bool) and kind is not bool):
+            raise UsageError(
+                f"{run}/run.json: {name} = {value!r} is not what {option(name)} gives: correct it, or start anew with "
+                "--overwrite"
+            )
+        if kind is columns and not (len(value) == 2 and all(type(n) is int and n > 0 for n in value)):
+            raise UsageError(f"{run}/run.json: columns = {value!r} are not two numbers from 1 on: correct them")
+    try:
+        check(stored)
+    except UsageError as error:
+        raise UsageError(f"{run}/run.json: {error}") from error
 
 
 def check(settings):
@@ -74,8 +96,6 @@ def check(settings):
     own_data = settings["pairs"] or settings["source"]
     if not own_data and any(settings[name] for name in DATA):
         raise UsageError("validation and test files need training files: --source and --target, or --pairs")
-    if not own_data and any(settings[name] for name in ("columns", "reverse", "header", "skip_bad_lines")):
-        raise UsageError("--columns, --reverse, --header and --skip-bad-lines are for data of your own: give --pairs")
     paths = [settings[name] for name in DATA]
     if sum(path in (STANDARD_INPUT, "/dev/stdin") for path in paths) > 1:
         raise UsageError("standard input can be read once only: give a file for the others")

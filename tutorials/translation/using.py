@@ -10,7 +10,7 @@ from . import UsageError
 from .console import note
 from .data import layout
 from .files import normalise
-from .options import LAYOUT, refuse
+from .options import refuse_idle
 from .pairs import read_pairs, read_parallel
 from .report import measure, without_nan
 from .translator import Translator
@@ -22,14 +22,8 @@ def use(given):
         raise UsageError('translating takes both: --model runs/NAME --translate "TEXT" (or --evaluate FILE)')
     if {"translate", "evaluate"} <= given.keys():
         raise UsageError("--translate and --evaluate are two things: give one")
+    refuse_idle(given)
     beams = given.get("num_beams", 1)
-    wanted = ("translate", "verbose") if "translate" in given else ("evaluate", "output", *LAYOUT)
-    if "evaluate" in given:
-        refuse(given, ("verbose",), "goes with --translate")
-    else:
-        refuse(given, ("output", *LAYOUT), "goes with --evaluate")
-    others = [name for name in given if name not in ("model", "num_beams", *wanted)]
-    refuse(given, others, f"goes with training, not with --{wanted[0]}")
     if not 1 <= beams <= 64:
         raise UsageError(f"--num-beams must be from 1 to 64, got {beams}")
     translator = Translator.load(given["model"])

@@ -38,20 +38,13 @@ def work(channel: Channel) -> None:
     os.chdir(job["scratch"])
     os.environ.clear()
     os.environ.update({"HOME": job["scratch"], "TMPDIR": job["scratch"], "PATH": os.defpath})
-    student = _Student(job["name"], folder, channel)
+    student = Student(job["name"], folder, channel)
     with contextlib.suppress(ChannelError):  # closed: done
         while True:
-            order = channel.receive()
-            try:
-                answer = getattr(student, order.pop("do"))(**order)
-            except ChannelError:
-                raise
-            except BaseException as error:  # SystemExit too: it comes from the student's file
-                answer = {"raised": _raised(error, folder)}
-            channel.send(answer | {"uses": student.used()})
+            channel.send(student.answer(channel.receive()))
 
 
-class _Student:
+class Student:
     """The student's module, and what its last forward saved."""
 
     def __init__(self, name, folder, channel):
@@ -59,6 +52,16 @@ class _Student:
         self.module: Any = None
         self.saved: Any = None
         self.watch: Any = None
+
+    def answer(self, order):
+        """Do what the judge's order says: {"do": the name of a method below, and its arguments}. → what to send back"""
+        try:
+            answer = getattr(self, order.pop("do"))(**order)
+        except ChannelError:
+            raise
+        except BaseException as error:  # SystemExit too: it comes from the student's file
+            answer = {"raised": _raised(error, self.folder)}
+        return answer | {"uses": self.used()}
 
     def load(self):
         _guard_imports(self.folder)

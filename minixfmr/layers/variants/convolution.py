@@ -1,6 +1,8 @@
 """A convolution over time, which one published system has beside its first block (DeBERTa v2 xlarge)."""
 
 from ...backend import batch_sum, random_generator, to_device, xp
+from ...checks.arrays import check_vectors
+from ...checks.values import check_widths
 from ...module import Module, Parameter
 
 
@@ -34,8 +36,7 @@ class Convolution(Module):
     """A convolution over time of odd width K that keeps the length."""
 
     def __init__(self, d_in, d_out, width, *, rng=0, dtype="float32"):
-        if width % 2 == 0:
-            raise ValueError(f"a convolution that keeps the length needs an odd width, got {width}")
+        check_widths(d_in=d_in, d_out=d_out, odd_width=width)
         limit = (6 / (width * (d_in + d_out))) ** 0.5
         values = random_generator(rng).uniform(-limit, limit, (width, d_in, d_out))
         self.weight = Parameter(to_device(values, dtype))
@@ -43,6 +44,7 @@ class Convolution(Module):
 
     def forward(self, x):
         """x: (B, T, d_in) → (B, T, d_out)"""
+        check_vectors("Convolution: x", x, self.weight.shape[1], axes=3)
         return convolution(x, self.weight.data, self.bias.data)
 
     def backward(self, dy, saved):

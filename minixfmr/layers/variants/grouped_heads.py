@@ -3,6 +3,7 @@
 from typing import Any
 
 from ...backend import random_generator, xp
+from ...checks.values import check_heads
 from ..linear import Linear
 from ..multi_head import MultiHeadAttention, attend, attend_backward, attend_weights
 
@@ -47,6 +48,7 @@ class VariantAttention(MultiHeadAttention):
         rng=0,
         dtype="float32",
     ):
+        check_heads(d_model, num_heads, dropout, head_dim, num_key_value_heads, scale)
         rng = random_generator(rng)
         head_dim = head_dim or d_model // num_heads
         self.num_heads, self.num_key_value_heads = num_heads, num_key_value_heads or num_heads

@@ -5,7 +5,18 @@ and keeps, for each query, the largest score so far and the sum so far (Milakov 
 FlashAttention, Dao et al. 2022). The backward computes the scores again, block by block.
 """
 
-from ...backend import hidden, pairwise_dot, row_dot, row_max, row_sum, xp
+from ...backend import (
+    by_columns,
+    head_blocks,
+    hidden,
+    on_all_cores,
+    on_gpu,
+    pairwise_dot,
+    row_dot,
+    row_max,
+    row_sum,
+    xp,
+)
 
 BLOCK = 256  # queries and keys at a time
 
@@ -26,21 +37,26 @@ def long_attention(query, key, value, mask=None, scale=None):
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     Q = query * scale
     y, L = xp.empty_like(Q), xp.empty((*Q.shape[:3], 1), dtype=Q.dtype)
-    for rows in _blocks(Q.shape[2]):
-        q = Q[:, :, rows]  # (B, H, bq, dh)
-        m = xp.full((*q.shape[:3], 1), xp.finfo(q.dtype).min / 2, dtype=q.dtype)  # above every hidden score
-        Z, Y = xp.zeros_like(m), xp.zeros_like(q)
-        for columns, visible in _visible(mask, rows, key.shape[2]):
-            S = _scores(q, key[:, :, columns], visible)  # (B, H, bq, bk)
-            m, before = xp.maximum(m, row_max(S)), m  # (B, H, bq, 1)
-            c = xp.exp(before - m)
-            E = xp.exp(S - m)
-            Z = c * Z + row_sum(E)
-            Y = c * Y + E @ value[:, :, columns]
-        Z = xp.maximum(Z, 1)  # the largest score adds 1, so only a query that saw nothing has less, and Y = 0
-        y[:, :, rows] = Y / Z
-        L[:, :, rows] = m + xp.log(Z)
-    return y, (Q, key, value, mask, scale, y, L)
+    visible = _visible(mask, Q.shape[2], key.shape[2])
+
+    def attend(heads):
+        for rows, seen in visible:
+            q = Q[heads][:, :, rows]  # (B, H, bq, dh), or of one sequence and one head
+            m = xp.full((*q.shape[:3], 1), xp.finfo(q.dtype).min / 2, dtype=q.dtype)  # above every hidden score
+            Z, Y = xp.zeros_like(m), xp.zeros_like(q)
+            for columns, part in seen:
+                S = _scores(q, key[heads][:, :, columns], _of(heads, part))  # (B, H, bq, bk)
+                m, before = xp.maximum(m, row_max(S)), m  # (B, H, bq, 1)
+                c = xp.exp(before - m)
+                E = xp.exp(S - m)
+                Z = c * Z + row_sum(E)
+                Y = c * Y + E @ value[heads][:, :, columns]
+            Z = xp.maximum(Z, 1)  # the largest score adds 1, so only a query that saw nothing has less, and Y = 0
+            y[heads][:, :, rows] = Y / Z
+            L[heads][:, :, rows] = m + xp.log(Z)
+
+    on_all_cores(attend, head_blocks(Q))
+    return y, (Q, key, value, visible, scale, y, L)
 
 
 def long_attention_backward(dy, saved):
@@ -52,44 +68,63 @@ def long_attention_backward(dy, saved):
 
     Derived in tutorials/11_every_gradient_derived, chapter 10.
     """
-    Q, key, value, mask, scale, y, L = saved
+    Q, key, value, visible, scale, y, L = saved
     inner = row_dot(dy, y)  # (B, H, Tq, 1)
     dquery, dkey, dvalue = xp.zeros_like(Q), xp.zeros_like(key), xp.zeros_like(value)
-    for rows in _blocks(Q.shape[2]):
-        q, d = Q[:, :, rows], dy[:, :, rows]  # (B, H, bq, dh)
-        for columns, visible in _visible(mask, rows, key.shape[2]):
-            k, v = key[:, :, columns], value[:, :, columns]  # (B, H, bk, dh)
-            W = xp.exp(_scores(q, k, visible) - L[:, :, rows])  # (B, H, bq, bk)
-            dvalue[:, :, columns] += W.swapaxes(-1, -2) @ d
-            dS = W * (pairwise_dot(d, v) - inner[:, :, rows])
-            dquery[:, :, rows] += dS @ k
-            dkey[:, :, columns] += dS.swapaxes(-1, -2) @ q  # q has the scale already
+
+    def attend_backward(heads):
+        for rows, seen in visible:
+            q, d = Q[heads][:, :, rows], dy[heads][:, :, rows]  # (B, H, bq, dh)
+            for columns, part in seen:
+                k, v = key[heads][:, :, columns], value[heads][:, :, columns]  # (B, H, bk, dh)
+                W = xp.exp(_scores(q, k, _of(heads, part)) - L[heads][:, :, rows])  # (B, H, bq, bk)
+                dvalue[heads][:, :, columns] += W.swapaxes(-1, -2) @ d
+                dS = W * (pairwise_dot(d, v) - inner[heads][:, :, rows])
+                dquery[heads][:, :, rows] += dS @ k
+                dkey[heads][:, :, columns] += dS.swapaxes(-1, -2) @ q  # q has the scale already
+
+    on_all_cores(attend_backward, head_blocks(Q))
     return dquery * scale, dkey, dvalue
 
 
 def long_attention_weights(saved):
     """The softmax weights (B, H, Tq, Tk), all at once: for looking at, not for training."""
-    Q, key, _, mask, _, _, L = saved
-    return xp.exp(_scores(Q, key, mask) - L)
+    Q, key, _, visible, _, _, L = saved
+    W = xp.zeros((*Q.shape[:3], key.shape[2]), dtype=Q.dtype)
+    for rows, seen in visible:
+        for columns, part in seen:
+            W[:, :, rows, columns] = xp.exp(_scores(Q[:, :, rows], key[:, :, columns], part) - L[:, :, rows])
+    return W
 
 
-def _scores(q, k, visible):
+def _scores(q, k, part):
     S = pairwise_dot(q, k)
-    return S if visible is None else S + hidden(visible, S)
+    return S if part is None else S + hidden(part, S)
 
 
 def _blocks(T):
     return [slice(start, min(start + BLOCK, T)) for start in range(0, T, BLOCK)]
 
 
-def _visible(mask, rows, Tk):
-    """(columns, their part of the mask) of each block of keys that these queries see: under a look-ahead mask half."""
-    for columns in _blocks(Tk):
-        part = mask
-        if mask is not None:  # an axis of length 1 serves all
-            part = mask[
-                ..., rows if mask.shape[-2] > 1 else slice(None), columns if mask.shape[-1] > 1 else slice(None)
-            ]
-            if not part.any():
-                continue
-        yield columns, part
+def _visible(mask, Tq, Tk):
+    """[(a block of queries, [(a block of keys that they see, the mask between them, None if they see all)])]: under a
+    look-ahead mask half of them."""
+    return [(rows, [*_seen(mask, rows, _blocks(Tk))]) for rows in _blocks(Tq)]
+
+
+def _seen(mask, rows, blocks):
+    for columns in blocks:
+        if mask is None:
+            yield columns, None
+            continue
+        part = mask[..., rows if mask.shape[-2] > 1 else slice(None), columns if mask.shape[-1] > 1 else slice(None)]
+        if part.any():
+            yield columns, None if not on_gpu() and part.all() else by_columns(part)
+
+
+def _of(heads, part):
+    """The mask of these heads; an axis of length 1 serves all."""
+    if part is None or part.ndim < 3:
+        return part
+    lead = (axis if n > 1 else slice(None) for axis, n in zip(heads[4 - part.ndim :], part.shape[:-2], strict=True))
+    return part[tuple(lead)]

@@ -1,6 +1,7 @@
 """RMSNorm with a gain that is stored less 1, so that decay of the weights draws it to 1 (Gemma)."""
 
-from ...backend import check_array, xp
+from ...backend import xp
+from ...checks.arrays import check_vectors
 from ..normalization import RMSNorm, rms_norm, rms_norm_backward
 
 
@@ -13,7 +14,7 @@ class OffsetRMSNorm(RMSNorm):
 
     def forward(self, x):
         """x: (..., d) → (..., d)"""
-        check_array(x, "x")
+        check_vectors("OffsetRMSNorm: x", x, len(self.weight.data))
         return rms_norm(x, 1 + self.weight.data, self.eps)
 
     def backward(self, dy, saved):

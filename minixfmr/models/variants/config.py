@@ -2,20 +2,7 @@
 
 from dataclasses import dataclass
 
-from ...layers import ACTIVATIONS
-from ..fields import Fields
-
-RELATIVE_POSITIONS = ("none", "rotary", "buckets", "disentangled")
-HEADS = (
-    "auto",
-    "none",
-    "masked_lm",
-    "causal_lm",
-    "seq2seq_lm",
-    "sequence_classification",
-    "token_classification",
-    "replaced_tokens",
-)
+from ...checks.fields import Fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,24 +55,3 @@ class VariantConfig(Fields):
     head_activation: str = "gelu"  # of the hidden layer in a masked-LM or classification head
     num_labels: int = 2  # of classification heads
     pooling: str = "first"  # a sequence is its first token, its "last", "last_by_id" (not pad_token_id), or the "mean"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.one_of("relative_positions", RELATIVE_POSITIONS)
-        self.one_of("norm", ("layer", "rms", "rms_offset"))
-        self.one_of("head", HEADS)
-        self.one_of("pooling", ("first", "last", "last_by_id", "mean"))
-        for name in ("head_activation", "convolution_activation"):
-            self.one_of(name, tuple(ACTIVATIONS))
-        for name in (
-            "head_dim",
-            "embedding_size",
-            "num_key_value_heads",
-            "sliding_window",
-            "decoder_num_heads",
-            "decoder_d_ff",
-        ):
-            value = getattr(self, name)
-            self.require(name, value is None or value >= 1, "None or at least 1")
-        for name in ("type_vocab_size", "position_offset", "relative_buckets", "convolution"):
-            self.require(name, getattr(self, name) >= 0, "0 or more")

@@ -5,7 +5,7 @@ from typing import Any
 from ...backend import Array, random_generator
 from ...layers import Embedding
 from ..config import Config
-from ..inputs import InputEmbedding, for_each
+from ..inputs import InputEmbedding
 from .parts import make_norm
 
 
@@ -39,7 +39,7 @@ class VariantEmbedding(InputEmbedding):
         x, saved_positions = self.positions.forward(e * self.scale, self.rows(ids, offset, position_ids))
         saved_types = saved_norm = real = None
         if self.types is not None:
-            t, saved_types = self.types.forward(for_each(ids, 0 if token_type_ids is None else token_type_ids))
+            t, saved_types = self.types.forward(ids * 0 if token_type_ids is None else token_type_ids)
             x = x + t
         if self.norm is not None:
             x, saved_norm = self.norm.forward(x)

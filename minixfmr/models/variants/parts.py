@@ -121,10 +121,11 @@ class RelativeTable(Module):
                 return shared
             return Linear(config.d_model, shared.weight.shape[1], bias=bias, rng=rng, dtype=config.dtype)
 
+        dh = config.head_dim or config.d_model // config.num_heads
         return DisentangledBias(
             self.weight,
             config.num_heads,
-            attention.scale,
+            dh**-0.5 if attention.scale is None else attention.scale,
             norm=self.norm,
             to_key=projection("c2p", attention.key, config.key_bias),
             to_query=projection("p2c", attention.query, True),

@@ -7,6 +7,7 @@ every epoch, the masks are dynamic, as in RoBERTa; drawn once, static, as in BER
 from collections import Counter
 from itertools import pairwise
 
+from ...checks import objectives as check
 from ..objectives import IGNORED
 
 
@@ -18,6 +19,7 @@ def masked_lm(ids, rng, mask_token, vocab_size, special=(), rate=0.15, words=Non
     words: for whole-word masking, the number of the word that each token belongs to: words are chosen, not tokens
     → (inputs, labels), lists of the same length
     """
+    ids, mask_token, vocab_size, special, rate = check.masked_lm(ids, rng, mask_token, vocab_size, special, rate, words)
     special = set(special)
     candidates: dict[int, list[int]] = {}
     for t, token in enumerate(ids):
@@ -46,8 +48,8 @@ def span_corruption(ids, rng, sentinels, rate=0.15, mean_length=3.0):
     sentinels: the special tokens S₀, S₁, ...    rate: share of the tokens cut out    mean_length: of the spans
     → (inputs, targets)
     """
-    if len(ids) < 2:
-        raise ValueError(f"span corruption needs at least 2 tokens, got {len(ids)}")
+    ids = check.spans("ids", ids, rng, rate, mean_length, least=2)
+    sentinels = check.tokens("sentinels", sentinels, least=2)
     noise = min(max(round(rate * len(ids)), 1), len(ids) - 1)
     spans = min(max(round(noise / mean_length), 1), noise, len(ids) - noise, len(sentinels) - 1)
     kept, cut = _segments(len(ids) - noise, spans, rng), _segments(noise, spans, rng)
@@ -68,6 +70,8 @@ def _segments(n, parts, rng):
 def text_infilling(ids, rng, mask_token, rate=0.3, mean_length=3.0):
     """BART's text infilling (Lewis et al. 2020, section 2.2): spans of Poisson length become one mask each, and a span
     of length 0 puts a mask between two tokens. → inputs; the target is the original."""
+    ids = check.spans("ids", ids, rng, rate, mean_length)
+    mask_token = check.token("mask_token", mask_token)
     lengths, left = [], round(rate * len(ids))
     while left > 0:
         lengths.append(min(int(rng.poisson(mean_length)), left))
@@ -88,12 +92,14 @@ def text_infilling(ids, rng, mask_token, rate=0.3, mean_length=3.0):
 
 def token_deletion(ids, rng, rate=0.3):
     """BART's token deletion: each token is left out with probability rate. → inputs; the target is the original."""
+    ids = check.spans("ids", ids, rng, rate)
     return [token for token, u in zip(ids, rng.random(len(ids)), strict=True) if u >= rate]
 
 
 def sentence_permutation(sentences, rng):
     """BART's sentence permutation: a list of sentences (lists of ids) in a random order, joined. → inputs; the target
     is the original."""
+    sentences = check.sentences(sentences, rng)
     return [token for i in rng.permutation(len(sentences)) for token in sentences[i]]
 
 
@@ -109,6 +115,7 @@ def gap_sentences(sentences, mask_token, rate=0.3):
     sentences: lists of ids    rate: share of the sentences that become mask_token, those of highest ROUGE-1 to the rest
     → (inputs, targets)
     """
+    sentences, mask_token = check.sentences(sentences, rate=rate), check.token("mask_token", mask_token)
     scores = [
         rouge_1(sentence, [token for j, other in enumerate(sentences) if j != i for token in other])
         for i, sentence in enumerate(sentences)

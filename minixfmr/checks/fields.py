@@ -1,11 +1,12 @@
 """What a configuration can do with its fields: check them, name them, write them down."""
 
 import inspect
+import math
 import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self, get_args
 
-ALLOWED = {int: (int,), float: (int, float), bool: (bool,), str: (str,)}
+from .values import plain, shown
 
 
 class ConfigError(ValueError):
@@ -18,12 +19,12 @@ class Fields:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            self._check_type(field.name, field.type)
+            self._take(field.name, field.type)
 
     def require(self, name: str, holds: bool, valid: str) -> None:
         """Raise ConfigError, naming the field, unless it holds."""
         if not holds:
-            raise ConfigError(f"{name} must be {valid}, got {getattr(self, name)!r}")
+            raise ConfigError(f"{name} must be {valid}, got {shown(getattr(self, name))}")
 
     def one_of(self, name: str, choices: tuple[str, ...]) -> None:
         """Raise ConfigError unless the field has one of these values."""
@@ -36,21 +37,27 @@ class Fields:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """The configuration of such values. Raises ConfigError for a name that is no field, or for a missing one."""
+        if not isinstance(values, dict):
+            raise ConfigError(f"a config must be a dictionary of its fields, got a {type(values).__name__}")
         names = list(inspect.signature(cls).parameters)  # the paper's first
-        unknown = sorted(set(values) - set(names))
+        unknown = sorted({str(name) for name in values} - set(names))
         if unknown:
             raise ConfigError(f"unknown config field {', '.join(unknown)}: the fields are {', '.join(names)}")
         if "vocab_size" not in values:
             raise ConfigError("the config lacks vocab_size, which has no default")
         return cls(**values)
 
-    def _check_type(self, name, kind):
-        value = getattr(self, name)
-        allowed = ALLOWED.get(kind) or get_args(kind)
-        allowed += (int,) if float in allowed else ()
+    def _take(self, name, kind):
+        """Keep the value as Python's own number, for it may be NumPy's. Raises ConfigError for another type."""
+        value = plain(getattr(self, name))
+        allowed = get_args(kind) or (kind,)
+        if isinstance(value, int) and not isinstance(value, bool) and float in allowed and int not in allowed:
+            value = float(value) if abs(value) < 1 << 1000 else math.inf
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
             wanted = getattr(kind, "__name__", str(kind))
-            raise ConfigError(f"{name} must be of type {wanted}, got {value!r} ({type(value).__name__})")
+            shown_kind = "" if "(" in shown(value) else f" ({type(value).__name__})"
+            raise ConfigError(f"{name} must be of type {wanted}, got {shown(value)}{shown_kind}")
+        object.__setattr__(self, name, value)
 
 
 def with_remarks(cls: type) -> type:

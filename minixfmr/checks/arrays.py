@@ -1,0 +1,244 @@
+"""Arrays as the field has them: ids, positions, masks, labels, vectors.
+
+Lists and whatever NumPy can read are taken as well. Values are looked at on the host alone, where the data comes from;
+of arrays on a device only the kind and the shape, for to read a number there is to wait for all work before it. The
+two exceptions, whose damage would be silent, are ids, and masks that are not boolean.
+"""
+
+from typing import Any
+
+import numpy
+
+from ..backend import check_array, to_device, xp
+from .values import LARGEST, count, generator, is_count, shown
+
+
+def check_vectors(name: str, x: Any, width: int, axis: str = "", axes: int = 0) -> None:
+    """Raise unless x is an array (..., width), of so many axes if that is not 0. name: with that of the layer."""
+    check_array(x, name)
+    if not x.ndim or x.shape[-1] != width:
+        raise ValueError(f"{name} has shape {tuple(x.shape)}, its last axis must be {axis and axis + ' = '}{width}")
+    if axes and x.ndim != axes:
+        raise ValueError(f"{name} has shape {tuple(x.shape)}, it must have {axes} axes")
+
+
+def check_memory(x: Any, memory: Any) -> None:
+    """Raise unless attention can be between x (B, Tq, d) and a memory (B, Tk, d), or None."""
+    for name, array in (("x", x), ("memory", x if memory is None else memory)):
+        check_array(array, name)
+        if array.ndim != 3:
+            raise ValueError(f"attention: {name} has shape {tuple(array.shape)}, it must be (B, T, d)")
+    if memory is not None and len(memory) != len(x):
+        raise ValueError(f"attention: memory has {len(memory)} sequences, x {len(x)}: they go in pairs")
+
+
+def check_bias(bias: Any, width: int) -> None:
+    """Raise ValueError unless it is None or holds (width,) numbers: fewer would get the gradients of all."""
+    if bias is not None and tuple(bias.data.shape) != (width,):
+        raise ValueError(f"bias has shape {tuple(bias.data.shape)}, it must be ({width},), one for each token")
+
+
+def check_upstream(name: str, dy: Any, rows: Any, table: Any) -> None:
+    """Raise unless dy can be the gradient of the logits of these rows (N, d) and this table (V, d)."""
+    check_vectors(name, dy, len(table), "V")
+    if dy.size != len(rows) * len(table):
+        raise ValueError(f"{name} has shape {tuple(dy.shape)}, the logits had {len(rows)} rows: give one of that shape")
+
+
+def check_rows(rows: Any, x: Any, table: Any) -> Any:
+    """The rows of a table of positions for x (B, T, d): a slice, or (B, T) integers on the device. Raises ValueError
+    for a sequence that goes past the table."""
+    check_vectors("positions: x", x, table.shape[1], axes=3)
+    if is_count(rows, 0):
+        low, end = rows, rows + x.shape[1]
+    else:
+        rows = for_each("rows", rows, tuple(x.shape[:2]), "positions")
+        low, end = rows.min() if isinstance(rows, numpy.ndarray) else 0, int(rows.max()) + 1
+    if low < 0:
+        raise ValueError(f"positions count from 0, got {low}")
+    if end > len(table):
+        raise ValueError(
+            f"a sequence of length {end} is longer than max_position_embeddings = {len(table)}: "
+            "shorten it, or build the model with a larger max_position_embeddings"
+        )
+    return slice(low, end) if is_count(rows, 0) else to_device(rows)
+
+
+def array(name: str, value: Any) -> Any:
+    """The array as it is, or as a NumPy array where NumPy can read it. Raises TypeError or ValueError."""
+    if isinstance(value, numpy.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, whose mask would be lost: give .filled() and an attention_mask")
+    if type(value) is numpy.ndarray or isinstance(value, xp.ndarray):
+        return value
+    try:
+        found = numpy.asarray(value)
+    except Exception as error:  # whatever an __array__ may raise
+        ragged = isinstance(value, list | tuple) and len({len(v) for v in value if hasattr(v, "__len__")}) > 1
+        why = "its rows differ in length: pad them" if ragged else f"NumPy cannot read it ({error})"
+        raise ValueError(f"{name} must be an array: {why}, got {shown(value)}") from error
+    return found
+
+
+def integers(name: str, value: Any, what: str = "token ids") -> Any:
+    """The array of integers, of 32 bits or more and signed. Raises TypeError for anything else."""
+    found = array(name, value)
+    if found.dtype.kind not in "iu" and not (found.size == 0 and not hasattr(value, "dtype")):
+        kind = shown(value) if found.dtype.kind in "OUSV" else found.dtype
+        raise TypeError(f"{name} must be integers ({what}), got {kind}: convert with .astype(int)")
+    return found if found.dtype in ("int32", "int64") else found.astype("int64")
+
+
+def within(name: str, ids: Any, size: int, why: str = "") -> None:
+    """Raise ValueError unless all integers lie in [0, size)."""
+    if not ids.size:
+        return
+    if isinstance(ids, numpy.ndarray):  # seen without its sign, a negative number is a huge one
+        fits = ids.view(f"u{ids.dtype.itemsize}").max() < size
+    else:
+        fits = ids.min() >= 0 and ids.max() < size
+    if not fits:
+        raise ValueError(f"{name} must lie in [0, {size}), got values from {ids.min()} to {ids.max()}{why}")
+
+
+def check_ids(ids: Any, vocab_size: int, name: str = "ids") -> Any:
+    """The ids on the device. Raises TypeError unless they are integers, ValueError unless in [0, vocab_size).
+
+    NumPy ids are checked before they move; the check of ids that are on a GPU waits for it.
+    """
+    ids = integers(name, ids)
+    within(name, ids, vocab_size, ": was the text encoded with this model's vocabulary?")
+    return to_device(ids)
+
+
+def check_inputs(ids: Any, mask: Any, prefix: str = "", batch: int | None = None, rng: Any = None) -> tuple[Any, Any]:
+    """The ids (B, T) and the mask (B, T), boolean, or None, as arrays, wherever they are.
+
+    Raises TypeError or ValueError unless the ids are integers, 2-D, not empty, of the given batch size, and the mask,
+    where there is one, is of the same shape and says which are real. prefix: of the two names, such as "decoder_";
+    rng: None or a generator."""
+    generator("rng", rng)
+    name = f"{prefix}input_ids"
+    found = array(name, ids)
+    shape = tuple(found.shape)
+    if len(shape) != 2 or 0 in shape:
+        raise ValueError(f"{name} must be an array of shape (B, T), B and T at least 1, got {shape}")
+    if batch is not None and shape[0] != batch:
+        raise ValueError(f"input_ids has {shape[0]} sequences, decoder_input_ids {batch}: they go in pairs")
+    mask = None if mask is None else attention_mask(mask, shape, prefix)
+    return integers(name, found if hasattr(ids, "dtype") else ids), mask
+
+
+def attention_mask(mask: Any, shape: tuple | None = None, prefix: str = "") -> Any:
+    """The mask as booleans, True where there is a real token. Raises unless it holds nothing but 0 and 1, or is of
+    another shape."""
+    name = f"{prefix}attention_mask"
+    found = array(name, mask)
+    if shape is not None and tuple(found.shape) != shape:
+        raise ValueError(f"{name} has shape {tuple(found.shape)}, {prefix}input_ids {shape}")
+    if found.dtype == bool:
+        return found
+    if found.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must hold 1 where there is a real token and 0 at padding, got {shown(mask)}")
+    real = found != 0
+    if not (found == real).all():  # also for NaN, which is not equal to 1
+        low, high = found.min(), found.max()
+        remedy = ": additive masks hold 0 where attention may go, so give mask == 0" if low < 0 <= high else ""
+        raise ValueError(f"{name} must hold 1 (real) or 0 (padding), got values from {low} to {high}{remedy}")
+    return real
+
+
+def check_positions(value: Any, shape: tuple, config: Any) -> Any:
+    """(B, T) integers, one row for all repeated. Raises unless they are positions that the model has."""
+    if config.positions == "none" or config.positions_from_ids:
+        why = 'positions = "none"' if config.positions == "none" else "positions_from_ids: it counts the ids itself"
+        raise ValueError(f"position_ids: this model takes none ({why}), leave them out")
+    found = for_each("position_ids", value, shape, "positions")
+    within("position_ids", found, config.max_position_embeddings, ": max_position_embeddings is how many there are")
+    return found
+
+
+def check_types(value: Any, shape: tuple, config: Any) -> Any:
+    """(B, T) integers, one row for all repeated, or None. Raises unless they are token types that the model has."""
+    if value is None:
+        return None
+    if not config.type_vocab_size:
+        raise ValueError("token_type_ids: this model has no token types (type_vocab_size = 0), leave them out")
+    found = for_each("token_type_ids", value, shape, "token types")
+    within("token_type_ids", found, config.type_vocab_size, ": type_vocab_size is how many types there are")
+    return found
+
+
+def for_each(name: str, value: Any, shape: tuple, what: str) -> Any:
+    """Integers for each of the ids (B, T): a row that serves many sequences gets the gradient of them all."""
+    found = integers(name, value, what)
+    if tuple(found.shape) not in (shape, (1, shape[1]), (shape[1],)):
+        raise ValueError(
+            f"{name} has shape {tuple(found.shape)}: it must be that of input_ids, {shape}, or one row for all, "
+            f"(1, {shape[1]}) or ({shape[1]},)"
+        )
+    return (
+        found + numpy.zeros(shape, found.dtype)
+        if isinstance(found, numpy.ndarray)
+        else found + xp.zeros(shape, dtype=found.dtype)
+    )
+
+
+def check_mask(mask: Any, shape: tuple) -> Any:
+    """The mask on the device. Raises unless it is boolean, broadcasts to shape = (B, H, Tq, Tk), and says how."""
+    if mask is None:
+        return None
+    found = array("mask", mask)
+    if found.dtype != bool:
+        additive = "an additive mask, 0 where attention may go, with mask == 0, one of 0 and 1 with mask == 1"
+        kind = found.dtype if found.dtype.kind in "iufc" else shown(mask)
+        raise TypeError(f"mask must be boolean (True = may attend), got {kind}: convert {additive}")
+    own = tuple(found.shape)
+    fits = 2 <= len(own) <= 4 and all(m in (1, n) for m, n in zip(own[::-1], shape[::-1], strict=False))
+    if not fits:
+        raise ValueError(f"mask of shape {own} does not broadcast to (B, H, Tq, Tk) = {shape}")
+    _check_meaning(found, own, *shape)
+    return to_device(found)
+
+
+def _check_meaning(mask, own, B, H, Tq, Tk):
+    """Raise ValueError where the first axis could be the batch as well."""
+    if len(own) == 3 and own[0] == B == H > 1:
+        raise ValueError(
+            f"mask of shape {own} could be one for each of {B} sequences or of {H} heads: give mask[:, None] for "
+            "sequences, mask[None] for heads"
+        )
+    if len(own) == 2 and own[0] == B == Tq > 1 and not _looks_ahead(mask):
+        raise ValueError(
+            f"mask of shape {own} could be (B, Tk) or (Tq, Tk): give mask[:, None, None] for one row a sequence, "
+            "mask[None, None] for one row a query"
+        )
+
+
+def _looks_ahead(mask):
+    """Is it True from the first key to the query's own, or later, and False then: what no padding looks like?"""
+    ahead = xp.tri(*mask.shape, mask.shape[1] - mask.shape[0], dtype=bool)
+    return bool((to_device(mask) == ahead).all())
+
+
+def check_padding(mask: Any) -> Any:
+    """attention_mask(mask) of two axes."""
+    real = attention_mask(mask)
+    if real.ndim != 2:
+        raise ValueError(f"attention_mask must be of shape (B, Tk), got {tuple(real.shape)}")
+    return real
+
+
+def check_lengths(Tq: Any, Tk: Any = None) -> tuple[int, int]:
+    """Both as Python's integers. Raises ValueError unless the queries are the last of the keys."""
+    Tq = count("Tq", Tq, 0)
+    return Tq, Tq if Tk is None else count("Tk", Tk, Tq, hint=", for the queries are the last of the keys")
+
+
+def lengths(name: str, value: Any, B: int | None = None, longest: int = LARGEST) -> Any:
+    """(B,) integers from 0 to longest."""
+    found = integers(name, value, "lengths")
+    if found.ndim != 1 or len(found) != (len(found) if B is None else B) or not len(found):
+        raise ValueError(f"{name} must be one length for each sequence, (B,), got shape {tuple(found.shape)}")
+    if isinstance(found, numpy.ndarray) and (found.min() < 0 or found.max() > longest):
+        raise ValueError(f"{name} must be from 0 to {longest}, got values from {found.min()} to {found.max()}")
+    return found

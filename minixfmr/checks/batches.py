@@ -1,0 +1,113 @@
+"""Training data and batches: pairs of sequences, and what the model's forward is given."""
+
+import functools
+import inspect
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+
+from .arrays import array
+from .objectives import tokens
+from .values import count, is_count, number, require, shown
+
+
+def check_pairs(sources: Any, targets: Any, config: Any) -> None:
+    """Raise unless these are lists of as many sequences of token ids of the config's vocabularies, none too long."""
+    for name, sequences in (("sources", sources), ("targets", targets)):
+        if not isinstance(sequences, Sequence | numpy.ndarray) or isinstance(sequences, str):
+            raise TypeError(f"{name} must be a list of lists of token ids, got {shown(sequences)}")
+    if len(sources) != len(targets):
+        raise ValueError(f"{len(sources)} sources but {len(targets)} targets: they go in pairs")
+    if not len(sources):
+        raise ValueError("no sentence pairs")
+    sizes = config.vocab_size, config.target_vocab_size
+    for name, sequences, V in zip(("sources", "targets"), (sources, targets), sizes, strict=True):
+        if not _are_tokens(sequences, V):
+            for i, sequence in enumerate(sequences):
+                tokens(f"{name}[{i}]", sequence, V)
+    longest = max(map(len, itertools.chain(sources, targets))) + 1
+    if longest > config.max_position_embeddings:
+        raise ValueError(
+            f"a sequence of {longest} tokens (its end token included) is longer than max_position_embeddings = "
+            f"{config.max_position_embeddings}: drop such pairs, or raise max_position_embeddings"
+        )
+    if config.eos_token_id is None:
+        raise ValueError("eos_token_id of the config is None: TranslationData ends each sequence with it, so give one")
+
+
+def _are_tokens(sequences, V):
+    """The usual case, all at once."""
+    try:
+        flat = list(itertools.chain.from_iterable(sequences))
+    except TypeError:
+        return False
+    kinds = set(map(type, flat))
+    return kinds <= {int} and (not flat or (min(flat) >= 0 and max(flat) < V))
+
+
+def check_indices(indices: Any, size: int, what: str = "pairs") -> list[int]:
+    """The numbers of some of so many things. Raises ValueError unless there are any, all in [0, size)."""
+    found = indices.tolist() if isinstance(indices, numpy.ndarray) and indices.ndim == 1 else indices
+    good = isinstance(found, list | tuple) and len(found) > 0 and all(is_count(i, 0, size - 1) for i in found)
+    require("indices", indices, good, f"a list of numbers of {what}, in [0, {size})")
+    return [int(i) for i in found]
+
+
+def check_lengths(lengths: Any, max_tokens: Any) -> tuple[list[int], int]:
+    """Both as Python's integers. Raises ValueError unless lengths are counts."""
+    found = lengths.tolist() if isinstance(lengths, numpy.ndarray) else lengths
+    good = isinstance(found, list | tuple) and all(is_count(n, 0) for n in found)
+    require("lengths", lengths, good, "a list of integers of at least 0")
+    return [int(n) for n in found], count("max_tokens", max_tokens)
+
+
+def check_trainer(model: Any, optimizer: Any, schedule: Any, data: Any, criterion: Any) -> None:
+    """Raise TypeError or ValueError unless these fit together."""
+    for name, thing, methods in (
+        ("model", model, ("forward", "backward", "parameters")),
+        ("optimizer", optimizer, ("step", "zero_grad", "parameters")),
+        ("data", data, ("order", "batch")),
+        ("criterion", criterion, ("forward", "backward", "count")),
+    ):
+        lacking = [method for method in methods if not hasattr(thing, method)]
+        if lacking:
+            raise TypeError(f"{name} must have {', '.join(methods)}, got {shown(thing)} without {', '.join(lacking)}")
+    if not callable(schedule):
+        raise TypeError(f"schedule must be a function of the step, such as constant(1e-3), got {shown(schedule)}")
+    own = {id(p) for p in model.parameters()}
+    if not all(id(p) in own for p in optimizer.parameters):
+        raise ValueError("the optimizer has parameters that this model lacks: make it of model.parameters()")
+
+
+def check_training(accumulate: Any, clip_norm: Any, seed: Any) -> tuple[int, float | None, int]:
+    """All as Python's numbers. Raises ValueError for one outside what it means."""
+    clip = None if clip_norm is None else number("clip_norm", clip_norm, "(0, inf]")
+    return count("accumulate", accumulate), clip, count("seed", seed, 0, (1 << 64) - 1)
+
+
+@functools.cache
+def _names(function):
+    """The names of the arguments that forward may be given, or None where it takes any."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(p.kind == p.VAR_KEYWORD for p in parameters):
+        return None
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+
+
+def check_batch(batch: Any, forward: Any) -> dict[str, Any]:
+    """The batch, a copy of the dictionary with an array for each list. Raises unless forward can be given its entries,
+    and it has labels."""
+    if not isinstance(batch, dict):
+        raise TypeError(f"a batch must be a dictionary of arrays, got {shown(batch)}")
+    if "labels" not in batch:
+        raise ValueError(f"a batch must have labels, got {', '.join(map(str, batch)) or 'an empty dictionary'}")
+    names = _names(getattr(forward, "__func__", forward))
+    unknown = [] if names is None else [name for name in batch if name != "labels" and name not in names]
+    if unknown:
+        known = ", ".join(name for name in names if name not in ("self", "rng", "save"))
+        raise ValueError(
+            f"a batch has {', '.join(map(str, unknown))}, which the model's forward does not take: {known}"
+        )
+    return {name: array(name, value) if isinstance(value, list | tuple) else value for name, value in batch.items()}
