@@ -35,7 +35,7 @@ LOOK = """async () => {
 @pytest.fixture(scope="module")
 def browser():
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         yield browser
         browser.close()
 
@@ -43,20 +43,20 @@ def browser():
 @pytest.fixture(scope="module")
 def seen(browser):
     """{page: what a telephone's browser said of it}"""
-    return {name: look(browser, name) for name in PAGES}
-
-
-def look(browser, name):
-    said, asked = [], []
     page = browser.new_page(viewport={"width": 400, "height": 800})
+    said, asked = [], []
     page.on("console", lambda message: message.type == "error" and said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("requestfailed", lambda request: said.append(f"{request.url}: {request.failure}"))
     page.on("request", lambda request: asked.append(request.url))
-    page.goto((SITE / name).as_uri())
-    found = page.evaluate(LOOK) | {"said": said, "asked": asked}
+    seen = {}
+    for name in PAGES:
+        page.goto((SITE / name).as_uri())
+        seen[name] = page.evaluate(LOOK) | {"said": [*said], "asked": [*asked]}
+        said.clear()
+        asked.clear()
     page.close()
-    return found
+    return seen
 
 
 def of_all(seen, key):
