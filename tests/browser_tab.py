@@ -6,6 +6,7 @@ import io
 import os
 import sys
 import warnings
+from pathlib import Path
 
 
 def take_away():
@@ -77,6 +78,16 @@ def mark_exercises(folder):
     assert status == 2 and "nobody" in complained
 
 
+def rehearse(folder):
+    """--train, with the functions of the folder."""
+    from minixfmr.exercises import train
+
+    train.STEPS = 6
+    (status, told), complained = captured(train.train, Path(folder), 500)
+    assert status == 0 and "6 steps, each loss equal to the package's" in told, told
+    assert "there are no processes here" in complained
+
+
 def train_and_generate():
     import numpy as np
 
@@ -116,7 +127,7 @@ def main(folder):
     for check in (check_gradients, train_and_generate):
         check()
         print(check.__name__, flush=True)
-    for check in (check_file, mark_exercises):
+    for check in (check_file, mark_exercises, rehearse):
         check(folder)
         print(check.__name__, flush=True)
 

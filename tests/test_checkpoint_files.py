@@ -13,7 +13,7 @@ from conftest import small_config
 from test_training import new_trainer
 
 import minixfmr
-from minixfmr import checkpoint
+from minixfmr import checkpoint, pretrained
 from minixfmr.checkpoint import CheckpointError, parse_json, write_files
 
 pytestmark = pytest.mark.on_numpy("reads and writes files")
@@ -45,7 +45,7 @@ def write_training(path):
 
 def write_published(path):
     sizes = dict(vocab_size=11, n_embd=8, n_layer=2, n_head=2, n_positions=16, bos_token_id=3, eos_token_id=3)
-    minixfmr.save_pretrained(minixfmr.pretrained.build({"model_type": "gpt2"} | sizes), path)
+    minixfmr.save_pretrained(pretrained.build({"model_type": "gpt2"} | sizes), path)
     return path / "model.safetensors", lambda: minixfmr.load_pretrained(path).state_dict()
 
 
@@ -100,7 +100,8 @@ def test_a_file_from_before_there_were_checksums_is_read_in_silence(write, tmp_p
     path, load = write(tmp_path)
     header, body = take_apart(path)
     del header["__metadata__"]["checksums"]
-    put_together(path, {k: v for k, v in header.items() if v}, body)
+    header["__metadata__"] = header["__metadata__"] or None  # which the library takes for none
+    put_together(path, header, body)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load()
@@ -219,7 +220,7 @@ def test_a_config_of_ours_is_compared_to_the_letter(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"num_decoder_layers": 10**7}, {"vocab_size": 10**9}, {"d_ff": 10**9}, {"d_model": 10**8}]
+    "change", [{"num_decoder_layers": 5000}, {"vocab_size": 10**9}, {"d_ff": 10**9}, {"d_model": 10**8}]
 )
 def test_a_digit_too_many_takes_no_memory(change, tmp_path):
     write_model(tmp_path)
@@ -258,10 +259,10 @@ def test_a_training_state_that_does_not_fit_changes_nothing(tmp_path):
         {"optimizer": {"m": state["optimizer"]["m"]}},
     ):
         wrong = {"model": {name: array + 1 for name, array in state["model"].items()}}
-        with pytest.raises(ValueError, match=r"must|lacks|has"):
+        with pytest.raises((ValueError, TypeError), match=r"must|has"):
             trainer.load_state_dict(state | wrong | change)
         np.testing.assert_equal(trainer.state_dict(), state)
-    with pytest.raises(ValueError, match="accept must be a list of names of settings, got {'learning rate'}"):
+    with pytest.raises(ValueError, match="accept must be a list of .*learning rate"):
         trainer.load_state_dict(state, accept=["learning rate"])
 
 
@@ -358,3 +359,46 @@ def test_a_config_that_is_no_dictionary():
     for values in ([], None, 3, "vocab_size", {1: 2, "x": 3}):
         with pytest.raises(minixfmr.ConfigError, match="must be a dictionary|unknown config field 1, x"):
             minixfmr.Config.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pooling_mode": 3},
+        {"pooling_mode": [["mean"]]},
+        {"pooling_mode": {"mean": 1}},
+        {"pooling_mode_mean_tokens": "false"},
+        {"pooling_mode_mean_tokens": 1},
+        {"pooling_mode_mean_tokens": False},
+    ],
+)
+def test_a_pooling_that_cannot_be_meant(change, tmp_path):
+    sizes = dict(vocab_size=11, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=12)
+    model = pretrained.build({"model_type": "bert", "architectures": ["BertModel"]} | sizes)
+    minixfmr.save_pretrained(model, tmp_path)
+    modules = [{"type": "models.Transformer", "path": ""}, {"type": "models.Pooling", "path": "pooling"}]
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
+    (tmp_path / "pooling").mkdir()
+    (tmp_path / "pooling" / "config.json").write_text(json.dumps({"pooling_mode_mean_tokens": True} | change))
+    with pytest.raises(CheckpointError, match=r"pooling/config.json: (pooling|each pooling_mode)"):
+        minixfmr.load_sentence_encoder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",  # both were found by coverage-guided fuzzing
+    [{"num_attention_heads": 100}, {"num_attention_heads": 0}, {"conv_kernel_size": 4}, {"head_dim": 10**12}],
+)
+@pytest.mark.parametrize("kind", ["deberta-v2", "llama"])
+def test_sizes_that_do_not_go_together(kind, change, tmp_path):
+    sizes = dict(vocab_size=11, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=12)
+    sizes |= dict(relative_attention=True, pos_att_type="c2p|p2c") if kind == "deberta-v2" else {}
+    minixfmr.save_pretrained(pretrained.build({"model_type": kind} | sizes), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | change))
+    with warnings.catch_warnings(record=True):  # for each names the other's key
+        warnings.simplefilter("always")
+        if set(change) <= set(pretrained.FAMILIES[kind].keys):
+            with pytest.raises(CheckpointError, match=r"config.json: "):
+                minixfmr.load_pretrained(tmp_path)
+        else:
+            minixfmr.load_pretrained(tmp_path)

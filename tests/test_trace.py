@@ -250,7 +250,7 @@ def test_a_running_tracemalloc_goes_on():
 
 
 def test_nobody_times_nothing():
-    with pytest.raises(ValueError, match="repeats must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="repeats must be an integer of at least 1, got 0"):
         minixfmr.trace(Linear(3, 2), numbers(4, 3), repeats=0)
 
 
@@ -318,6 +318,8 @@ def test_a_step_has_one_number_on_both_sides_and_in_the_source():
     numbers = [int(number) for number in re.findall(r'<span class="number">(\d+)</span>', text)]
     expected = [n for n, step in enumerate(trace.steps, 1) for half in (step.forward, step.backward) if half]
     assert numbers == expected
+    _, _, *rows = str(trace).splitlines()
+    assert [int(row.split()[0]) for row in rows] == list(range(1, len(trace.steps) + 1)), "the table has them, too"
     source = re.sub(r"<[^>]+>", "", text[text.index("<h2>") :])
     for number, step in enumerate(trace.steps, 1):
         line = step.forward.called[1]

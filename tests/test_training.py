@@ -308,7 +308,7 @@ def test_a_number_of_threads_always_gives_the_same_bits():
 def test_workers_must_be_positive():
     with pytest.raises(ValueError, match='workers must be "auto" or an integer of at least 1, got 0'):
         new_trainer(workers=0)
-    with pytest.raises(ValueError, match="accumulate must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="accumulate must be an integer of at least 1, got 0"):
         new_trainer(accumulate=0)
 
 

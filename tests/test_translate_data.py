@@ -13,8 +13,9 @@ from pathlib import Path
 import corpus
 import pytest
 from translating import SMALL, fails, run
-from translation import DataError, report
+from translation import DataError, UsageError, report, settings
 from translation.files import normalise
+from translation.options import DEFAULTS
 from translation.pairs import Layout, read_pairs, read_parallel
 
 PAIRS = [(f"sentence {i}", f"Satz {i}") for i in range(30)]
@@ -243,3 +244,19 @@ def test_what_stands_between_columns_is_asked_for_where_it_is_unclear(here, cont
     layout = Layout(separator=",") if content.startswith("a,b\n") else None
     with pytest.raises(DataError, match=message):
         read_pairs(written(content), layout)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("columns", v) for v in ([1], [0, 2], "1,2", [1, "x"], {"a": 1}, [[1], 2])),
+        *(("separator", v) for v in ("", "x", 3, ["|"])),
+        *(("lr", v) for v in (None, "1", True, -1, [])),
+        *(("header", 1), ("d_model", 1.5), ("vocab_size", None), ("source", "only.txt"), ("keep", "all"), ("x", 1)),
+    ],
+)
+def test_settings_of_a_run_that_no_option_can_have_given(name, value):
+    stored = DEFAULTS | {"lr": 1e-3, "vocab_size": 60, "pairs": "pairs.tsv", "columns": [2, 1], "separator": "|||"}
+    settings.resumed(stored, {}, "runs/x")
+    with pytest.raises(UsageError, match=r"^runs/x/run.json"):
+        settings.resumed(stored | {name: value}, {}, "runs/x")

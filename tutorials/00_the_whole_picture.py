@@ -174,7 +174,8 @@ plots.heat_maps(panels, days, days, xlabel="looked at", ylabel="looks", numbers=
 
 # %% [markdown]
 # With one map, looking back is looking ahead as well: if Tuesday matches Monday, Monday matches Tuesday. And each day
-# finds itself: the product of a vector with itself is a square, and the products with the others cannot all be larger.
+# finds itself first (the diagonal): the product of a vector with itself is a square, and grows with all that makes the
+# vector match its neighbours.
 #
 # ## What is the feed-forward layer for?
 #
@@ -287,12 +288,10 @@ print({name: f"{share:.1%} right" for name, share in found.items()})
 assert min(found.values()) > 0.9
 
 # %% [markdown]
-# Both can be read out of the sum, by matrices such as those that make queries, keys and values. (Concatenation would
-# work as well; it would make every matrix larger.)
+# Both can be read out of the sum, by matrices such as those that make queries, keys and values.
 #
 # The waves have a second virtue. Moving by k positions turns each clock hand by a fixed angle, whatever the time is. So
-# one and the same matrix leads from each position to the one k further on, and "three tokens back" is something that a
-# head can learn:
+# one and the same matrix leads from each position to the one k further on:
 
 # %%
 k = 3

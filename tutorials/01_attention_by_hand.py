@@ -21,9 +21,10 @@ np.set_printoptions(precision=3, suppress=True)
 #
 # Each token brings three vectors. Its **query** says what it is looking for, its **key** says what it can be found by,
 # and its **value** is what it hands over when it is found. In a model, three learned matrices compute them from the
-# token's vector, two different ones for query and key, because looking for something is not being found by it ("sat" may
-# look for "cat" without "cat" looking for "sat"); here we simply write the vectors down. The letters are those of the source: T = 3 tokens, dh = 4 numbers in
-# each vector (d for width, h for head; heads come later). Each row is one token.
+# token's vector, two different ones for query and key, because looking for something is not being found by it ("sat"
+# may look for "cat" without "cat" looking for "sat"); here we simply write the vectors down. The letters are those of
+# the source: T = 3 tokens, dh = 4 numbers in each vector (d for width, h for head; heads come later). Each row is one
+# token.
 
 # %%
 tokens = ["the", "cat", "sat"]

@@ -134,7 +134,8 @@ print(*(f"{name} {array.shape}\n{array}" for name, array in batch.items()), sep=
 # [EncoderOnly](../minixfmr/models/encoder_only.py): token vectors plus positions, a stack of blocks, and a head. In
 # each block a token first gathers information from the others by attention, then is processed alone in the feed-forward
 # layer. The positions are needed because attention alone sees a bag of words, and the feed-forward layer because
-# attention only mixes: [00](00_the_whole_picture.ipynb) shows both. There is no look-ahead mask. The head of this task turns each vector $x_t$ into a score for every word,
+# attention only mixes: [00](00_the_whole_picture.ipynb) shows both. There is no look-ahead mask. The head of this task
+# turns each vector $x_t$ into a score for every word,
 #
 # $$z = \mathrm{norm}(\mathrm{gelu}(x W + b))\, E^\top + c,$$
 #

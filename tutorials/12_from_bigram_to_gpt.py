@@ -243,8 +243,9 @@ ladder["+ feed-forward = GPT"] = fit(one.gpt, one.gpt_backward, complete)
 plots.bars(ladder, xlabel="loss on held-out words (nats a letter)", digits=".2f")
 
 # %% [markdown]
-# Every step down the ladder brought something, but for the last: at this size, with 16 numbers a letter and one word a
-# step, the feed-forward layer does not pay. It does as soon as there is room, as we shall see below.
+# From the average on, every step down the ladder brought something, but for the last: at this size, with 16 numbers a
+# letter and one word a step, the feed-forward layer does not pay. It does as soon as there is room, as we shall see
+# below.
 
 # %%
 if not QUICK:
@@ -518,7 +519,7 @@ print("it invents:", *invented(lambda ids: large(np.array([ids]))[0].astype(floa
 #    positions?
 #    <details><summary>Answer</summary>
 #
-#    No, it is much worse: that model had learned to do without, this one relies on them.
+#    No, it is clearly worse: that model had learned to do without positions, this one relies on them.
 #
 #    </details>
 # 3. Which lines of the file would have to change for a batch of several words at once?

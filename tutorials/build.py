@@ -51,7 +51,7 @@ def read(script):
 def run(notebook):
     """Run all cells from top to bottom in a kernel of their own. Raises nbclient's CellExecutionError if one fails."""
     options = {
-        "timeout": 1800,
+        "timeout": 7200,
         "kernel_name": "python3",
         "coalesce_streams": True,
         "extra_arguments": ["--log-level=ERROR"],

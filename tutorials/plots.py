@@ -117,7 +117,7 @@ def attention_maps(examples):
                 xlabel="reads (source)" + f", {LONGEST} of {len(read)} tokens" * (len(read) > LONGEST),
                 ylabel="writes (target)" + f", {LONGEST} of {len(written)} tokens" * (len(written) > LONGEST),
             )
-        row.colorbar(image, ax=axes, shrink=0.7, label="attention weight")
+        row.colorbar(image, ax=axes, shrink=0.7).set_label("attention weight", size=9)
     return drawn
 
 

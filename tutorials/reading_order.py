@@ -143,6 +143,7 @@ ORDER = {
         "backend/sums": ("sums over rows and over the batch, spelled the fast way", 10),
         "backend/blocks": ("`by_rows`: plain formulas over blocks that stay in the cache", 10),
         "backend/products": ("matrix products", 10),
+        "backend/rows": ("rows of a cache that change places", 10),
         "backend/random": ("random numbers, the same on every backend", 10),
         "backend/special": ("what an array module may lack", 10),
     },

@@ -87,7 +87,7 @@ def lay_out(parameters, by_columns):
         places[name] = slice(end, end + p.data.size)
         end += -(-p.data.size // 16) * 16  # each begins at a line of the cache
         dtype, p.data = p.data.dtype, None  # free what was there before there is more
-    flat = xp.empty(end, dtype=dtype) if parameters else None
+    flat: Any = xp.empty(end, dtype=dtype) if parameters else None
     for name, p in parameters.items():
         values, shape = flat[places[name]], shapes[name]
         flip = name in by_columns and values.size >= 1 << 18

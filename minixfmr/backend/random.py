@@ -19,6 +19,8 @@ def random_generator(seed: Any) -> numpy.random.Generator:
     if isinstance(seed, numpy.random.Generator):
         return seed
     try:
+        if isinstance(seed, bool):
+            raise TypeError("a boolean is no number to draw from")
         return _Generator(numpy.random.SFC64(seed))
     except (TypeError, ValueError) as error:
         raise ValueError(

@@ -38,9 +38,7 @@ def batch_sum(x):
 
 
 def sum_to(x, shape):
-    """Sum over the axes that broadcasting from this shape to that of x had added or stretched; None of no shape."""
-    if shape is None:
-        return None
+    """Sum over the axes that broadcasting from this shape to that of x had added or stretched."""
     x = x.sum(axis=tuple(range(x.ndim - len(shape)))) if x.ndim > len(shape) else x
     stretched = tuple(i for i, n in enumerate(shape) if n == 1 < x.shape[i])
     return x.sum(axis=stretched, keepdims=True) if stretched else x

@@ -103,11 +103,14 @@ def backend(name: Any) -> Iterator[None]:
 
 def to_numpy(array: Any) -> numpy.ndarray:
     """The array as a numpy.ndarray on the host; a NumPy array comes back as it is."""
-    if hasattr(array, "get"):
+    if hasattr(array, "get") and hasattr(array, "dtype"):
         return array.get()
     if hasattr(_module, "asnumpy") and isinstance(array, _module.ndarray):
         return _module.asnumpy(array)
-    return numpy.asarray(array)
+    try:
+        return numpy.asarray(array)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"a {type(array).__name__} cannot become an array: {error}") from error
 
 
 def to_device(array: Any, dtype: Any = None) -> Array:

@@ -41,7 +41,7 @@ def check_regular(path: Path) -> None:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        raise CheckpointError(f"cannot read {path}: there is no file {path}; look for what the folder holds") from None
+        raise CheckpointError(f"cannot read {path}: there is no file {path}; check the path") from None
     except (OSError, ValueError) as error:  # the latter for a name that no file can have
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(f"cannot read {str(path)!r}: {reason}; check the path") from error

@@ -119,7 +119,7 @@ def open_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with open(path, "rb") as file:
             length = int.from_bytes(file.read(8), "little")
             header = parse_json(file.read(length))
-        metadata = header.pop(METADATA, {})
+        metadata = header.pop(METADATA, None) or {}
         sums = _sums(metadata, header)
     except (safetensors.SafetensorError, OSError, ValueError, MemoryError) as error:
         raise CheckpointError(f"{path} is not a whole safetensors file: {error}; copy or download it again") from error

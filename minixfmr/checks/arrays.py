@@ -85,7 +85,7 @@ def integers(name: str, value: Any, what: str = "token ids") -> Any:
     if found.dtype.kind not in "iu" and not (found.size == 0 and not hasattr(value, "dtype")):
         kind = shown(value) if found.dtype.kind in "OUSV" else found.dtype
         raise TypeError(f"{name} must be integers ({what}), got {kind}: convert with .astype(int)")
-    return found if found.dtype in ("int32", "int64") else found.astype("int64")
+    return found if found.dtype.kind == "i" and found.dtype.itemsize >= 4 else found.astype("int64")
 
 
 def within(name: str, ids: Any, size: int, why: str = "") -> None:
@@ -200,6 +200,15 @@ def check_mask(mask: Any, shape: tuple) -> Any:
     return to_device(found)
 
 
+def with_four_axes(mask: Any, B: int, H: int) -> Any:
+    """The mask as (B or 1, H or 1, Tq, Tk). Raises ValueError where it does not say which of them it lacks."""
+    own = tuple(mask.shape)
+    if 2 <= len(own) <= 3:
+        _check_meaning(mask, own, B, H, own[-2], own[-1])
+        return mask[(None,) * (4 - len(own))]
+    return mask
+
+
 def _check_meaning(mask, own, B, H, Tq, Tk):
     """Raise ValueError where the first axis could be the batch as well."""
     if len(own) == 3 and own[0] == B == H > 1:
@@ -226,6 +235,13 @@ def check_padding(mask: Any) -> Any:
     if real.ndim != 2:
         raise ValueError(f"attention_mask must be of shape (B, Tk), got {tuple(real.shape)}")
     return real
+
+
+def check_ends(ids: Any, end: int) -> None:
+    """Raise ValueError unless each sequence of ids (B, T) has its end token. Of ids on a device nothing is known."""
+    without = numpy.flatnonzero((ids != end).all(axis=1)) if isinstance(ids, numpy.ndarray) else ()
+    if len(without):
+        raise ValueError(f"input_ids[{without[0]}] has no end token, {end}, at which this head reads the sequence")
 
 
 def check_lengths(Tq: Any, Tk: Any = None) -> tuple[int, int]:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy
 
-from .arrays import array
+from .arrays import array, with_four_axes
 from .objectives import tokens
-from .values import count, is_count, number, require, shown
+from .values import LARGEST, count, is_count, number, require, shown
 
 
 def check_pairs(sources: Any, targets: Any, config: Any) -> None:
@@ -63,22 +63,37 @@ def check_lengths(lengths: Any, max_tokens: Any) -> tuple[list[int], int]:
     return [int(n) for n in found], count("max_tokens", max_tokens)
 
 
+PARTS = {
+    "model": ("forward", "backward", "parameters"),
+    "optimizer": ("step", "zero_grad", "parameters"),
+    "data": ("order", "batch"),
+    "criterion": ("forward", "backward", "count"),
+    "loss": ("forward", "count"),  # a criterion that only evaluates
+}
+
+
+def check_parts(**things: Any) -> None:
+    """Raise TypeError unless the model, optimizer, data or criterion given has the methods of one."""
+    for name, thing in things.items():
+        lacking = [method for method in PARTS[name] if not hasattr(thing, method)]
+        if lacking or isinstance(thing, type):
+            raise TypeError(f"{name} must be an object with {', '.join(PARTS[name])}, got {shown(thing)}")
+
+
 def check_trainer(model: Any, optimizer: Any, schedule: Any, data: Any, criterion: Any) -> None:
     """Raise TypeError or ValueError unless these fit together."""
-    for name, thing, methods in (
-        ("model", model, ("forward", "backward", "parameters")),
-        ("optimizer", optimizer, ("step", "zero_grad", "parameters")),
-        ("data", data, ("order", "batch")),
-        ("criterion", criterion, ("forward", "backward", "count")),
-    ):
-        lacking = [method for method in methods if not hasattr(thing, method)]
-        if lacking:
-            raise TypeError(f"{name} must have {', '.join(methods)}, got {shown(thing)} without {', '.join(lacking)}")
+    check_parts(model=model, optimizer=optimizer, data=data, criterion=criterion)
     if not callable(schedule):
         raise TypeError(f"schedule must be a function of the step, such as constant(1e-3), got {shown(schedule)}")
     own = {id(p) for p in model.parameters()}
     if not all(id(p) in own for p in optimizer.parameters):
         raise ValueError("the optimizer has parameters that this model lacks: make it of model.parameters()")
+
+
+def check_accept(accept: Any, names: Any) -> None:
+    """Raise ValueError unless it is a list of names of settings."""
+    good = isinstance(accept, list | tuple | set | frozenset) and all(isinstance(n, str) and n in names for n in accept)
+    require("accept", accept, good, f"a list of some of {', '.join(names)}")
 
 
 def check_training(accumulate: Any, clip_norm: Any, seed: Any) -> tuple[int, float | None, int]:
@@ -96,18 +111,42 @@ def _names(function):
     return [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
 
 
-def check_batch(batch: Any, forward: Any) -> dict[str, Any]:
-    """The batch, a copy of the dictionary with an array for each list. Raises unless forward can be given its entries,
-    and it has labels."""
+def check_batches(batches: Any, model: Any, seed: Any = None) -> list[dict[str, Any]]:
+    """The batches, each as check_batch gives it. Raises TypeError unless they are a list, and seed integers or None."""
+    if not isinstance(batches, list | tuple):
+        raise TypeError(f"batches must be a list of dictionaries, got {shown(batches)}")
+    seeds = [] if seed is None else seed
+    if not isinstance(seeds, list | tuple) or not all(is_count(n, 0, 1 << 64) for n in seeds):
+        raise TypeError(f"seed must be a list of integers of at least 0, or None, got {shown(seed)}")
+    return [check_batch(batch, model) for batch in batches]
+
+
+def check_padding(sequences: Any, pad_id: Any) -> int:
+    """The pad_id as an integer. Raises unless there are sequences to pad."""
+    good = isinstance(sequences, list | tuple | numpy.ndarray) and len(sequences) > 0
+    good = good and all(isinstance(s, list | tuple | numpy.ndarray) and numpy.ndim(s) == 1 for s in sequences)
+    require("sequences", sequences, good, "a list of at least one list of token ids")
+    return count("pad_id", pad_id, -LARGEST)
+
+
+def check_batch(batch: Any, model: Any) -> dict[str, Any]:
+    """The batch as a dictionary of its own, with an array for each list, before its rows are shared out: what serves
+    all of them has an axis that says so. Raises unless the model's forward can be given its entries, and it has labels.
+    """
     if not isinstance(batch, dict):
         raise TypeError(f"a batch must be a dictionary of arrays, got {shown(batch)}")
     if "labels" not in batch:
         raise ValueError(f"a batch must have labels, got {', '.join(map(str, batch)) or 'an empty dictionary'}")
-    names = _names(getattr(forward, "__func__", forward))
+    names = _names(getattr(model.forward, "__func__", model.forward))
     unknown = [] if names is None else [name for name in batch if name != "labels" and name not in names]
     if unknown:
         known = ", ".join(name for name in names if name not in ("self", "rng", "save"))
-        raise ValueError(
-            f"a batch has {', '.join(map(str, unknown))}, which the model's forward does not take: {known}"
-        )
-    return {name: array(name, value) if isinstance(value, list | tuple) else value for name, value in batch.items()}
+        raise ValueError(f"a batch has {', '.join(map(str, unknown))}, the model's forward takes {known}")
+    found = {name: array(name, value) if isinstance(value, list | tuple) else value for name, value in batch.items()}
+    if found.get("mask") is not None:
+        heads = getattr(getattr(model, "config", None), "num_heads", 0)
+        found["mask"] = with_four_axes(array("mask", found["mask"]), len(array("labels", found["labels"])), heads)
+    for name in ("position_ids", "token_type_ids"):
+        if getattr(found.get(name), "ndim", 2) == 1:
+            found[name] = found[name][None]
+    return found

@@ -7,7 +7,7 @@ import numpy
 
 from ..backend import check_array
 from .arrays import array, integers
-from .values import LARGEST, count, is_number, number, pair, require, shown
+from .values import LARGEST, count, is_number, number, pair, plain, require, shown
 from .weights import FLOATS
 
 
@@ -82,11 +82,15 @@ def rate(lr: Any, where: str = "") -> float:
     return number("lr", lr, "[0, inf)", where)
 
 
-def check_clipping(max_norm: Any, norm: Any = 0.0) -> float:
-    """The largest norm. Raises ValueError unless it is greater than 0: NaN clips nothing, 0 stops all learning."""
+def check_clipping(parameters: Any, max_norm: Any, norm: Any = None) -> tuple[list[Any], float]:
+    """(the parameters as a list, the largest norm). Raises TypeError unless they have gradients, ValueError unless the
+    norm is greater than 0: NaN clips nothing, 0 stops all learning."""
+    found = list(parameters) if isinstance(parameters, Iterable) and not isinstance(parameters, str) else [None]
+    if not all(hasattr(p, "grad") for p in found):
+        raise TypeError(f"clip_grad_norm needs Parameters, such as model.parameters(), got {shown(parameters)}")
     require("max_norm", max_norm, is_number(max_norm, "(0, inf]"), "a number greater than 0")
     require("norm", norm, norm is None or is_number(norm, "[0, inf]"), "the norm of the gradients, or None")
-    return float(max_norm)
+    return found, float(plain(max_norm))
 
 
 # --- schedules

@@ -69,10 +69,8 @@ def draws(rng: Any) -> None:
         raise TypeError(f"rng must be a numpy.random.Generator, such as numpy.random.default_rng(0), got {shown(rng)}")
 
 
-def sentences(value: Any, rng: Any = None, rate: Any = 1.0) -> list[list[int]]:
-    """A list of at least one list of token ids."""
-    if rng is not None:
-        draws(rng)
+def sentences(value: Any, rate: Any = 1.0) -> list[list[int]]:
+    """A list of at least one list of token ids. rate: a share of them"""
     number("rate", rate, "[0, 1]")
     if not isinstance(value, list | tuple) or not len(value):
         raise TypeError(f"sentences must be a list of at least one list of token ids, got {shown(value)}")

@@ -38,15 +38,16 @@ def require(name: str, value: Any, holds: Any, valid: str) -> None:
 
 def is_count(value: Any, least: int = 1, most: float = LARGEST) -> bool:
     """Whether it is an integer from least to most."""
-    value = plain(value)
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and least <= int(value) <= most
+    value = value if type(value) is int else plain(value)  # the usual case first: this runs in each training step
+    return isinstance(value, int | numbers.Integral) and not isinstance(value, bool) and least <= int(value) <= most
 
 
 def count(name: str, value: Any, least: int = 1, most: float = LARGEST, hint: str = "") -> int:
     """The integer. Raises ValueError unless it is one, from least to most."""
-    small = most == LARGEST and not (isinstance(value, int) and value > most)
-    valid = f"an integer of at least {least}" + ("" if small else f" and at most {most}")
-    require(name, value, is_count(value, least, most), valid + hint)
+    if not is_count(value, least, most):
+        large = isinstance(value, int) and value > most
+        valid = f"an integer of at least {least}" + (f" and at most {most}" if large else "")
+        raise ValueError(f"{name} must be {valid}{hint}, got {shown(value)}")
     return int(plain(value))
 
 
@@ -58,8 +59,8 @@ def _bounds(interval):
 
 def is_number(value: Any, interval: str = "(-inf, inf)") -> bool:
     """Whether it is a real number in the interval, such as "(0, 1]"; NaN is in none."""
-    value = plain(value)
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+    value = value if type(value) is float else plain(value)
+    if not isinstance(value, float | numbers.Real) or isinstance(value, bool):
         return False
     low, high, with_low, with_high = _bounds(interval)
     try:
@@ -71,7 +72,8 @@ def is_number(value: Any, interval: str = "(-inf, inf)") -> bool:
 
 def number(name: str, value: Any, interval: str = "(-inf, inf)", hint: str = "") -> float:
     """The number. Raises ValueError unless it is a real one in the interval, such as "(0, 1]"; NaN is in none."""
-    require(name, value, is_number(value, interval), _words(interval) + hint)
+    if not is_number(value, interval):
+        raise ValueError(f"{name} must be {_words(interval)}{hint}, got {shown(value)}")
     return float(plain(value))
 
 

@@ -30,7 +30,7 @@ from .formats import (
     totals,
 )
 from .marking import Marker
-from .process import Limits, UserError
+from .process import Limits, UserError, WorkshopError
 
 GRADESCOPE = Path("/autograder/results")
 
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(remark + "\n" if remark else "", end="")
             return train(folder, options.memory)
         return _one(_folder(options.folder), chosen, options)
-    except (FolderError, CatalogueError, UserError) as error:
+    except (FolderError, CatalogueError, UserError, WorkshopError) as error:
         print(error, file=sys.stderr)
         return 2
 
@@ -107,7 +107,7 @@ def _one(folder, chosen, options):
         print("\n" + progress_map(results, chosen))
     if options.gradescope is not None:
         _write(options.gradescope, json.dumps(gradescope(results, marker.missing, options.hint), indent=2))
-    _say_missing(marker)
+    marker.workshop.tell_missing()
     return int(any(r.state == "wrong" for r in results))
 
 
@@ -143,17 +143,12 @@ def _all(folder, chosen, options):
         print("\n" + class_table(marked) + "\n\n" + tally(marked))
     if options.csv:
         _write(options.csv, class_csv(marked, notes))
-    _say_missing(marker)
+    marker.workshop.tell_missing()
     return int(any(r.state == "wrong" for results in marked.values() for r in results))
 
 
 def _marker(options):
     return Marker(Limits(options.timeout, options.memory, options.user), explain=not options.quick)
-
-
-def _say_missing(marker):
-    for sentence in marker.missing:
-        print(f"not limited on this system: {sentence}", file=sys.stderr)
 
 
 def _write(path, text):

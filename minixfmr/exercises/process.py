@@ -135,6 +135,11 @@ class Workshop:
             finally:
                 child.end()
 
+    def tell_missing(self) -> None:
+        """Say what this system does not limit; known once a child was started."""
+        for sentence in self.missing:
+            print(f"not limited on this system: {sentence}", file=sys.stderr)
+
     def close(self) -> None:
         """End the server, and with it its child."""
         if self.control:

@@ -20,6 +20,7 @@ def train(folder: Path, memory: float) -> int:
         return 2
     print("numbers below 1,000, English to German: 899 to learn from, 100 to be tried on")
     with Workshop(limits, ("minixfmr.exercises.rehearsal",)) as workshop, workshop.child(names[0], folder) as child:
+        workshop.tell_missing()
         try:
             child.ask({"do": "load"})
             reply = child.ask({"do": "train", "names": names, "steps": STEPS}, _print)

@@ -3,7 +3,7 @@ Derived in tutorials/11_every_gradient_derived, chapter 8."""
 
 from math import pi, sqrt
 
-from ..backend import Array, by_rows, erf, xp
+from ..backend import Array, by_rows, check_array, erf, xp
 from ..checks.values import choice
 from ..module import Module
 
@@ -100,6 +100,7 @@ class Activation(Module):
 
     def forward(self, x: Array) -> tuple[Array, tuple]:
         """x: any shape → y: the same shape"""
+        check_array(x, "x")
         return self.function(x)
 
     def backward(self, dy: Array, saved: tuple) -> Array:

@@ -18,29 +18,21 @@ def attention(query, key, value, mask=None, p=0.0, rng=None, bias=None, scale=No
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     Q = query * scale  # here and not on S, which is larger
     S = pairwise_dot(Q, key)  # (B, H, Tq, Tk)
-    shape = None if bias is None else bias.shape  # for dbias
+    shape = S.shape if bias is None else bias.shape
     if bias is not None:
         S = S + bias
     W = softmax(S, mask)  # (B, H, Tq, Tk)
     D, saved_dropout = dropout(W, p, rng)
     y = heads_product(D, value)  # (B, H, Tq, dh)
-    return y, (
-        Q,
-        key,
-        value,
-        W,
-        D,
-        saved_dropout,
-        scale,
-        shape,
-    )  # W: for dS;  D: for dV;  V: for dD;  K: for dQ;  Q: for dK
+    # W: for dS;  D: for dV;  value: for dD;  key: for dQ;  Q: for dK;  shape: for dbias
+    return y, (Q, key, value, W, D, saved_dropout, scale, shape)
 
 
 def attention_backward(dy, saved):
     """dL/dquery, dL/dkey, dL/dvalue, dL/dbias for attention.
 
         dV = Dᵀ dy,   dD = dy Vᵀ,   dW = dropout_backward(dD),   dS = softmax_backward(dW)
-        dquery = dS K / √dh,   dK = dSᵀ Q,   dbias = Σ dS over the axes that bias had broadcast (None: no bias)
+        dquery = dS K / √dh,   dK = dSᵀ Q,   dbias = Σ dS over the axes along which bias was broadcast
 
     Derived in tutorials/11_every_gradient_derived, chapters 4 and 10.
     """

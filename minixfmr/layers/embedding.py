@@ -4,7 +4,7 @@ from typing import Any
 
 from ..backend import Array, add_at, check_array, random_generator, to_device, xp
 from ..checks.arrays import check_ids
-from ..checks.values import check_widths
+from ..checks.values import check_widths, count
 from ..module import Module, Parameter
 
 
@@ -40,7 +40,7 @@ class Embedding(Module):
         self, vocab_size: int, d: int, *, padding_idx: int | None = None, rng: Any = 0, dtype: str = "float32"
     ) -> None:
         check_widths(vocab_size=vocab_size, d=d)
-        self.padding_idx = padding_idx  # see embedding_backward
+        self.padding_idx = None if padding_idx is None else count("padding_idx", padding_idx, 0, vocab_size - 1)
         values = random_generator(rng).normal(0, d**-0.5, (vocab_size, d))
         self.weight = Parameter(to_device(values, dtype))
 

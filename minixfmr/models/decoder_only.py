@@ -91,6 +91,7 @@ class DecoderOnly(Model):
 
     def step(self, ids: Any, state: PromptState) -> Array:
         """Read the next tokens.  ids: (B, T): the prompts at first, then T = 1 → logits of what follows: (B, V)"""
+        ids, _ = check_inputs(ids, None)
         T, seen = ids.shape[1], state.length
         mask = causal_mask(T, seen + T) if T > 1 else None
         padding, positions = state.padding(T)

@@ -93,6 +93,7 @@ class EncoderDecoder(Model):
 
     def step(self, ids: Any, state: DecodingState) -> Array:
         """Read the next target tokens.  ids: (B, T), usually T = 1 → logits of the token that follows: (B, V)"""
+        ids, _ = check_inputs(ids, None)
         T, seen = ids.shape[1], state.length
         y = self.target(ids, offset=seen)  # (B, T, d)
         mask = causal_mask(T, seen + T) if T > 1 else None

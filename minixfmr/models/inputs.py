@@ -3,6 +3,7 @@
 from typing import Any
 
 from ..backend import Array, random_generator
+from ..checks.arrays import integers
 from ..layers import Dropout, Embedding, LearnedPositions, NoPositions, SinusoidalPositions
 from ..module import Module
 from .config import Config
@@ -39,7 +40,7 @@ class InputEmbedding(Module):
 
     def rows(self, ids: Any, offset: int, position_ids: Any) -> Any:
         """The rows of the table of positions, still where the ids are: they are checked before they move."""
-        return (offset if position_ids is None else position_ids) + self.offset
+        return (offset if position_ids is None else integers("position_ids", position_ids)) + self.offset
 
 
 def make_positions(config: Config, rng: Any) -> Module:

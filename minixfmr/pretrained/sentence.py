@@ -44,12 +44,15 @@ def load_sentence_encoder(directory: str | Path, dtype: str = "float32") -> Sent
 def _pooling(path, d):
     """The pooling that the config.json of a Pooling asks for."""
     config = read_json(path)
-    asked = [name.removeprefix("pooling_mode_") for name, v in config.items() if name.startswith("pooling_mode_") and v]
-    mode = config.get("pooling_mode")
-    asked += [mode] if isinstance(mode, str) else mode or []
+    modes = {name: value for name, value in config.items() if name.startswith("pooling_mode_")}
+    named = config.get("pooling_mode") or []
+    named = [named] if isinstance(named, str) else named
+    if not all(isinstance(v, bool) for v in modes.values()) or not isinstance(named, list):
+        raise CheckpointError(f"{path}: each pooling_mode_... must be true or false, and pooling_mode a name")
+    asked = [name.removeprefix("pooling_mode_") for name, value in modes.items() if value] + list(map(str, named))
     if len(asked) != 1 or asked[0] not in POOLINGS:
         raise CheckpointError(
-            f"{path}: pooling {' and '.join(map(str, asked))} is not supported, only one of mean, cls, lasttoken"
+            f"{path}: pooling {' and '.join(asked) or 'of no kind'} is not supported, only one of mean, cls, lasttoken"
         )
     if config.get("word_embedding_dimension", d) != d:
         raise CheckpointError(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backend import backend_name, random_generator, to_device
+from ..checks.values import count
 from ..module import Module
 from ..training import CrossEntropy
 from .observers import Clock, Scales, Values
@@ -25,10 +26,10 @@ class Trace:
         self.title, self.steps, self.loss = title, steps, loss
 
     def __str__(self):
-        head = ["step", "in → out", "values", "ms", "KiB", "forward", "backward", "values", "ms", "parameters"]
-        rows = [head, *map(_row, self.steps)]
+        head = ["", "step", "in → out", "values", "ms", "KiB", "forward", "backward", "values", "ms", "parameters"]
+        rows = [head, *([str(number), *_row(step)] for number, step in enumerate(self.steps, 1))]
         widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-        numbers = (3, 4, 8)
+        numbers = (0, 4, 5, 9)
         lines = (
             "  ".join(f"{cell:{'>' if i in numbers else '<'}{widths[i]}}" for i, cell in enumerate(row)).rstrip()
             for row in rows
@@ -62,8 +63,7 @@ def trace(model: Module, *inputs: Any, labels: Any = None, repeats: int = 3, see
     """
     if not isinstance(model, Module):
         raise TypeError(f"trace takes a Module and the inputs of its forward, got a {type(model).__name__}")
-    if repeats < 1:
-        raise ValueError(f"repeats must be at least 1, got {repeats}")
+    repeats = count("repeats", repeats, 1, 10_000)
     criterion = CrossEntropy()
     parameters = model.parameters()
     before = [parameter.grad.copy() for parameter in parameters]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backend import random_generator, to_numpy
-from ..checks.batches import check_indices, check_lengths, check_pairs
+from ..checks.batches import check_indices, check_lengths, check_padding, check_pairs
 from ..checks.values import count
 from ..models import Config
 from .objectives import shift_right
@@ -13,7 +13,7 @@ from .objectives import shift_right
 
 def pad(sequences, pad_id):
     """Lists of ids of different lengths → one array (B, T), filled up with pad_id on the right."""
-    length = max(map(len, sequences))
+    pad_id, length = check_padding(sequences, pad_id), max(map(len, sequences))
     return to_numpy([[*sequence, *[pad_id] * (length - len(sequence))] for sequence in sequences])
 
 

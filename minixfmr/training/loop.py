@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..backend import fits_in_memory, to_floats, to_numpy
-from ..checks.batches import check_batch, check_trainer, check_training
+from ..checks.batches import check_accept, check_batch, check_parts, check_trainer, check_training
 from ..checks.learning import rate
 from ..checks.values import count
 from ..checks.weights import check_keys
@@ -72,7 +72,7 @@ class Trainer:
         workers: int | str = "auto",
         seed: int = 0,
     ) -> None:
-        self.criterion = criterion or CrossEntropy()
+        self.criterion = CrossEntropy() if criterion is None else criterion
         check_trainer(model, optimizer, schedule, data, self.criterion)
         self.model, self.optimizer, self.schedule, self.data = model, optimizer, schedule, data
         self.accumulate, self.clip_norm, self.seed = check_training(accumulate, clip_norm, seed)
@@ -158,10 +158,14 @@ class Trainer:
     def check_state(self, state, accept=(), finite=True):
         """The names of settings that this state lacks. Raises ValueError or TypeError where load_state_dict does."""
         check_keys("a training state", state, ("model", "optimizer", "progress", "settings"))
-        unknown = compare(fingerprint(self), state["settings"], accept)
+        own = fingerprint(self)
+        check_accept(accept, own)
+        unknown = compare(own, state["settings"], accept)
         check_keys("the progress of a training state", state["progress"], ("step", "epoch", "position"))
-        for name, value in state["progress"].items():
-            count(name, value, 0, len(self.data.order(0)) - 1 if name == "position" else math.inf)
+        step, epoch, position = (state["progress"][name] for name in ("step", "epoch", "position"))
+        count("step", step, 0)
+        order = self.data.order(count("epoch", epoch, 0))
+        count("position", position, 0, max(len(order) - 1, 0))
         self.optimizer.check_state(state["optimizer"], finite)
         self.model.check_state_dict(state["model"], finite)
         return unknown
@@ -175,10 +179,11 @@ def count_steps(data: Any, epochs: int, accumulate: int = 1) -> int:
 
 def evaluate(model: Module, data: Any, criterion: CrossEntropy | None = None) -> float:
     """The mean loss over all labels of the data, in nats, without dropout."""
-    criterion = criterion or CrossEntropy()
+    criterion = CrossEntropy() if criterion is None else criterion
+    check_parts(model=model, data=data, loss=criterion)
     loss, total = 0.0, 0
     for key in data.order(0):
-        batch = check_batch(data.batch(key), model.forward)
+        batch = check_batch(data.batch(key), model)
         labels = batch.pop("labels")
         counted = criterion.count(labels)
         with fits_in_memory("make the batches smaller"):

@@ -7,6 +7,7 @@ import sys
 import traceback
 
 from ..backend import BackendError, to_floats, xp
+from ..checks.batches import check_batches
 from .parallel import ParallelGradients
 
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")  # of MPICH and its kin, Open MPI, srun
@@ -69,7 +70,7 @@ class MPIGradients(ParallelGradients):
         if not self._equal:
             self._comm.Bcast(self._flat.data)
             self._equal = True
-        count, parts = self._shared_out(batches)
+        count, parts = self._shared_out(check_batches(batches, self.model, seed))
         rank = self._comm.rank
         loss = self._compute(parts[rank], rank, seed, count) if rank < len(parts) else 0.0
         loss, _ = to_floats(loss, self._flat.grad[0])  # on a GPU this waits for the gradients, which MPI does not

@@ -129,7 +129,7 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float, norm: float
 
     Derived in tutorials/11_every_gradient_derived, chapter 15.
     """
-    parameters, max_norm = list(parameters), check_clipping(max_norm, norm)
+    parameters, max_norm = check_clipping(parameters, max_norm, norm)
     norm = float(grad_norm(parameters)) if norm is None else norm
     scale = max_norm / (norm + 1e-6)
     if scale < 1:

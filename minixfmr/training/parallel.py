@@ -16,7 +16,7 @@ from ..backend import (
     one_blas_thread,
     random_generator,
 )
-from ..checks.batches import check_batch
+from ..checks.batches import check_batches, check_parts
 from ..checks.values import is_count, require
 from ..module import Module
 from .flat import FlatParameter, replicate, write_zeros
@@ -48,6 +48,7 @@ class ParallelGradients:
 
     def __init__(self, model: Module, criterion: CrossEntropy, workers: int | str = "auto") -> None:
         keep_freed_memory()
+        check_parts(model=model, criterion=criterion)
         self.model, self.criterion, self.workers = model, criterion, number_of_workers(workers)
         self.parameters = model.parameters()
         self._arrays: list = []  # of the parameters, when the helpers began
@@ -64,7 +65,7 @@ class ParallelGradients:
         Every entry begins with the axis of the batch, or has one row for all of it; "mask" broadcasts to (B, H, Tq, Tk)
         from the right, and so begins with that axis only if it has all four. Raises ValueError for any other length.
         """
-        count, parts = self._shared_out(batches)
+        count, parts = self._shared_out(check_batches(batches, self.model, seed))
         if len(parts) == 1:
             return self._compute(parts[0], 0, seed, count), count
         self._start_helpers()
@@ -88,7 +89,6 @@ class ParallelGradients:
 
     def _shared_out(self, batches):
         """(the label count, the rows of the batches for each worker that has work)"""
-        batches = [check_batch(batch, self.model.forward) for batch in batches]
         count = sum(self.criterion.count(batch["labels"]) for batch in batches)
         size = sum(p.data.size for p in self.parameters) * sum(batch["labels"].size for batch in batches)
         n = self.workers if size > self.SMALL else 1

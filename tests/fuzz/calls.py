@@ -1,8 +1,8 @@
 """Calls of the public interface: each door draws arguments, and knows what must come of them."""
 
-from . import checking, layers, learning, models, writing
+from . import checking, layers, learning, loop, models, objectives, writing
 
-ROOMS = (models, writing, learning, checking, layers)
+ROOMS = (models, writing, learning, objectives, loop, checking, layers)
 
 
 def case(rng):

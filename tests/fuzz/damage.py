@@ -154,56 +154,45 @@ def together(header, body, length=None):
 def in_tensors(rng, data):
     """(what was done, another safetensors file)"""
     header, body = parts(data)
-    names = [name for name in header if name != "__metadata__"]
-    kind = choose(rng, ("length", "swap", "swap", "move", "dtype", "shape", "metadata", "header", "numbers", "text"))
-    a, b = choose(rng, names), choose(rng, names)
-    one = header[a]
+    a, b = (choose(rng, [name for name in header if name != "__metadata__"]) for _ in range(2))
+    kind = choose(rng, ("length", "swap", "swap", "claim", "claim", "claim", "metadata", "header", "numbers", "text"))
     if kind == "length":
         length = choose(rng, LENGTHS)
         return f"length {length}", together(header, body, length)
-    if kind == "swap":  # as if the two had been written under each other's names
-        header[a], header[b] = header[b], header[a]
-    elif kind == "move":
-        i, j = one["data_offsets"]
-        one["data_offsets"] = choose(
-            rng, [[j, i], [0, j - i], [i, j + 4], [i - 4, j - 4], [i, 2**62], [-i, j], [0.0, j], []]
-        )
-    elif kind == "dtype":
-        one["dtype"] = choose(
-            rng, ["I32", "U32", "F16", "BF16", "F64", "F8_E4M3", "BOOL", "C64", "x", None, "I64", "U8"]
-        )
-        if one["dtype"] in ("F16", "BF16") and one["shape"]:
-            one["shape"] = [*one["shape"][:-1], one["shape"][-1] * 2]
-    elif kind == "shape":
-        shape = one["shape"]
-        others = [
-            shape[::-1],
-            [*shape, 1],
-            shape[1:],
-            [2**40, 2**40],
-            [0, 2**62],
-            [-1, *shape],
-            [int(numpy.prod(shape))],
-        ]
-        one["shape"] = choose(rng, [*others, [float(n) for n in shape], None, [], "x", shape * 40, [2**64]])
-    elif kind == "metadata":
-        said = header.get("__metadata__", {})
-        what, changed = in_json(rng, said)
-        header["__metadata__"] = changed
-        return f"metadata {what}", together(header, body)
-    elif kind == "header":
-        what, header = in_json(rng, header)
-        return f"header {what}", together(header, body)
-    elif kind == "text":
+    if kind == "text":
         what, text = json_bytes(rng, header)
         return f"header{what}", together(text, body)
-    else:  # of one tensor, by bytes
-        i, j = one["data_offsets"]
-        what = choose(
-            rng, [b"\xff" * (j - i), bytes(j - i), rng.bytes(j - i), struct.pack("<f", float("inf")) * (j - i)]
-        )
+    if kind == "numbers":  # of one tensor
+        i, j = header[a]["data_offsets"]
+        infinite = struct.pack("<f", float("inf")) * (j - i)
+        what = choose(rng, [b"\xff" * (j - i), bytes(j - i), rng.bytes(j - i), infinite])
         return f"numbers {a}", together(header, body[:i] + what[: j - i] + body[j:])
-    return f"{kind} {a} {b}", together(header, body)
+    what = f"{a} {b}"
+    if kind == "swap":  # as if the two had been written under each other's names
+        header[a], header[b] = header[b], header[a]
+    elif kind == "claim":
+        what = claim(rng, header[a])
+    elif kind == "metadata":
+        what, header["__metadata__"] = in_json(rng, header.get("__metadata__", {}))
+    else:
+        what, header = in_json(rng, header)
+    return f"{kind} {what}", together(header, body)
+
+
+def claim(rng, tensor):
+    """Change what the header says of a tensor; return what."""
+    shape, (i, j) = tensor["shape"], tensor["data_offsets"]
+    shapes = [shape[::-1], [*shape, 1], shape[1:], [2**40, 2**40], [0, 2**62], [-1, *shape], [int(numpy.prod(shape))]]
+    odd = {
+        "dtype": ["I32", "U32", "F16", "BF16", "F64", "F8_E4M3", "BOOL", "C64", "x", None, "I64", "U8"],
+        "shape": [*shapes, [float(n) for n in shape], None, [], "x", shape * 40, [2**64]],
+        "data_offsets": [[j, i], [0, j - i], [i, j + 4], [i - 4, j - 4], [i, 2**62], [-i, j], [0.0, j], []],
+    }
+    key = choose(rng, sorted(odd))
+    tensor[key] = choose(rng, odd[key])
+    if tensor["dtype"] in ("F16", "BF16") and shape:
+        tensor["shape"] = [*shape[:-1], shape[-1] * 2]
+    return f"{key} = {tensor[key]}"
 
 
 def flipped_numbers(rng, data):

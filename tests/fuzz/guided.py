@@ -17,8 +17,8 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["minixfmr"]):
-    from .files import difference, expectation, guarded
-    from .originals import originals
+    from .files import guarded, originals
+    from .oracle import difference, expectation
 
 from .runner import DEFECTS, Case, outcome
 

@@ -94,6 +94,8 @@ def embedding(rng):
     """Embedding: rows of a table, and their gradient."""
     shape = tuple(rng.integers(1, 4, rng.integers(1, 3)))
     ids = integers(rng, rng.integers(0, V, shape), V, shapes_too=False)
+    if isinstance(ids.passed, int):  # a single token, here
+        ids = Argument(ids.passed, numpy.array(ids.passed))
     sizes = (
         {"V": count(rng, (V,)), "d": count(rng, (3,))}
         if rng.random() < 0.2
@@ -136,6 +138,9 @@ def positions(rng):
         rows = Argument(given.passed, BAD if given.bad else numpy.tile(drawn[0], (B, 1)))
     else:
         rows = integers(rng, drawn, longest, shapes_too=False)
+
+    if isinstance(rows.passed, int) and rows.passed == 3:  # a start, here
+        rows = Argument(3, numpy.tile(numpy.arange(3, 3 + T), (B, 1)) if longest >= 3 + T else BAD)
 
     def run(x, rows):
         made = getattr(layers, kind)(longest, d, dtype="float64")

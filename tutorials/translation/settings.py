@@ -1,5 +1,6 @@
 """The settings of a run: chosen, checked, and, when it is resumed, changed where that makes sense."""
 
+import argparse
 import math
 import os
 
@@ -7,7 +8,7 @@ import minixfmr
 
 from . import UsageError
 from .files import STANDARD_INPUT
-from .options import DATA, DEFAULTS, MODEL, TRAINING, columns, option
+from .options import DATA, DEFAULTS, MODEL, TRAINING, option
 
 RESUMABLE = ("epochs", "lr", "threads", "save_every", "keep", "patience", *DATA)  # what a resumed run may change
 PREFIXES = ("", "valid_", "test_")  # of the options that name data
@@ -58,20 +59,26 @@ def check_stored(stored, run):
     """Raise UsageError for settings of a run.json that no options can have given."""
     for name, value in stored.items():
         default, kind, _ = TRAINING[name]
-        kinds = {float: (int, float), columns: list}.get(kind, kind)
-        if value is None and default is None and name not in CHOSEN:
-            continue
-        if not isinstance(value, kinds) or (isinstance(value, bool) and kind is not bool):
+        if not (value is None and default is None and name not in CHOSEN) and not _could_be_given(value, kind):
             raise UsageError(
                 f"{run}/run.json: {name} = {value!r} is not what {option(name)} gives: correct it, or start anew with "
                 "--overwrite"
             )
-        if kind is columns and not (len(value) == 2 and all(type(n) is int and n > 0 for n in value)):
-            raise UsageError(f"{run}/run.json: columns = {value!r} are not two numbers from 1 on: correct them")
     try:
         check(stored)
     except UsageError as error:
         raise UsageError(f"{run}/run.json: {error}") from error
+
+
+def _could_be_given(value, kind):
+    """Whether an option of this kind, a type or what reads its text, can have given the value."""
+    if isinstance(kind, type):
+        return isinstance(value, (int, float) if kind is float else kind) and isinstance(value, bool) == (kind is bool)
+    text = ",".join(map(str, value)) if isinstance(value, list) else value
+    try:
+        return isinstance(text, str) and kind(text) == value
+    except argparse.ArgumentTypeError:
+        return False
 
 
 def check(settings):

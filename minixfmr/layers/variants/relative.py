@@ -7,6 +7,7 @@ backward(dbias) → the gradients that reach q and k through it. One object may 
 import math
 
 from ...backend import add_at, random_generator, to_device, xp
+from ...checks.values import check_widths
 from ...module import Module, Parameter
 from ..multi_head import split_heads
 
@@ -38,6 +39,7 @@ class RelativeBias(Module):
     """One learned number a bucket and head, added to the scores (Raffel et al. 2020)."""
 
     def __init__(self, num_heads, *, buckets=32, max_distance=128, bidirectional=True, rng=0, dtype="float32"):
+        check_widths(buckets=buckets, num_heads=num_heads, max_distance=max_distance)
         values = random_generator(rng).normal(0, 0.02, (buckets, num_heads))
         self.weight = Parameter(to_device(values, dtype))
         self.options = (buckets, max_distance, bidirectional)

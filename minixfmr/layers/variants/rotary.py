@@ -4,6 +4,7 @@ The product of two turned vectors depends only on the difference of their positi
 """
 
 from ...backend import to_device, xp
+from ...checks.values import check_widths, number
 from ...module import Module
 
 
@@ -50,6 +51,8 @@ class Rotary(Module):
     """
 
     def __init__(self, dh, theta=10000.0, scaling=None):
+        check_widths(dh=dh)
+        theta = number("theta", theta, "(0, 1e30]")
         width = 2 * len(scaling["frequencies"]) if scaling and "frequencies" in scaling else dh
         self.options = ((scaling or {}).get("width", width), theta, scaling)
         self.width = self.options[0]

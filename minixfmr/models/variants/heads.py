@@ -3,6 +3,9 @@
 from typing import Any
 
 from ...backend import Array, random_generator, to_device, xp
+from ...checks.arrays import attention_mask as check_real
+from ...checks.arrays import check_ends
+from ...checks.values import choice
 from ...layers import Activation, Linear, OutputProjection
 from ...module import Module, Parameter
 from ..config import Config
@@ -45,8 +48,9 @@ def pool(x, attention_mask=None, pooling="first"):
 
     x: (B, T, d)    attention_mask: (B, T) or None    →    s: (B, d)
     """
+    choice("pooling", pooling, ("first", "last", "last_by_id", "mean"))
     B, T, _ = x.shape
-    real = xp.ones((B, T), dtype=bool) if attention_mask is None else to_device(attention_mask) != 0
+    real = xp.ones((B, T), dtype=bool) if attention_mask is None else to_device(check_real(attention_mask, (B, T)))
     if pooling == "mean":
         weights = real / xp.maximum(real.sum(axis=1, keepdims=True), 1)  # (B, T)
     else:
@@ -98,6 +102,7 @@ class EndClassifier(SequenceClassifier):
 
     def forward(self, x: Array, ids: Any = None, attention_mask: Any = None) -> tuple[Array, tuple]:
         """x: (B, T, d)    ids: (B, T) → logits (B, num_labels)"""
+        check_ends(ids, self.end)
         return super().forward(x, ids, ids == self.end)
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ...backend import Array, xp
+from ...checks.values import choice, flag
 from ...module import Module
 from ..encoder_only import EncoderOnly
 from .heads import pool, pool_backward
@@ -28,7 +29,10 @@ class SentenceEncoder(Module):
     """
 
     def __init__(self, model: EncoderOnly, pooling: str = "mean", normalized: bool = True) -> None:
-        self.model, self.pooling, self.normalized = model, pooling, normalized
+        choice("pooling", pooling, ("first", "last", "mean"))
+        if not isinstance(model, EncoderOnly) or model.config.head != "none":
+            raise TypeError('a SentenceEncoder needs an EncoderOnly with head "none"')
+        self.model, self.pooling, self.normalized = model, pooling, flag("normalized", normalized)
 
     def forward(
         self, input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None, rng: Any = None

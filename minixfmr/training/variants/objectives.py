@@ -99,7 +99,8 @@ def token_deletion(ids, rng, rate=0.3):
 def sentence_permutation(sentences, rng):
     """BART's sentence permutation: a list of sentences (lists of ids) in a random order, joined. → inputs; the target
     is the original."""
-    sentences = check.sentences(sentences, rng)
+    check.draws(rng)
+    sentences = check.sentences(sentences)
     return [token for i in rng.permutation(len(sentences)) for token in sentences[i]]
 
 
@@ -115,7 +116,7 @@ def gap_sentences(sentences, mask_token, rate=0.3):
     sentences: lists of ids    rate: share of the sentences that become mask_token, those of highest ROUGE-1 to the rest
     → (inputs, targets)
     """
-    sentences, mask_token = check.sentences(sentences, rate=rate), check.token("mask_token", mask_token)
+    sentences, mask_token = check.sentences(sentences, rate), check.token("mask_token", mask_token)
     scores = [
         rouge_1(sentence, [token for j, other in enumerate(sentences) if j != i for token in other])
         for i, sentence in enumerate(sentences)
