@@ -189,7 +189,7 @@ def check_padding(mask: Any) -> Any:
 
 def check_ends(ids: Any, end: int | None) -> None:
     """Raise ValueError unless each sequence of ids (B, T) has its end token. Of ids on a device nothing is known."""
-    without = numpy.flatnonzero((ids != end).all(axis=1)) if isinstance(ids, numpy.ndarray) else []
+    without: Any = numpy.flatnonzero((ids != end).all(axis=1)) if isinstance(ids, numpy.ndarray) else []
     if len(without):
         raise ValueError(f"input_ids[{without[0]}] has no end token, {end}, at which this head reads the sequence")
 
