@@ -243,6 +243,22 @@ CASES |= {
         {k: v for k, v in llama().items() if k != "head_dim"} | dict(hidden_size=24),
         {},
     ),
+    "phi3 longrope": (
+        hf.Phi3ForCausalLM,
+        hf.Phi3Config,
+        {k: v for k, v in llama().items() if k != "head_dim"}
+        | dict(
+            hidden_size=24,
+            original_max_position_embeddings=12,
+            rope_parameters=dict(
+                rope_type="longrope",
+                rope_theta=50.0,
+                short_factor=[1.0, 1.5, 2.0],
+                long_factor=[2.0, 3.0, 4.0],
+            ),
+        ),
+        {},
+    ),
     "opt": (hf.OPTForCausalLM, hf.OPTConfig, opt(), {}),
     "opt post-norm": (hf.OPTForCausalLM, hf.OPTConfig, opt(do_layer_norm_before=False), {}),
     "gpt-neo": (hf.GPTNeoForCausalLM, hf.GPTNeoConfig, NEO, {}),

@@ -101,14 +101,15 @@ def test_logits_attention_loss_and_every_gradient(folders, name, side):
         assert np.abs(ours - g).max() <= 1e-8 * max(np.abs(g).max(), floor), theirs_name
 
 
-@pytest.mark.parametrize("name", [n for n in GENERATING if n not in ("llama dynamic", "llama longrope")])
+@pytest.mark.parametrize("name", GENERATING)
 def test_generated_ids(folders, name):
-    """Greedy and beam search on 20 prompts of different lengths."""
+    """Greedy and beam search on prompts of different lengths."""
     model = minixfmr.load_pretrained(folders(name), dtype="float64")
     decoder_only = isinstance(model, minixfmr.DecoderOnly)
     peer = hugging.reference(name, folders(name))
     with float64_everywhere():
-        lengths = [3 + n % 6 for n in range(20)]
+        changing = any(kind in name for kind in ("dynamic", "longrope"))  # with the length, in which padding counts
+        lengths = [7] * 6 if changing else [3 + n % 6 for n in range(12)]
         batch, _ = hugging.inputs(peer, seed=1, side="left" if decoder_only else "right", lengths=lengths)
         prompts = {key: batch[key] for key in ("input_ids", "attention_mask")}
         if name in ("gpt2", "llama", "t5", "pegasus", "bart cnn"):  # a token that is really written ends the sequence
@@ -132,8 +133,9 @@ def test_generated_ids(folders, name):
     for search, theirs in zip(searches, expected, strict=True):
         ours = minixfmr.generate(model, **prompts, max_new_tokens=9, **search, **extra)
         np.testing.assert_array_equal(ours, theirs, err_msg=str(search))
-    without = minixfmr.generate(model, **prompts, max_new_tokens=9, use_cache=False, **extra)
-    np.testing.assert_array_equal(without, expected[0])
+    if name not in ("llama dynamic", "llama longrope"):  # there a key keeps the angles of its time
+        without = minixfmr.generate(model, **prompts, max_new_tokens=9, use_cache=False, **extra)
+        np.testing.assert_array_equal(without, expected[0])
 
 
 @pytest.mark.parametrize(
@@ -207,6 +209,16 @@ HEADS = {
     "pegasus": (hf.PegasusModel,),
     "m2m100": (hf.M2M100Model,),
     "marian": (hf.MarianModel,),
+    "xlm-roberta": (hf.XLMRobertaForTokenClassification, hf.XLMRobertaModel),
+    "camembert": (hf.CamembertForSequenceClassification,),
+    "qwen2": (hf.Qwen2ForSequenceClassification, hf.Qwen2Model),
+    "qwen3": (hf.Qwen3ForTokenClassification,),
+    "gemma": (hf.GemmaForSequenceClassification, hf.GemmaModel),
+    "phi3": (hf.Phi3ForTokenClassification,),
+    "opt": (hf.OPTForSequenceClassification, hf.OPTModel),
+    "gpt-neo": (hf.GPTNeoForSequenceClassification, hf.GPTNeoForTokenClassification, hf.GPTNeoModel),
+    "mbart": (hf.MBartForSequenceClassification, hf.MBartModel),
+    "umt5": (hf.UMT5ForTokenClassification, hf.UMT5EncoderModel),
 }
 
 

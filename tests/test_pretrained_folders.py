@@ -217,3 +217,13 @@ def test_a_real_sentence_encoder():
     s = (x * torch.tensor(mask)[..., None]).sum(1) / torch.tensor(mask).sum(1, keepdim=True)
     theirs = torch.nn.functional.normalize(s, dim=1).numpy()
     np.testing.assert_allclose(encoder(ids, mask), theirs, atol=2e-6)
+
+
+def test_padding_beside_angles_that_change_is_named(tmp_path):
+    hugging.make("llama dynamic", tmp_path)
+    model, ids = minixfmr.load_pretrained(tmp_path), np.arange(10, 20).reshape(2, 5)
+    with pytest.warns(UserWarning, match="rotary positions change with the length and count padding"):
+        minixfmr.generate(model, ids, attention_mask=np.array([[1] * 5, [0] + [1] * 4]), max_new_tokens=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        minixfmr.generate(model, ids, max_new_tokens=2)

@@ -124,7 +124,9 @@ def _check_scaling(c, scaling, dh):
         return
     valid = '{"frequencies": [...], "factor": f} or {"growth": s, "length": n}, see rotary_frequencies'
     grows = "growth" in scaling
-    known = {"growth", "length", "width"} if grows else {"frequencies", "factor", "long_frequencies", "length", "width"}
+    known = (
+        {"growth", "length", "width"} if grows else {"frequencies", "factor", "long_frequencies", "length", "reread"}
+    )
     needed = {"growth", "length"} if grows else {"frequencies", "factor"}
     needed |= {"length"} if "long_frequencies" in scaling else set()
     c.require("rope_scaling", needed <= set(scaling) <= known, valid)

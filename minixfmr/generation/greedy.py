@@ -34,6 +34,6 @@ def write(model: Any, ids: Any, state: Any, settings: Settings, choose: Callable
 
 def read(model, ids, state, settings):
     """Let the model read the ids that it has not read yet: the logits (B, V) of the token that follows."""
-    if not settings.use_cache:
+    if not settings.use_cache or state.length <= settings.reread < ids.shape[1]:
         state.forget()
     return model.step(ids[:, state.length :], state)

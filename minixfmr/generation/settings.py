@@ -43,6 +43,7 @@ class Settings:
     left_padding: Any = None  # (B,) of the prompts
     prompt_length: int = 0  # ids before the first new one
     max_length: int = 0  # of the ids, prompt included
+    reread: int = 0  # the length beyond which all is read anew, once
 
     @property
     def use_cache(self) -> bool:
@@ -53,6 +54,7 @@ class Settings:
         """Go on from so many ids. Raises ValueError if the model's positions end too early."""
         room = check_room(self.search, prompt_length, config)
         self.prompt_length, self.max_length = prompt_length, prompt_length + room
+        self.reread = (config.rope_scaling or {}).get("reread", 0)
 
 
 def settings_for(model: Model, input_ids: Any, given: dict[str, Any]) -> Settings:
@@ -101,4 +103,10 @@ def prompt_mask(model: Model, attention_mask: Any, settings: Settings) -> Any:
         if not real[:, -1].all():
             text = "the prompts are padded on the right, so that what is written follows padding: pad on the left"
             warnings.warn(text, stacklevel=4)
+        changing = {"growth", "long_frequencies"} & set(model.config.rope_scaling or {})
+        if changing and settings.left_padding.any():
+            text = "this model's rotary positions change with the length and count padding: give prompts of one length"
+            warnings.warn(
+                f"{text} at a time, where texts grow long, for the ids that each would get alone", stacklevel=4
+            )
     return attention_mask

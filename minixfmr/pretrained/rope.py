@@ -95,6 +95,7 @@ def _scaling(c, kind, rope, width, dh, theta):
     if short.shape != i.shape or long.shape != i.shape:
         raise c.refuse("rope_scaling" if c.rope_scaling else "rope_parameters", f"needs {len(i)} numbers a list")
     beyond = {"long_frequencies": (frequency / long).tolist(), "length": original}
+    beyond |= {"reread": original} if c.kind == "phi3" else {}  # as transformers has it
     return _neutral(frequency / short, factor) | beyond
 
 

@@ -66,33 +66,26 @@ class VariantAttention(MultiHeadAttention):
 
     def attend(self, q, k, v, mask, rng, cache=None):
         """q: (B, H, Tq, dh)    k, v: (B, Hk, Tk, dh)    →    (B, H, Tq, dh). A key goes into the cache as queries meet
-        it, with its norm and turned, unless the angles change as the text grows."""
+        it, with its norm and turned; where the angles change as the text grows, by those of its time."""
         times = self.num_heads // self.num_key_value_heads
         turns = bias = saved_bias = saved_norms = None
-        is_steady = self.rotary is not None and self.rotary.is_steady
         if self.query_norm is not None:
             q, saved_q = self.query_norm.forward(q)
             k, saved_k = self.key_norm.forward(k)
             saved_norms = saved_q, saved_k
-        if is_steady:
-            q, k, turns = self.turned(q, k, 0 if cache is None else cache.length)
+        if self.rotary is not None:
+            seen = 0 if cache is None else cache.length
+            table = self.rotary.table(seen + k.shape[2], k.dtype, seen)
+            q, turn_q = self.rotary.forward(q, table)
+            k, turn_k = self.rotary.forward(k, table)
+            turns = turn_q, turn_k
         if cache is not None:
             k, v = cache.append(k, v)
-        if self.rotary is not None and not is_steady:
-            q, k, turns = self.turned(q, k)
         k, v = repeat_heads(k, times), repeat_heads(v, times)  # (B, H, Tk, dh)
         if self.score_bias is not None:
             bias, saved_bias = self.score_bias.forward(q, k)
         y, saved = attend(q, k, v, mask, self.dropout, rng, bias, self.scale)
         return y, (saved, times, turns, saved_bias, saved_norms)
-
-    def turned(self, q, k, start=0):
-        """Queries and keys turned by their positions, and what was saved of both. The keys stand at start, start + 1,
-        ..., the queries at the last of these."""
-        table = self.rotary.table(start + k.shape[2], k.dtype, start)
-        q, turn_q = self.rotary.forward(q, table)
-        k, turn_k = self.rotary.forward(k, table)
-        return q, k, (turn_q, turn_k)
 
     def attend_backward(self, dheads, saved):
         """dheads: (B, H, Tq, dh) → dL/dq (B, H, Tq, dh), dL/dk, dL/dv (B, Hk, Tk, dh)"""

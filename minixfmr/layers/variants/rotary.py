@@ -15,7 +15,7 @@ def rotary_frequencies(width, theta=10000.0, scaling=None, length=0, dtype="floa
 
     scaling: how they were stretched to read longer texts than in training: {"frequencies": a list, "factor": of the
     table}, perhaps with {"long_frequencies": for texts longer than "length"}; or {"growth": s, "length": n}, where the
-    base grows with the text. length: of the sequence
+    base grows with the text. length: of the sequence. "reread": the length beyond which generation reads the text anew
     """
     scaling = scaling or {}
     if "growth" in scaling:
@@ -56,8 +56,6 @@ class Rotary(Module):
         width = 2 * len(scaling["frequencies"]) if scaling and "frequencies" in scaling else dh
         self.options = ((scaling or {}).get("width", width), theta, scaling)
         self.width = self.options[0]
-        # whether what turned an early key still holds when the text has become longer, so that it may be kept
-        self.is_steady = not scaling or not {"growth", "long_frequencies"} & set(scaling)
 
     def table(self, length, dtype, start=0):
         """cos and sin, (length - start, width/2), of the positions start, start + 1, ..., in a text of this length"""
