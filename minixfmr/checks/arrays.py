@@ -34,7 +34,7 @@ def integers(name: str, value: Any, what: str = "token ids") -> Any:
     if found.dtype.kind not in "iu" and not (found.size == 0 and not hasattr(value, "dtype")):
         kind = shown(value) if found.dtype.kind in "OUSV" else found.dtype
         raise TypeError(f"{name} must be integers ({what}), got {kind}: convert with .astype(int)")
-    return found if found.dtype.kind == "i" and found.dtype.itemsize >= 4 else found.astype("int64")
+    return found if found.dtype.char in "ilq" and found.dtype.isnative else found.astype("int64")
 
 
 def within(name: str, ids: Any, size: int, why: str = "") -> None:
