@@ -159,7 +159,7 @@ def test_convolution(seed, B, T, width):
     for t in range(T):
         near = [x[:, t + j - width // 2] @ weight[j] for j in range(width) if 0 <= t + j - width // 2 < T]
         np.testing.assert_allclose(y[:, t], sum(near) + bias)
-    with pytest.raises(ValueError, match="odd width, got 4"):
+    with pytest.raises(ValueError, match="width must be odd, .* got 4"):
         layers.Convolution(3, 3, 4)
 
 
