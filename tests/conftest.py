@@ -40,6 +40,7 @@ NUMPY_ONLY = {  # and why
     "test_gpu": "chooses backends itself",
     "test_house": "reads files",
     "test_notebooks": "starts kernels of its own",
+    "test_packaging": "is about files",
     "test_parity": "compares with PyTorch on a CPU",
     "test_readme": "reads files and starts processes",
     "test_pretrained": "compares with transformers on a CPU",

@@ -65,6 +65,17 @@ def put_together(path, header, body):
 
 
 @pytest.mark.parametrize("write", WRITERS)
+def test_the_same_values_give_the_same_bytes(write, tmp_path):
+    written = set()
+    for n in range(8):
+        (tmp_path / str(n)).mkdir()
+        path, _ = write(tmp_path / str(n))
+        written.add(path.read_bytes())
+    assert len(written) == 1
+    safetensors.numpy.load(written.pop())
+
+
+@pytest.mark.parametrize("write", WRITERS)
 def test_a_flipped_bit_anywhere_is_noticed(write, tmp_path, rng):
     path, load = write(tmp_path)
     whole, data = load(), path.read_bytes()

@@ -57,7 +57,12 @@ def test_a_step_of_the_trainer_moves_ids_there_and_two_numbers_back(double, drop
     next(run)
     counts.clear()
     next(run)
-    assert [dtype.kind for dtype, _ in counts.uploads] == ["i"] * (4 * accumulate)  # ids, their mask, targets, labels
+    assert [dtype.kind for dtype, _ in counts.uploads] == [
+        "b",
+        "i",
+        "i",
+        "i",
+    ] * accumulate  # mask, ids, targets, labels
     assert {math.prod(shape) for _, shape in counts.uploads} == {24}
     assert counts.downloads == [(numpy.dtype(float), (2,))]  # the loss and the gradient's norm
 
@@ -90,7 +95,12 @@ def test_the_loss_stays_there_until_someone_asks(double):
         (minixfmr.EncoderOnly, {"positions": "learned", "positions_from_ids": True, "max_position_embeddings": 20}, []),
         (
             minixfmr.EncoderOnly,
-            {"relative_positions": "disentangled", "relative_max_distance": 4, "attention_scale": 0.3},
+            {
+                "relative_positions": "disentangled",
+                "relative_buckets": 4,
+                "relative_max_distance": 4,
+                "attention_scale": 0.3,
+            },
             [],
         ),
         (minixfmr.EncoderOnly, {"head": "sequence_classification", "pooling": "mean"}, []),
@@ -261,7 +271,9 @@ class TestArraysOfAnotherBackend:
             layers.MultiHeadAttention(4, 2),
             layers.FeedForward(4, 5),
         ):
-            message = "^x is a numpy.ndarray, the backend in use is cupy_double: convert it with minixfmr.to_device"
+            message = (
+                "^Linear: x is a numpy.ndarray, the backend in use is cupy_double: convert it with minixfmr.to_device"
+            )
             with pytest.raises(TypeError, match=message):
                 layer(x)
             assert isinstance(layer(to_device(x)), double.ndarray)

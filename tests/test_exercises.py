@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -431,21 +430,6 @@ def test_points_and_words_are_said_once(tmp_path):
     assert readme.count("dout") == readme.count("cache") == 1
     plan = (tmp_path / "new" / "PLAN.md").read_text()
     assert sorted(re.findall(r"`(\w+)\.py`", plan)) == sorted(NAMES)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="makes a wheel")
-def test_the_wheel_has_templates_and_no_solutions(tmp_path):
-    shutil.copytree(ROOT / "minixfmr", tmp_path / "minixfmr", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, tmp_path)
-    command = [sys.executable, "-c", "from setuptools.build_meta import build_wheel; build_wheel('out')"]
-    (tmp_path / "out").mkdir()
-    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=120)
-    files = zipfile.ZipFile(next((tmp_path / "out").glob("*.whl"))).namelist()
-    assert {f"minixfmr/exercises/templates/{name}.py" for name in NAMES} <= set(files)
-    assert "minixfmr/exercises/templates/README.md" in files
-    assert "minixfmr/exercises/child/server.py" in files
-    assert not [file for file in files if file.startswith("tests") or "solution" in file]
 
 
 @pytest.mark.parametrize(

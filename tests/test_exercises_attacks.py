@@ -19,6 +19,8 @@ import minixfmr
 from minixfmr.exercises import Limits, Marker
 from minixfmr.exercises.catalogue import exercises
 
+pytestmark = pytest.mark.long
+
 SOLVED = Path(__file__).parent / "homework"
 EXERCISES = exercises()
 FORWARD_ALONE = {**attacks.NO_DY, **attacks.REPLAY, **attacks.DIFFERENCES}

@@ -16,6 +16,7 @@ SOLVED = Path(__file__).parent / "homework"
 EXERCISES = exercises()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("some", "label"), [(FORWARDS, "forward"), (BACKWARDS, "backward")])
 def test_mistakes_are_found_most_are_explained_and_none_wrongly(some, label, tmp_path, capsys):
     folder = shutil.copytree(SOLVED, tmp_path / "student")

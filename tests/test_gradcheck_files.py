@@ -36,6 +36,19 @@ def command(folder, text, *options, name="homework.py"):
 
 
 @pytest.mark.parametrize(
+    ("change", "status"), [(("", ""), 0), (("3 *", "2 *"), 1), (("return 3", "import os; os._exit(0)"), 3)]
+)
+def test_a_system_that_does_not_fork_spawns(change, status, tmp_path):
+    (tmp_path / "homework.py").write_text(HEAD + CUBE.replace(*change))
+    program = "import sys; from minixfmr.gradcheck.__main__ import main; sys.platform = 'darwin'; "
+    program += "sys.exit(main(['homework.py']))"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    run = [sys.executable, "-c", program]
+    done = subprocess.run(run, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == status and "== cube: " in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
     ("text", "status", "says"),
     [
         (CUBE, 0, "== cube: right"),

@@ -175,6 +175,7 @@ def test_attention_survives_large_scores_and_empty_rows(dtype):
     assert not gradients[0][0, 0, 1].any()
 
 
+@pytest.mark.long
 @given(seeds, st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.sampled_from([(4, 1), (4, 2), (6, 3)]))
 def test_multi_head_attention(seed, B, Tq, Tk, widths):
     rng = Draws(seed)

@@ -15,6 +15,8 @@ from third_mistakes import THIRD_MISTAKES, third_inputs
 
 from minixfmr import gradcheck, gradcheck_function
 
+pytestmark = pytest.mark.long
+
 FUNCTIONS = sorted({m.file for m in MISTAKES if not m.file.startswith("classes.")})
 CLASSES = sorted({m.file for m in MISTAKES if m.file.startswith("classes.")})
 GRADIENT = [m for m in [*MISTAKES, *MORE_MISTAKES] if m.cause in mistakes.GRADIENTS]

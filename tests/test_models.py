@@ -20,6 +20,7 @@ def run(model, batch, **changes):
 variants = pytest.mark.parametrize("norm_order", ["pre", "post"])
 
 
+@pytest.mark.long
 @settings(max_examples=12)
 @given(
     seed=st.integers(0, 2**32 - 1),

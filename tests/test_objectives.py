@@ -196,6 +196,7 @@ def objective_batch(name, ids, rng, V):
     }
 
 
+@pytest.mark.long
 @pytest.mark.on_numpy("long; other training runs on all backends")
 @pytest.mark.parametrize(
     ("name", "kind", "steps"),

@@ -28,7 +28,10 @@ TINY = " --epochs 1 --layers 1 --d-model 16 --num-heads 2 --d-ff 16 --vocab-size
 SHORTENED = {
     r"make translate": ' ARGS="--numbers 300 --epochs 1 --layers 1 --d-model 16 --num-heads 2 --d-ff 16"',
     r"make test": ' ARGS="tests/test_module.py"',
-    r"make test-parity": " --dry-run",  # installs PyTorch
+    r"make (test-(parity|all|docs)|docs)": " --dry-run",  # install much, or take long
+    r"bin/python -m pytest": " tests/test_module.py",
+    r"python -m venv .venv": " --upgrade --without-pip",  # there it is
+    r'pip install -e ".\[[\w,]+\]"': " --dry-run --no-deps",
     r"tutorials/translate.py(?=.* --finetune)": " --epochs 1 --overwrite",
     r"tutorials/translate.py(?=.* --(pairs|source) )": TINY,
     r"tutorials/translate.py(?!.*--(translate|evaluate))": f"{TINY} --numbers 300",
@@ -180,6 +183,7 @@ def write_files(clone):
         shutil.copy(clone / "tests" / "homework" / "softmax.py", clone / path)
 
 
+@pytest.mark.long
 @each_page
 def test_every_command_works_in_a_fresh_shell(page, clone):
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -205,7 +209,7 @@ def test_inline_commands_are_there(page):
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets
-    assert set(re.findall(r"\.\[(\w+)\]", text)) <= set(extras)
+    assert {name for names in re.findall(r"\.\[([\w,]+)\]", text) for name in names.split(",")} <= set(extras)
     for module in re.findall(r"python -m ((?:minixfmr|benchmarks)[\w.]*)", text):
         path = ROOT / module.replace(".", "/")
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module

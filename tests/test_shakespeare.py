@@ -5,6 +5,8 @@ import random
 import pytest
 import shakespeare
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def text(tmp_path):

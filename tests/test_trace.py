@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import tracemalloc
-import types
 
 import pytest
 
@@ -134,15 +133,18 @@ def test_memory_is_not_told_where_nobody_knows_it(monkeypatch):
     assert "KiB at most" not in trace._repr_html_() and "linear" in str(trace)
 
 
-def test_every_pair_of_functions_in_the_layers_has_a_formula():
-    for info in pkgutil.iter_modules(layers.__path__):
-        module = importlib.import_module(f"minixfmr.layers.{info.name}")
-        for name, function in vars(module).items():
-            own = isinstance(function, types.FunctionType) and function.__module__ == module.__name__
-            if own and f"{name}_backward" in vars(module) and name != "attend":  # which only chooses
-                formula = steps._formula(function)
-                assert re.search(r"\S = \S", formula), (name, formula)
-                assert "..., d)" not in formula, f"{name}: that is a shape"
+def test_every_pair_of_the_layers_is_found_and_has_a_formula():
+    found = set()
+    for info in pkgutil.walk_packages(layers.__path__, "minixfmr.layers."):
+        for described, forward, backward in steps.pairs_of(importlib.import_module(info.name)):
+            found.add(described.__name__)
+            assert len({function.__code__.co_filename for function in (forward, backward)}) == 1
+            if forward.__name__ not in ("forward", "attend"):  # which only chooses
+                formula = steps.formula(described)
+                assert re.search(r"\S = \S", formula), (described, formula)
+                assert "..., d)" not in formula, f"{described}: that is a shape"
+    assert {"linear", "softmax", "layer_norm", "Linear", "LayerNorm", "attention", "long_attention"} <= found
+    assert not [name for name in found if name.endswith("_backward")]
 
 
 # --- what it leaves behind

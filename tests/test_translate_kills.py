@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from translating import SCRIPT, SMALL, weights
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are those of Unix")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(os.name == "nt", reason="signals are those of Unix")]
 KILLS = int(os.environ.get("KILLS", "2"))
 COMMAND = [sys.executable, str(SCRIPT), "--name"]
 OPTIONS = ["--pairs", "pairs.tsv", *SMALL, "--save-every", "1", "--threads", "2", "--max-length", "24"]

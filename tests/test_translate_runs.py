@@ -19,6 +19,8 @@ from translation.translator import Translator
 
 from minixfmr.checkpoint import write_file
 
+pytestmark = pytest.mark.long
+
 
 def started(*arguments, name="x"):
     """A long run in a process of its own, after its first checkpoint."""

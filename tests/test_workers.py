@@ -73,6 +73,7 @@ def test_what_cannot_be_started_has_a_stand_in_that_is_named(monkeypatch, share_
     config = small_config()
     model, batch = minixfmr.EncoderDecoder(config), small_batch(config, B=6)
     forked = gradients(model, [batch, batch], 3, seed=[1, 2])
+    of_others = [*workers_module.ForkedWorker._pipes]
 
     def full(self):
         raise BlockingIOError("too many processes")
@@ -84,7 +85,7 @@ def test_what_cannot_be_started_has_a_stand_in_that_is_named(monkeypatch, share_
     assert forked[0] == other[0]
     for a, b in zip(forked[2], other[2], strict=True):
         np.testing.assert_array_equal(a, b)
-    assert not workers_module.ForkedWorker._pipes
+    assert set(workers_module.ForkedWorker._pipes) <= set(of_others)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")

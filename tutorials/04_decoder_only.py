@@ -535,7 +535,7 @@ leaky = minixfmr.DecoderOnly(config, seed=0)
 steps = 20 if QUICK else 200
 optimizer = minixfmr.AdamW(leaky.parameters(), betas=(0.9, 0.98), weight_decay=0.1)
 data = Rows(train, steps, off_by_one)
-list(minixfmr.Trainer(leaky, optimizer, cosine(3e-3, 50, steps), data, workers=2).run(epochs=1))
+list(minixfmr.Trainer(leaky, optimizer, cosine(3e-3, steps // 4, steps), data, workers=2).run(epochs=1))
 peeking, honest = minixfmr.evaluate(leaky, Rows(held_out, mask=off_by_one)), minixfmr.evaluate(leaky, whole)
 print(f"held-out loss after {steps} steps while it may peek: {peeking:.2f}")
 print(f"held-out loss of the same weights under the right mask: {honest:.2f}")

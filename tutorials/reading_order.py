@@ -129,6 +129,7 @@ ORDER = {
         "pretrained/sentence": ("folders of sentence-transformers", 8),
     },
     "Looking inside": {
+        "__main__": ("the command `minixfmr`", 2),
         "trace/steps": ("which backward answers which forward", 11),
         "trace/observers": ("what Python's profiling hook sees", 11),
         "trace/page": ("the steps as a web page, with the source", 11),

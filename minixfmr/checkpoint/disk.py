@@ -5,7 +5,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +66,15 @@ def read_file(path: Path, most: int = TEXT) -> bytes:
     return data
 
 
-def write_file(path: str | Path, data: bytes) -> None:
-    """Replace the file by these bytes, or fail with CheckpointError and leave it as it was.
+def write_file(path: str | Path, data: bytes | Sequence[bytes | memoryview]) -> None:
+    """Replace the file by these bytes, or parts in a row, or fail with CheckpointError and leave it as it was.
 
     Any number of processes may write one path: it always holds what one of them wrote, whole.
     """
     write_files({as_path(path): data})
 
 
-def write_files(files: Mapping[Path, bytes]) -> None:
+def write_files(files: Mapping[Path, bytes | Sequence[bytes | memoryview]]) -> None:
     """The same with several files: none of them is replaced before all bytes are on the disk."""
     temporary: dict[Path, Path] = {}
     path = next(iter(files))
@@ -84,7 +84,7 @@ def write_files(files: Mapping[Path, bytes]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary[path] = path.with_name(f".{secrets.token_hex(8)}.tmp")  # nobody else's
             with open(temporary[path], "xb") as file:
-                file.write(data)
+                file.writelines([data] if isinstance(data, bytes) else data)
                 file.flush()
                 os.fsync(file.fileno())
         for path, new in temporary.items():

@@ -94,9 +94,11 @@ def checksum(name: str, stored: str, data: numpy.ndarray, shape: tuple[int, ...]
     return zlib.crc32(numpy.ascontiguousarray(data).reshape(-1).view("uint8").data, zlib.crc32(said.encode()))
 
 
-def packed(tensors: Mapping[str, numpy.ndarray], metadata: Mapping[str, str] | None = None) -> bytes:
-    """A safetensors file of these arrays and texts, with checksums among its metadata."""
-    metadata = dict(metadata or {})
+def packed(tensors: Mapping[str, numpy.ndarray], metadata: Mapping[str, str] | None = None) -> list[bytes | memoryview]:
+    """The parts of a safetensors file of these arrays and texts, with checksums among its metadata.
+
+    The same values give the same bytes."""
+    metadata = dict(sorted((metadata or {}).items()))
     for name, array in tensors.items():
         if str(array.dtype) not in NAMES:
             raise CheckpointError(
@@ -104,7 +106,12 @@ def packed(tensors: Mapping[str, numpy.ndarray], metadata: Mapping[str, str] | N
             )
     sums = {name: checksum(name, NAMES[str(array.dtype)], array) for name, array in tensors.items()}
     metadata[CHECKSUMS] = json.dumps(sums | {METADATA: _of_texts(metadata)})
-    return safetensors.numpy.save(dict(tensors), metadata)
+    data = safetensors.numpy.save(dict(tensors))
+    length = int.from_bytes(data[:8], "little")
+    # the library would write the texts in another order each time
+    header = json.dumps({METADATA: metadata} | json.loads(data[8 : 8 + length]), separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return [len(header).to_bytes(8, "little") + header, memoryview(data)[8 + length :]]
 
 
 def open_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -35,9 +35,9 @@ from .process import Limits, UserError, WorkshopError
 GRADESCOPE = Path("/autograder/results")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command; return its exit status."""
-    parser = _parser()
+def main(arguments: list[str] | None = None, prog: str = "python -m minixfmr.exercises") -> int:
+    """Run the command, called prog in its help; return its exit status."""
+    parser = _parser(prog)
     options = parser.parse_args(arguments)
     try:
         _check_options(options)
@@ -174,9 +174,9 @@ def _chosen(known, only):
     return {name: exercise for name, exercise in known.items() if not only or name in only}
 
 
-def _parser():
+def _parser(prog):
     parser = argparse.ArgumentParser(
-        prog="python -m minixfmr.exercises",
+        prog=prog,
         description="Write exercises, mark a folder that a student filled in, mark a class.",
         epilog="Exit status: 0 if nothing that was started is wrong, 1 if something is, 2 for a wrong command.",
     )

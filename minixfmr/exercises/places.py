@@ -69,7 +69,8 @@ def _gelu(run, forward, backward):
 def _softmax(run, forward, backward):
     """Attention around the student's softmax."""
 
-    def attend(q, k, v, mask, rng):
+    def attend(q, k, v, mask, rng, cache=None):
+        k, v = (k, v) if cache is None else cache.append(k, v)
         scale = q.shape[-1] ** -0.5
         scores = q @ k.swapaxes(-1, -2) * scale
         w, saved = forward(scores if mask is None else numpy.where(mask, scores, -1e30))
@@ -85,9 +86,12 @@ def _softmax(run, forward, backward):
 
 
 def _attention(run, forward, backward):
+    def attend(q, k, v, mask, rng, cache=None):
+        k, v = (k, v) if cache is None else cache.append(k, v)
+        return forward(q, k, v, mask)
+
     for layer in run.layers(MultiHeadAttention):
-        layer.attend = lambda q, k, v, mask, rng: forward(q, k, v, mask)
-        layer.attend_backward = backward
+        layer.attend, layer.attend_backward = attend, backward
 
 
 def _matrices(layer):

@@ -32,9 +32,9 @@ from .profile import PRESETS, profile_beside, profile_of
 from .report import NOT_CHECKED, WRONG, GradcheckError
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command; return its exit status."""
-    options = _options(arguments)
+def main(arguments: list[str] | None = None, prog: str = "python -m minixfmr.gradcheck") -> int:
+    """Run the command, called prog in its help; return its exit status."""
+    options = _options(arguments, prog)
     results = {}
     try:
         options.course = profile_of(options.profile) if options.profile else profile_beside(Path(options.file))
@@ -53,9 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if WRONG in verdicts else 3 if NOT_CHECKED in verdicts or not verdicts else 0
 
 
-def _options(arguments):
+def _options(arguments, prog):
     parser = argparse.ArgumentParser(
-        prog="python -m minixfmr.gradcheck",
+        prog=prog,
         description="Compare every backward of a file with finite differences, and say what is wrong.",
         epilog="Exit status: 0 all gradients are right, 1 one is wrong, 2 the file cannot be run, 3 something was not "
         "checked.",

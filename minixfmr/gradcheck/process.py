@@ -79,8 +79,8 @@ def _start(options, done):
     """A process that has begun, and where its messages come in."""
     import multiprocessing  # where it is used: not every system can
 
-    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
-    context: Any = multiprocessing.get_context(method)
+    # only Linux forks safely: on a Mac, BLAS and others may hang in the copy
+    context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(options, theirs, frozenset(done)), daemon=True)
     process.start()

@@ -3,8 +3,8 @@
 from typing import Any
 
 from ..backend import Array, batch_sum, nonzero_rows, product, random_generator, to_device, xp
-from ..checks.arrays import check_bias, check_upstream, check_vectors
 from ..checks.values import check_widths
+from ..checks.vectors import check_bias, check_upstream, check_vectors
 from ..module import Buffer, Module, Parameter
 
 

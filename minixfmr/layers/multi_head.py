@@ -3,8 +3,9 @@
 from typing import Any
 
 from ..backend import Array, random_generator
-from ..checks.arrays import check_mask, check_memory
+from ..checks.arrays import check_mask
 from ..checks.values import check_heads
+from ..checks.vectors import check_memory
 from ..module import Module
 from .attention import attention, attention_backward
 from .cache import KeyValueCache

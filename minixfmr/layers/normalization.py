@@ -1,8 +1,8 @@
 """Normalization: keep each vector at a scale that the next layer can rely on."""
 
 from ..backend import Array, batch_sum, by_rows, row_mean, row_mean_dot, xp
-from ..checks.arrays import check_vectors
 from ..checks.values import check_eps
+from ..checks.vectors import check_vectors
 from ..module import Module, Parameter
 
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 from ..backend import Array, add_at, random_generator, to_device, xp
-from ..checks.arrays import check_rows
 from ..checks.values import check_widths
+from ..checks.vectors import check_rows
 from ..module import Buffer, Module, Parameter
 
 

@@ -63,7 +63,7 @@ def _tensors_of(path):
 def write_folder(folder: str | Path, config: dict, generation: dict, tensors: dict) -> None:
     """Write what load_pretrained reads, in place of weights in several files. Raises CheckpointError."""
     folder = as_path(folder)
-    files = {folder / WEIGHTS: packed(tensors, {"format": "pt"})}
+    files: dict[Path, Any] = {folder / WEIGHTS: packed(tensors, {"format": "pt"})}
     texts = {"config.json": config} | ({"generation_config.json": generation} if generation else {})
     files |= {folder / name: (json.dumps(text, indent=2) + "\n").encode() for name, text in texts.items()}
     write_files(files)

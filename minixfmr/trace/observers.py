@@ -6,7 +6,7 @@ import tracemalloc
 from typing import Any
 
 from ..backend import to_numpy
-from .steps import Call
+from .steps import Call, is_of_a_pair
 
 
 class Values:
@@ -105,15 +105,10 @@ def _step_function(frame):
         kinds = type(frame.f_locals.get("self")).__mro__
         candidates = [vars(kind).get(code.co_name) for kind in kinds]  # one class may override another's and call it
     elif inner := _decorated(frame):
-        return inner if _is_of_a_pair(inner.__name__, inner.__globals__) else None
+        return inner if is_of_a_pair(inner.__name__, inner.__globals__) else None
     else:
-        candidates = [known.get(code.co_name)] if _is_of_a_pair(code.co_name, known) else []
+        candidates = [known.get(code.co_name)] if is_of_a_pair(code.co_name, known) else []
     return next((function for function in candidates if getattr(function, "__code__", None) is code), None)
-
-
-def _is_of_a_pair(name, known):
-    base = name.removesuffix("_backward")
-    return {base, f"{base}_backward"} <= known.keys()
 
 
 def _decorated(frame):

@@ -6,6 +6,7 @@ import keyword
 import linecache
 import re
 import textwrap
+from typing import Any
 
 from ..gradcheck.blame import file_of
 
@@ -183,19 +184,25 @@ def _helpers(trace):
 
 def _sources(step, anchor, answers, helpers):
     functions = _functions(step)
-    symbols = []  # none for a method, where the calls say more
-    if not step.forward.is_method:
-        words = [set(re.findall(r"\w+", "".join(_lines(function.__code__)[0]))) for function in functions]
-        symbols = sorted(word for word in words[0] if f"d{word}" in words[-1] and not keyword.iskeyword(word))
-    sides = [
-        "".join(_listing(code, symbols, answers) for code in (function.__code__, *helpers.get(function, ())))
-        for function in functions
-    ]
+    codes = [(function.__code__, *helpers.get(function, ())) for function in functions]
     names = html.escape(", ".join(dict.fromkeys(function.__qualname__ for function in functions)))
-    inside = "".join(f"<div>{side}</div>" for side in sides)
-    return (
-        f'<details open><summary class="name">{names}</summary><div class="pair" id="{anchor}">{inside}</div></details>'
-    )
+    inside = side_by_side(codes, symbols_of(functions), answers, anchor)
+    return f'<details open><summary class="name">{names}</summary>{inside}</details>'
+
+
+def side_by_side(codes: Any, symbols: Any = (), answers: Any = None, anchor: str = "") -> str:
+    """The sources of a forward and of its backward as HTML, each given as a tuple of code objects. Names in symbols
+    have the colour of their gradients, lines in answers, {(file, line): numbers}, that of the line that answers."""
+    inside = "".join(f"<div>{''.join(_listing(code, symbols, answers or {}) for code in side)}</div>" for side in codes)
+    return f'<div class="pair" id="{anchor}">{inside}</div>'
+
+
+def symbols_of(functions: Any) -> list[str]:
+    """The names x of a forward function for which its backward has dx; none for methods, where the calls say more."""
+    if functions[0].__name__ == "forward":
+        return []
+    words = [set(re.findall(r"\w+", "".join(_lines(function.__code__)[0]))) for function in functions]
+    return sorted(word for word in words[0] if f"d{word}" in words[-1] and not keyword.iskeyword(word))
 
 
 def _listing(code, symbols, answers):

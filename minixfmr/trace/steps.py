@@ -4,6 +4,7 @@ import inspect
 import itertools
 import re
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,7 +57,7 @@ class Call:
     @property
     def formula(self):
         """The formula in its docstring (for a module's forward, in that of the class); "" if there is none."""
-        return _formula(type(self.owner) if self.is_method and self.is_forward else self.function)
+        return formula(type(self.owner) if self.is_method and self.is_forward else self.function)
 
 
 @dataclass
@@ -96,8 +97,29 @@ def _key(call):
     return id(call.owner), call.name, id(call.saved)
 
 
-def _formula(described):
-    """The first formula in a docstring: an indented block, or else lines of the form a = b, without the prose after."""
+def is_of_a_pair(name: str, known: Any) -> bool:
+    """Whether a function of this name has its backward, or its forward, among the known names."""
+    base = name.removesuffix("_backward")
+    return {base, f"{base}_backward"} <= known.keys()
+
+
+def pairs_of(module: Any) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield (what is described, forward, backward) for the functions f and f_backward and the classes with methods
+    forward and backward that a Python module defines, in its order. Described is the forward, or the class."""
+    known = vars(module)
+    for name, value in known.items():
+        if getattr(value, "__module__", None) != module.__name__:
+            continue
+        methods = [vars(value).get(method) for method in ("forward", "backward")] if inspect.isclass(value) else []
+        if methods and all(map(inspect.isfunction, methods)):
+            yield value, *methods
+        elif inspect.isfunction(value) and is_of_a_pair(name, known) and not name.endswith("_backward"):
+            yield value, inspect.unwrap(value), inspect.unwrap(known[f"{name}_backward"])
+
+
+def formula(described: Any) -> str:
+    """The first formula in the docstring of a function or class, "" if there is none: an indented block, or else lines
+    of the form a = b, without the prose after."""
     lines = (inspect.getdoc(described) or "").splitlines()
     block = _block(lines, _is_indented)
     if not block:

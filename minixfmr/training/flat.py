@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from ..backend import shared_zeros
+from ..backend import on_gpu, shared_zeros
 from ..module import Parameter
 
 
@@ -42,9 +42,12 @@ class FlatParameter(Parameter):
         self._grad = array
 
     def clear_grad(self) -> None:
-        """Every gradient = 0."""
-        for p in self._parts:
-            p.clear_grad()
+        """Every gradient = 0: on a GPU at once, in one kernel."""
+        if on_gpu():
+            self.grad.fill(0)
+        else:
+            for p in self._parts:
+                p.clear_grad()
 
 
 def write_zeros(parameters):

@@ -128,7 +128,7 @@ def _damaged(rng, values, size, shapes_too):
         )
     if damage < 7:
         rows = values.astype(object)
-        rows[at] = pick(rng, None, "x", 1.5, [1], numpy.nan, 10**30)
+        rows[at] = pick(rng, None, "x", 1.5, {1}, numpy.nan, 10**30)
         return rows.tolist() if rng.random() < 0.5 else rows
     if damage == 7 and values.ndim == 2 and values.shape[0] > 1 and values.shape[1] > 1:
         return [values[0].tolist(), *(row[:-1].tolist() for row in values[1:])]

@@ -101,14 +101,14 @@ class Slow:
         return self.slow.decoder_only(written, real, positions, lambda b, h, i, j: j <= i)[:, -1]
 
 
-def ruled(row, ids, start, last, s):
-    """The scores of one sequence after the rules, in Hugging Face's order."""
+def ruled(row, ids, start, last, s, padding=0):
+    """The scores of one sequence after the rules, in Hugging Face's order. padding: ids on the left that nobody said"""
     row = row.copy()
     for sequence, bias in s.get("sequence_bias") or []:
         if len(sequence) - 1 <= len(ids) and ids[len(ids) - len(sequence) + 1 :] == sequence[:-1]:
             row[sequence[-1]] += bias
     penalty = s.get("repetition_penalty", 1.0)
-    for token in set(ids):
+    for token in set(ids[padding:]):
         row[token] = row[token] * penalty if row[token] < 0 else row[token] / penalty
     n = s.get("no_repeat_ngram_size") or 0
     if 0 < n <= len(ids) + 1:
@@ -136,7 +136,8 @@ def greedy(slow, s, last):
     while not finished.all() and ids.shape[1] < last:
         logits, tokens = slow.logits(ids), []
         for b, row in enumerate(logits):
-            row = ruled(row, ids[b].tolist(), slow.prompt.shape[1], last, s)
+            padding = int(slow.real[b].argmax()) if slow.made.reads_prompts else 0
+            row = ruled(row, ids[b].tolist(), slow.prompt.shape[1], last, s, padding)
             first, second = numpy.sort(row)[::-1][:2]
             if not finished[b] and (not first - second > 1e-7 or first == -numpy.inf):
                 return None

@@ -1,8 +1,8 @@
 """A convolution over time, which one published system has beside its first block (DeBERTa v2 xlarge)."""
 
 from ...backend import batch_sum, random_generator, to_device, xp
-from ...checks.arrays import check_vectors
 from ...checks.values import check_widths
+from ...checks.vectors import check_vectors
 from ...module import Module, Parameter
 
 

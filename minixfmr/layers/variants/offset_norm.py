@@ -1,7 +1,7 @@
 """RMSNorm with a gain that is stored less 1, so that decay of the weights draws it to 1 (Gemma)."""
 
 from ...backend import xp
-from ...checks.arrays import check_vectors
+from ...checks.vectors import check_vectors
 from ..normalization import RMSNorm, rms_norm, rms_norm_backward
 
 
