@@ -71,6 +71,6 @@ def check_moments(state: Any, size: int, dtype: Any, finite: bool = True) -> int
     check_keys("the optimizer's state", state, ("m", "v", "t"))
     for name in ("m", "v"):
         problem = misfit(state[name], (size,), dtype, finite)
-        if problem or (name == "v" and to_numpy(state[name]).min(initial=0) < 0):
+        if problem or (name == "v" and (to_numpy(state[name]) < 0).any()):
             raise ValueError(f"optimizer state {name} has {problem or 'a mean of squares that is negative'}")
     return count("the optimizer's t", state["t"], 0)
