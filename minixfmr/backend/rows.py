@@ -20,7 +20,7 @@ class Kinship:
         rows: (N,) which old row each new one is; length: of all rows so far
         """
         before, here = self._shared, numpy.flatnonzero(rows != numpy.arange(len(rows)))
-        since = int(before[here, rows[here]].min(initial=length)) if len(before) == len(rows) else 0
+        since = int(min(before[here, rows[here]], default=length)) if len(before) == len(rows) else 0
         before = before if before.size else numpy.zeros((rows.max() + 1,) * 2, int)
         numpy.fill_diagonal(before, length)
         self._shared = before[numpy.ix_(rows, rows)]
