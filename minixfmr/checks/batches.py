@@ -50,7 +50,7 @@ def _are_tokens(sequences, V):
 def check_indices(indices: Any, size: int, what: str = "pairs") -> list[int]:
     """The numbers of some of so many things. Raises ValueError unless there are any, all in [0, size)."""
     found = indices.tolist() if isinstance(indices, numpy.ndarray) and indices.ndim == 1 else indices
-    good = isinstance(found, list | tuple) and len(found) > 0 and all(is_count(i, 0, size - 1) for i in found)
+    good = isinstance(found, list | tuple | range) and len(found) > 0 and all(is_count(i, 0, size - 1) for i in found)
     require("indices", indices, good, f"a list of numbers of {what}, in [0, {size})")
     return [int(i) for i in found]
 
