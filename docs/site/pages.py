@@ -77,6 +77,7 @@ exercises/files
 docs/your_own_data
 docs/published_checkpoints
 docs/gpu
+docs/browser_tab
 docs/mpi
 reference/index
 ```
