@@ -21,7 +21,7 @@ def pairwise_dot(q, k):
 def hidden(mask, x):
     """What to add to x where a boolean mask is False: the lowest number; 0 where it is True. Laid out like x. Raises
     TypeError for another mask: an additive one would be read the other way round."""
-    if mask.dtype != bool:
+    if mask.dtype.kind != "b":
         raise TypeError(
             f"mask must be boolean (True = may attend), got {mask.dtype}: give mask == 0 of an additive one"
         )

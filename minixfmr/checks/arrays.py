@@ -5,6 +5,7 @@ of arrays on a device only the kind and the shape, for to read a number there is
 two exceptions, whose damage would be silent, are ids, and masks that are not boolean.
 """
 
+import functools
 from typing import Any
 
 import numpy
@@ -12,12 +13,17 @@ import numpy
 from ..backend import to_device, xp
 from .values import LARGEST, count, generator, shown
 
+INT64 = numpy.dtype("int64")
+UNSIGNED = {n: numpy.dtype(f"u{n}") for n in (1, 2, 4, 8)}  # by bytes
+
 
 def array(name: str, value: Any) -> Any:
     """The array as it is, or as a NumPy array where NumPy can read it. Raises TypeError or ValueError."""
+    if type(value) is numpy.ndarray:
+        return value
     if isinstance(value, numpy.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, whose mask would be lost: give .filled() and an attention_mask")
-    if type(value) is numpy.ndarray or isinstance(value, xp.ndarray):
+    if isinstance(value, xp.ndarray) and xp.ndarray is not numpy.ndarray:
         return value
     try:
         found = numpy.asarray(value)
@@ -31,6 +37,8 @@ def array(name: str, value: Any) -> Any:
 def integers(name: str, value: Any, what: str = "token ids") -> Any:
     """The array of integers, of 32 bits or more and signed. Raises TypeError for anything else."""
     found = array(name, value)
+    if found.dtype is INT64:  # the usual case
+        return found
     if found.dtype.kind not in "iu" and not (found.size == 0 and not hasattr(value, "dtype")):
         kind = shown(value) if found.dtype.kind in "OUSV" else found.dtype
         raise TypeError(f"{name} must be integers ({what}), got {kind}: convert with .astype(int)")
@@ -39,14 +47,17 @@ def integers(name: str, value: Any, what: str = "token ids") -> Any:
 
 def within(name: str, ids: Any, size: int, why: str = "") -> None:
     """Raise ValueError unless all integers lie in [0, size)."""
-    if not ids.size:
-        return
-    if isinstance(ids, numpy.ndarray):  # seen without its sign, a negative number is a huge one
-        fits = ids.view(f"u{ids.dtype.itemsize}").max() < size
-    else:
-        fits = ids.min() >= 0 and ids.max() < size
-    if not fits:
+    if not are_within(ids, size):
         raise ValueError(f"{name} must lie in [0, {size}), got values from {ids.min()} to {ids.max()}{why}")
+
+
+def are_within(ids: Any, size: int) -> bool:
+    """Whether all integers lie in [0, size)."""
+    if not ids.size:
+        return True
+    if isinstance(ids, numpy.ndarray):  # seen without its sign, a negative number is a huge one
+        return numpy.maximum.reduce(ids.view(UNSIGNED[ids.dtype.itemsize]), axis=None) < size
+    return ids.min() >= 0 and ids.max() < size
 
 
 def check_ids(ids: Any, vocab_size: int, name: str = "ids") -> Any:
@@ -65,12 +76,13 @@ def check_inputs(ids: Any, mask: Any, prefix: str = "", batch: int | None = None
     Raises TypeError or ValueError unless the ids are integers, 2-D, not empty, of the given batch size, and the mask,
     where there is one, is of the same shape and says which are real. prefix: of the two names, such as "decoder_";
     rng: None or a generator."""
-    generator("rng", rng)
-    name = f"{prefix}input_ids"
+    if rng is not None:
+        generator("rng", rng)
+    name = prefix + "input_ids"
     found = array(name, ids)
-    shape = tuple(found.shape)
+    shape = found.shape
     if len(shape) != 2 or 0 in shape:
-        raise ValueError(f"{name} must be an array of shape (B, T), B and T at least 1, got {shape}")
+        raise ValueError(f"{name} must be an array of shape (B, T), B and T at least 1, got {tuple(shape)}")
     if batch is not None and shape[0] != batch:
         raise ValueError(f"input_ids has {shape[0]} sequences, decoder_input_ids {batch}: they go in pairs")
     mask = None if mask is None else attention_mask(mask, shape, prefix)
@@ -80,16 +92,18 @@ def check_inputs(ids: Any, mask: Any, prefix: str = "", batch: int | None = None
 def attention_mask(mask: Any, shape: tuple | None = None, prefix: str = "") -> Any:
     """The mask as booleans, True where there is a real token. Raises unless it holds nothing but 0 and 1, or is of
     another shape."""
-    name = f"{prefix}attention_mask"
+    name = prefix + "attention_mask"
     found = array(name, mask)
-    if shape is not None and tuple(found.shape) != shape:
-        raise ValueError(f"{name} has shape {tuple(found.shape)}, {prefix}input_ids {shape}")
-    if found.dtype == bool:
+    if shape is not None and found.shape != shape:
+        raise ValueError(f"{name} has shape {tuple(found.shape)}, {prefix}input_ids {tuple(shape)}")
+    kind = found.dtype.kind
+    if kind == "b":
         return found
-    if found.dtype.kind not in "iuf":
+    if kind not in "iuf":
         raise TypeError(f"{name} must hold 1 where there is a real token and 0 at padding, got {shown(mask)}")
     real = found != 0
-    if not (found == real).all():  # also for NaN, which is not equal to 1
+    usual = found.dtype is INT64 and isinstance(found, numpy.ndarray)
+    if not (are_within(found, 2) if usual else (found == real).all()):  # NaN is not equal to 1
         low, high = found.min(), found.max()
         remedy = ": additive masks hold 0 where attention may go, so give mask == 0" if low < 0 <= high else ""
         raise ValueError(f"{name} must hold 1 (real) or 0 (padding), got values from {low} to {high}{remedy}")
@@ -137,16 +151,21 @@ def check_mask(mask: Any, shape: tuple) -> Any:
     if mask is None:
         return None
     found = array("mask", mask)
-    if found.dtype != bool:
+    if found.dtype.kind != "b":
         additive = "an additive mask, 0 where attention may go, with mask == 0, one of 0 and 1 with mask == 1"
         kind = found.dtype if found.dtype.kind in "iufc" else shown(mask)
         raise TypeError(f"mask must be boolean (True = may attend), got {kind}: convert {additive}")
     own = tuple(found.shape)
-    fits = 2 <= len(own) <= 4 and all(m in (1, n) for m, n in zip(own[::-1], shape[::-1], strict=False))
-    if not fits:
+    if not _broadcasts(own, shape):
         raise ValueError(f"mask of shape {own} does not broadcast to (B, H, Tq, Tk) = {shape}")
-    _check_meaning(found, own, *shape)
+    if len(own) < 4:
+        _check_meaning(found, own, *shape)
     return to_device(found)
+
+
+@functools.lru_cache(256)
+def _broadcasts(own, shape):
+    return 2 <= len(own) <= 4 and all(m in (1, n) for m, n in zip(own[::-1], shape[::-1], strict=False))
 
 
 def with_four_axes(mask: Any, B: int, H: int) -> Any:

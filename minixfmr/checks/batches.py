@@ -12,6 +12,8 @@ from .arrays import array, with_four_axes
 from .objectives import tokens
 from .values import LARGEST, count, is_count, number, require, shown
 
+LISTS = (list, tuple)  # made once: `list | tuple` makes a new type at each call
+
 
 def check_pairs(sources: Any, targets: Any, config: Any) -> None:
     """Raise unless these are lists of as many sequences of token ids of the config's vocabularies, none too long."""
@@ -102,21 +104,23 @@ def check_training(accumulate: Any, clip_norm: Any, seed: Any) -> tuple[int, flo
     return count("accumulate", accumulate), clip, count("seed", seed, 0, (1 << 64) - 1)
 
 
-@functools.cache
-def _names(function):
-    """The names of the arguments that forward may be given, or None where it takes any."""
+@functools.lru_cache(256)
+def _unknown(function, given):
+    """A sentence on the names given that forward does not take; "" if there are none."""
     parameters = inspect.signature(function).parameters.values()
     if any(p.kind == p.VAR_KEYWORD for p in parameters):
-        return None
-    return [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        return ""
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    unknown = ", ".join(str(name) for name in given if name != "labels" and name not in names)
+    known = ", ".join(name for name in names if name not in ("self", "rng", "save"))
+    return f"a batch has {unknown}, the model's forward takes {known}" if unknown else ""
 
 
 def check_batches(batches: Any, model: Any, seed: Any = None) -> list[dict[str, Any]]:
     """The batches, each as check_batch gives it. Raises TypeError unless they are a list, and seed integers or None."""
-    if not isinstance(batches, list | tuple):
+    if not isinstance(batches, LISTS):
         raise TypeError(f"batches must be a list of dictionaries, got {shown(batches)}")
-    seeds = [] if seed is None else seed
-    if not isinstance(seeds, list | tuple) or not all(is_count(n, 0, 1 << 64) for n in seeds):
+    if seed is not None and not (isinstance(seed, LISTS) and all(is_count(n, 0, 1 << 64) for n in seed)):
         raise TypeError(f"seed must be a list of integers of at least 0, or None, got {shown(seed)}")
     return [check_batch(batch, model) for batch in batches]
 
@@ -137,16 +141,14 @@ def check_batch(batch: Any, model: Any) -> dict[str, Any]:
         raise TypeError(f"a batch must be a dictionary of arrays, got {shown(batch)}")
     if "labels" not in batch:
         raise ValueError(f"a batch must have labels, got {', '.join(map(str, batch)) or 'an empty dictionary'}")
-    names = _names(getattr(model.forward, "__func__", model.forward))
-    unknown = [] if names is None else [name for name in batch if name != "labels" and name not in names]
-    if unknown:
-        known = ", ".join(name for name in names if name not in ("self", "rng", "save"))
-        raise ValueError(f"a batch has {', '.join(map(str, unknown))}, the model's forward takes {known}")
-    found = {name: array(name, value) if isinstance(value, list | tuple) else value for name, value in batch.items()}
-    if found.get("mask") is not None:
+    problem = _unknown(getattr(model.forward, "__func__", model.forward), tuple(batch))
+    if problem:
+        raise ValueError(problem)
+    found = {name: array(name, value) if isinstance(value, LISTS) else value for name, value in batch.items()}
+    if "mask" in found and found["mask"] is not None:
         heads = getattr(getattr(model, "config", None), "num_heads", 0)
         found["mask"] = with_four_axes(array("mask", found["mask"]), len(array("labels", found["labels"])), heads)
     for name in ("position_ids", "token_type_ids"):
-        if getattr(found.get(name), "ndim", 2) == 1:
+        if name in found and getattr(found[name], "ndim", 2) == 1:
             found[name] = found[name][None]
     return found

@@ -6,15 +6,14 @@ from typing import Any
 import numpy
 
 from ..backend import check_array
-from .arrays import array, integers
+from .arrays import are_within, array, integers
 from .values import LARGEST, count, is_number, number, pair, plain, require, shown
-from .weights import FLOATS
 
 
 def check_labels(logits: Any, labels: Any) -> Any:
     """The labels as an array, wherever it is. Raises unless they are integers, one for each row of float logits."""
     check_array(logits, "logits")
-    if logits.dtype not in FLOATS or not logits.ndim or not logits.shape[-1]:
+    if logits.dtype.char not in "fd" or not logits.ndim or not logits.shape[-1]:
         raise TypeError(f"logits must be floats of shape (..., V), V at least 1, got {shown(logits)}")
     found = array("labels", labels)
     if tuple(found.shape) != tuple(logits.shape[:-1]):
@@ -25,7 +24,7 @@ def check_labels(logits: Any, labels: Any) -> Any:
 def check_range(labels: Any, V: int, ignored: int) -> None:
     """Raise ValueError unless all labels lie in [0, V) or are the ignored one."""
     safe = labels * (labels != ignored)
-    if safe.size and (safe.min() < 0 or safe.max() >= V):
+    if not are_within(safe, V):
         raise ValueError(
             f"labels must lie in [0, {V}) or be ignore_index = {ignored}, got values from {safe.min()} to {safe.max()}"
         )

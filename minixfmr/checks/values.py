@@ -38,8 +38,10 @@ def require(name: str, value: Any, holds: Any, valid: str) -> None:
 
 def is_count(value: Any, least: int = 1, most: float = LARGEST) -> bool:
     """Whether it is an integer from least to most."""
-    value = value if type(value) is int else plain(value)  # the usual case first: this runs in each training step
-    return isinstance(value, int | numbers.Integral) and not isinstance(value, bool) and least <= int(value) <= most
+    if type(value) is int:  # the usual case first: this runs in each training step
+        return least <= value <= most
+    value = plain(value)
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and least <= int(value) <= most
 
 
 def count(name: str, value: Any, least: int = 1, most: float = LARGEST, hint: str = "") -> int:
@@ -48,7 +50,7 @@ def count(name: str, value: Any, least: int = 1, most: float = LARGEST, hint: st
         large = isinstance(value, int) and value > most
         valid = f"an integer of at least {least}" + (f" and at most {most}" if large else "")
         raise ValueError(f"{name} must be {valid}{hint}, got {shown(value)}")
-    return int(plain(value))
+    return value if type(value) is int else int(plain(value))
 
 
 @functools.cache
@@ -59,14 +61,15 @@ def _bounds(interval):
 
 def is_number(value: Any, interval: str = "(-inf, inf)") -> bool:
     """Whether it is a real number in the interval, such as "(0, 1]"; NaN is in none."""
-    value = value if type(value) is float else plain(value)
-    if not isinstance(value, float | numbers.Real) or isinstance(value, bool):
-        return False
+    if type(value) is not float:
+        value = plain(value)
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+            return False
+        try:
+            value = float(value)
+        except OverflowError:  # an integer beyond all floats
+            return False
     low, high, with_low, with_high = _bounds(interval)
-    try:
-        value = float(value)
-    except OverflowError:  # an integer beyond all floats
-        return False
     return (low <= value if with_low else low < value) and (value <= high if with_high else value < high)
 
 
@@ -74,7 +77,7 @@ def number(name: str, value: Any, interval: str = "(-inf, inf)", hint: str = "")
     """The number. Raises ValueError unless it is a real one in the interval, such as "(0, 1]"; NaN is in none."""
     if not is_number(value, interval):
         raise ValueError(f"{name} must be {_words(interval)}{hint}, got {shown(value)}")
-    return float(plain(value))
+    return value if type(value) is float else float(plain(value))
 
 
 def _words(interval):

@@ -20,12 +20,18 @@ def check_vectors(name: str, x: Any, width: int, axis: str = "", axes: int = 0) 
 
 def check_memory(x: Any, memory: Any) -> None:
     """Raise unless attention can be between x (B, Tq, d) and a memory (B, Tk, d), or None."""
-    for name, array in (("x", x), ("memory", x if memory is None else memory)):
-        check_array(array, name)
-        if array.ndim != 3:
-            raise ValueError(f"attention: {name} has shape {tuple(array.shape)}, it must be (B, T, d)")
-    if memory is not None and len(memory) != len(x):
+    _check_axes("x", x)
+    if memory is None:
+        return
+    _check_axes("memory", memory)
+    if len(memory) != len(x):
         raise ValueError(f"attention: memory has {len(memory)} sequences, x {len(x)}: they go in pairs")
+
+
+def _check_axes(name, array):
+    check_array(array, name)
+    if array.ndim != 3:
+        raise ValueError(f"attention: {name} has shape {tuple(array.shape)}, it must be (B, T, d)")
 
 
 def check_bias(bias: Any, width: int) -> None:
@@ -45,7 +51,8 @@ def check_rows(rows: Any, x: Any, table: Any) -> Any:
     """The rows of a table of positions for x (B, T, d): a slice, or (B, T) integers on the device. Raises ValueError
     for a sequence that goes past the table."""
     check_vectors("positions: x", x, table.shape[1], axes=3)
-    if is_count(rows, 0):
+    start = is_count(rows, 0)
+    if start:
         low, end = rows, rows + x.shape[1]
     else:
         rows = for_each("rows", rows, tuple(x.shape[:2]), "positions")
@@ -57,4 +64,4 @@ def check_rows(rows: Any, x: Any, table: Any) -> Any:
             f"a sequence of length {end} is longer than max_position_embeddings = {len(table)}: "
             "shorten it, or build the model with a larger max_position_embeddings"
         )
-    return slice(low, end) if is_count(rows, 0) else to_device(rows)
+    return slice(low, end) if start else to_device(rows)

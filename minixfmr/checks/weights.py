@@ -9,13 +9,11 @@ import numpy
 from ..backend import check_array, to_numpy
 from .values import count, shown
 
-FLOATS = ("float32", "float64")
-
 
 def check_floats(array: Any, name: str) -> None:
     """Raise TypeError unless it is an array of the backend in use, of float32 or float64."""
     check_array(array, name)
-    if array.dtype not in FLOATS:
+    if array.dtype.char not in "fd":
         raise TypeError(f"{name} must be float32 or float64, got {array.dtype}: convert with .astype('float32')")
 
 
