@@ -48,6 +48,7 @@ NUMPY_ONLY = {  # and why
     "test_pretrained_folders": "compares with transformers on a CPU",
     "test_pretrained_sweep": "compares with transformers on a CPU",
     "test_shakespeare": "starts processes of its own",
+    "test_site": "reads pages",
     "test_translate": "starts processes of its own",
     "test_translate_data": "reads files",
     "test_translate_options": "reads options",

@@ -5,6 +5,8 @@ import re
 import sys
 from pathlib import Path
 
+from docutils import nodes
+
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
@@ -62,5 +64,13 @@ def _block(block):
     return "".join(escaped).splitlines()
 
 
+def formulas_as_written(app, doctree):
+    """Sphinx takes the rows of a matrix for lines of the formula, and breaks it there; MathJax knows better."""
+    for node in doctree.findall(nodes.math_block):
+        if "\\begin" in node.astext() and not node.get("no-wrap"):
+            node["no-wrap"], node.children = True, [nodes.Text(f"\\[{node.astext()}\\]")]
+
+
 def setup(app):
     app.connect("autodoc-process-docstring", docstring_as_rst)
+    app.connect("doctree-read", formulas_as_written)
