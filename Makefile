@@ -54,7 +54,7 @@ docs: .venv/docs build/static/mathjax/tex-svg.js
 	@echo "open build/site/index.html"
 
 test-docs: .venv/docs .venv/test
-	$(BIN)/python -m pytest -m docs -rs $(ARGS)
+	$(BIN)/python -m pytest -m docs -rs tests/test_site.py $(ARGS)
 
 build/static/mathjax/tex-svg.js:
 	@command -v npm >/dev/null || { echo "make docs needs npm, from which MathJax comes"; exit 1; }
