@@ -36,7 +36,7 @@ class Parameter:
 
     @property
     def grad(self) -> Any:
-        """The gradient, to be read, added to or written into."""
+        """The gradient, to be read, added to or written into; after an optimizer's zero_grad, fetch it anew."""
         if self._is_cleared:
             self._grad.fill(0)
             self._is_cleared = False

@@ -79,6 +79,14 @@ def check_rules(rules: dict[str, Any], V: int) -> None:
     """Put into rules each as lists and numbers of Python's. Raises ValueError for one that makes no sense for V tokens.
 
     rules: as generation.rules.RULES"""
+    for name, holds, valid in _valid_rules(V):
+        value = _plain_lists(rules[name])
+        require(name, rules[name], value is None or holds(value), valid)
+        rules[name] = value
+
+
+def _valid_rules(V):
+    """(name, whether a value other than None makes sense, which do) of each rule."""
 
     def is_token(value):
         return is_count(value, 0, V - 1)
@@ -104,7 +112,7 @@ def check_rules(rules: dict[str, Any], V: int) -> None:
 
     token, several = f"a token id in [0, {V})", f"a list of token ids in [0, {V})"
     factor, size = "greater than 0, from 1e-10 to 1e10", "an integer of at least 0"
-    for name, holds, valid in (
+    return (
         ("repetition_penalty", is_factor, factor),
         ("encoder_repetition_penalty", is_factor, factor),
         ("no_repeat_ngram_size", is_size, size),
@@ -118,10 +126,7 @@ def check_rules(rules: dict[str, Any], V: int) -> None:
         ("suppress_tokens", are_tokens, several),
         ("begin_suppress_tokens", are_tokens, several),
         ("renormalize_logits", lambda v: isinstance(v, bool), "True or False"),
-    ):
-        value = _plain_lists(rules[name])
-        require(name, rules[name], value is None or holds(value), valid)
-        rules[name] = value
+    )
 
 
 def _plain_lists(value):

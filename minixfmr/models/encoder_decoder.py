@@ -51,16 +51,14 @@ class EncoderDecoder(Model):
         rng: a generator for dropout while training; None in evaluation. save: False where no backward follows
         Raises TypeError or ValueError for ids, masks or shapes that do not fit.
         """
-        decoder_input_ids, target_mask = check_inputs(decoder_input_ids, decoder_attention_mask, "decoder_", rng=rng)
-        input_ids, source_mask = check_inputs(input_ids, attention_mask, batch=len(decoder_input_ids))
-        source_mask = None if source_mask is None else padding_mask(source_mask)  # (B, 1, 1, S)
-        ahead = causal_mask(decoder_input_ids.shape[1])  # (1, 1, T, T)
-        target_mask = ahead if target_mask is None else ahead & padding_mask(target_mask)
-        x, saved_source = self.source.forward(input_ids, rng)  # (B, S, d)
+        ids, target_ids, source_mask, target_mask = checked(
+            input_ids, decoder_input_ids, attention_mask, decoder_attention_mask, rng
+        )
+        x, saved_source = self.source.forward(ids, rng)  # (B, S, d)
         memory, saved_encoder = self.encoder.forward(x, source_mask, rng, save=save)
-        y, saved_target = self.target.forward(decoder_input_ids, rng)  # (B, T, d)
+        y, saved_target = self.target.forward(target_ids, rng)  # (B, T, d)
         z, saved_decoder = self.decoder.forward(y, memory, target_mask, source_mask, rng, save=save)
-        logits, saved_head = self.head.forward(z, input_ids)  # (B, T, V)
+        logits, saved_head = self.head.forward(z, ids)  # (B, T, V)
         return logits, (saved_source, saved_encoder, saved_target, saved_decoder, saved_head)
 
     def backward(self, dlogits: Array, saved: tuple) -> None:
@@ -100,3 +98,12 @@ class EncoderDecoder(Model):
         z = self.decoder(y, state.memory, mask, state.memory_mask, caches=state.caches, save=False)
         state.length += T
         return self.head(z[:, -1])  # (B, V)
+
+
+def checked(input_ids, decoder_input_ids, attention_mask, decoder_attention_mask, rng):
+    """(both ids as arrays, the padding mask of the source (B, 1, 1, S) or None, the look-ahead mask of the target)"""
+    target_ids, target = check_inputs(decoder_input_ids, decoder_attention_mask, "decoder_", rng=rng)
+    ids, source = check_inputs(input_ids, attention_mask, batch=len(target_ids))
+    ahead = causal_mask(target_ids.shape[1])  # (1, 1, T, T)
+    target_mask = ahead if target is None else ahead & padding_mask(target)
+    return ids, target_ids, None if source is None else padding_mask(source), target_mask

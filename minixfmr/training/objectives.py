@@ -41,9 +41,6 @@ def shift_right(labels, start, pad):
 
     labels: (B, T) array → (B, T)
     """
-    start, pad, rows = (
-        count("start", start, 0),
-        count("pad", pad, 0),
-        matrix("labels", labels, ignored=IGNORED).tolist(),
-    )
+    start, pad = count("start", start, 0), count("pad", pad, 0)
+    rows = matrix("labels", labels, ignored=IGNORED).tolist()
     return to_numpy([[start, *(pad if t == IGNORED else t for t in row[:-1])] for row in rows])

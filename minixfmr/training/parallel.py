@@ -106,7 +106,7 @@ class ParallelGradients:
         close_all(self._helpers)
         apart = [p for p in self.parameters if not is_shared(p.data)]
         if apart:
-            FlatParameter(apart)
+            FlatParameter(apart)  # moves them into memory that the helpers share
         self._arrays, self._replicas = [p.data for p in self.parameters], []
         for _ in range(self.workers - 1):
             replica = replicate(self.model)
