@@ -1,5 +1,6 @@
 """What all tests share: both backends, hypothesis settings, small models in float64, and the tutorials' path."""
 
+import signal
 import sys
 import types
 from pathlib import Path
@@ -198,6 +199,13 @@ def small_batch(config, seed=0, B=3, S=5, T=4):
         "attention_mask": mask,
         "labels": numpy.where(target_mask, rng.integers(3, config.target_vocab_size, (B, T)), -100),
     }
+
+
+def heed():
+    """Signals as a terminal has them, for a process that a test starts: under nohup or in the background some are
+    ignored, and it would inherit that."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 CHECKED: list[float] = []  # the largest relative error of each gradient check

@@ -1,7 +1,6 @@
 """Hostile files: each costs its own exercise alone. Clumsy files that are right keep their marks."""
 
 import errno
-import functools
 import os
 import shutil
 import signal
@@ -14,6 +13,7 @@ from pathlib import Path
 import clumsy_files
 import exercise_attacks as attacks
 import pytest
+from conftest import heed
 
 import minixfmr
 from minixfmr.exercises import Limits, Marker
@@ -183,7 +183,6 @@ def descendants(pid):
 def test_a_marker_that_is_ended_takes_its_children_with_it(folder, ended):
     (folder / "softmax.py").write_text("while True: pass\n")
     command = [sys.executable, "-m", "minixfmr.exercises", str(folder), "--only", "softmax", "--timeout", "60"]
-    heed = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     folder_of_package = Path(minixfmr.__file__).parents[1]
     process = subprocess.Popen(command, cwd=folder_of_package, stderr=subprocess.DEVNULL, preexec_fn=heed)
     end = time.monotonic() + 30

@@ -14,6 +14,7 @@ import corpus
 import numpy as np
 import pytest
 import translate
+from conftest import heed
 from translating import SCRIPT, SMALL, WORDS, fails, run, train, weights
 
 import minixfmr
@@ -104,7 +105,8 @@ def test_ctrl_c_saves_and_says_how_to_resume(here):
     options = ["--pairs", "pairs.tsv", *SMALL, "--epochs", "20"]
     assert run("--name", "straight", *options).returncode == 0
     command = [sys.executable, str(SCRIPT), "--name", "stopped", *options, "--save-every", "1"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    process = subprocess.Popen(command, **pipes, preexec_fn=heed)
     while not Path("runs/stopped/checkpoint.safetensors").exists():
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)

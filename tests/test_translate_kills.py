@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import heed
 from translating import SCRIPT, SMALL, weights
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(os.name == "nt", reason="signals are those of Unix")]
@@ -24,12 +25,6 @@ OPTIONS = ["--pairs", "pairs.tsv", *SMALL, "--save-every", "1", "--threads", "2"
 def start(*arguments):
     with open("log", "wb") as log:
         return subprocess.Popen([*COMMAND, *arguments], stdout=log, stderr=subprocess.STDOUT, preexec_fn=heed)
-
-
-def heed():
-    """Signals as a terminal has them: what runs in the background may ignore some, and so would the run."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def killed_again_and_again(name, number, kills, seed, epochs):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import translate
+from conftest import heed
 from translating import SCRIPT, SMALL, fails, run, train, weights, write_pairs
 from translation import console, folder, plan
 from translation.signals import Stopped, StopRequests
@@ -26,9 +27,8 @@ def started(*arguments, name="x"):
     """A long run in a process of its own, after its first checkpoint."""
     command = [sys.executable, str(SCRIPT), "--name", name, "--pairs", "pairs.tsv", *SMALL, "--max-length", "24"]
     with open("out", "wb") as out, open("err", "wb") as err:
-        process = subprocess.Popen(
-            [*command, "--epochs", "300", "--save-every", "2", *arguments], stdout=out, stderr=err
-        )
+        command += ["--epochs", "300", "--save-every", "2", *arguments]
+        process = subprocess.Popen(command, stdout=out, stderr=err, preexec_fn=heed)
     while not Path("runs", name, "checkpoint.safetensors").exists():
         assert process.poll() is None, Path("err").read_text()
         time.sleep(0.01)
@@ -81,6 +81,14 @@ def test_a_worker_that_cannot_answer_ends_the_run_in_a_sentence(here, number, wo
 
 
 def test_a_signal_is_noted_at_first_and_then_ends_at_once():
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever these tests were started with
+    try:
+        noted_then_ended()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def noted_then_ended():
     with StopRequests() as stop:
         with stop.patience():
             os.kill(os.getpid(), signal.SIGTERM)
