@@ -53,6 +53,7 @@ NUMPY_ONLY = {  # and why
     "test_translate": "starts processes of its own",
     "test_translate_data": "reads files",
     "test_translate_options": "reads options",
+    "test_translate_edges": "reads files and starts processes of its own",
     "test_translate_kills": "starts processes of its own",
     "test_translate_runs": "starts processes of its own",
     "test_workers": "forks processes, which is unsafe on a GPU",

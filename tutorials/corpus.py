@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import re
 from dataclasses import dataclass
 
 from num2words import num2words
@@ -16,6 +17,7 @@ __all__ += ["number_corpus", "read_pairs", "read_parallel", "split", "train_toke
 
 PAD, START, END, UNKNOWN = range(4)
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
+ENDLESS = re.compile(r"\S{1000}")  # learning takes time by the square of the longest word: such are cut
 NUMBERS = range(1000, 1_000_000)  # beside those below, which are all trained on
 
 
@@ -92,13 +94,14 @@ def train_tokenizer(pairs, vocab_size):
     )
     written = {character for pair in pairs for sentence in pair for character in sentence}
     # marks the start of a word, so that decoding puts every space back; the text must not have it
-    space = next(mark for mark in "▁␣⎵\ue000" if mark not in written)
+    space = next(mark for mark in ["▁", *map(chr, range(0xE000, 0xF900))] if mark not in written)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Metaspace(space), pre_tokenizers.Punctuation("isolated")]
     )
     tokenizer.decoder = decoders.Metaspace(space)
     trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=SPECIAL, show_progress=False)
-    tokenizer.train_from_iterator((sentence for pair in pairs for sentence in pair), trainer)
+    sentences = (ENDLESS.sub(r"\g<0> ", sentence) for pair in pairs for sentence in pair)
+    tokenizer.train_from_iterator(sentences, trainer)
     tokenizer.encode_special_tokens = True  # "<s>" in a text is three characters like any other
     return tokenizer
 

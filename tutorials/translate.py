@@ -11,9 +11,15 @@ the checkpoint from which `--resume` goes on after Ctrl-C, a crash or a kill as 
 
 import signal
 import sys
+from importlib.util import find_spec
 
-if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports, which take a second, ends in silence
+if __name__ == "__main__":
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports, which take a second, ends in silence
+    lacking = [name for name in ("minixfmr", "num2words", "sacrebleu", "tokenizers", "tqdm") if not find_spec(name)]
+    if lacking:
+        print(f'translate.py: error: {lacking[0]} is missing: pip install "minixfmr[tutorials]"', file=sys.stderr)
+        sys.exit(2)
 
 from pathlib import Path
 
@@ -38,6 +44,7 @@ from translation.signals import Stopped, StopRequests
 from translation.translator import Translator, cross_attention, translate
 
 import minixfmr
+from minixfmr.checkpoint import write_file
 
 __all__ = ["Translator", "as_data", "cross_attention", "main", "translate"]  # the tutorials use them too
 
@@ -46,8 +53,8 @@ WRONG = (UsageError, DataError, minixfmr.ConfigError, minixfmr.CheckpointError, 
 
 def main(arguments=None):
     """Run the command line; return the exit status."""
-    given = options.parse(sys.argv[1:] if arguments is None else arguments, __doc__)
     with console.unbreakable():
+        given = options.parse(sys.argv[1:] if arguments is None else arguments, __doc__)
         try:
             if "backend" in given:
                 minixfmr.use_backend(given.pop("backend"))
@@ -115,10 +122,9 @@ def begin(folder, given, overwrite):
     plan.tell_plan(wanted, corpus, trainer, tokenizer, given)
     wanted, files = data.kept(wanted, corpus, folder.path)
     run = training.Run(folder, wanted, trainer, tokenizer)
-    first = None
     if wanted["finetune"]:
-        trainer.model.load_state_dict(minixfmr.load(wanted["finetune"]).state_dict())
-        first = run.save
+        training.begin_with(trainer.model, wanted["finetune"])
+    first = run.save if wanted["finetune"] else None  # without a checkpoint a run begins with new weights
     folder.start({"settings": wanted, "data": corpus.fingerprint()}, tokenizer, files, first)
     return run, corpus, valid
 
@@ -140,6 +146,7 @@ def go_on(folder, given):
         raise DataError(f"{error}; if the data was moved, name it beside --resume, such as --pairs FILE") from error
     if corpus.fingerprint() != described["data"]:
         raise UsageError(f"the data files are not those that {folder} began with; restore them, or use --overwrite")
+    wanted, files = data.kept(wanted, corpus, folder.path)
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     wanted = plan.fitted(wanted, corpus.train, tokenizer)
     trainer, valid = plan.prepare(wanted, corpus, tokenizer)
@@ -148,8 +155,10 @@ def go_on(folder, given):
     run = training.resume(training.Run(folder, wanted, trainer, tokenizer), terms)
     step = trainer.progress.step
     for name, (old, new) in changes.items():
-        print(f"from step {step:,} on {options.option(name)} is {new}, which was {old}")
+        print(f"from step {step:,} on {console.option(name)} is {new}, which was {old}")
     if changes:
+        for name, content in files:
+            write_file(folder / name, content)
         described["changes"] = [*described.get("changes", []), {"step": step} | {n: v for n, (_, v) in changes.items()}]
         folder.write_json("run.json", described | {"settings": wanted})
     return run, corpus, valid

@@ -60,7 +60,8 @@ def _cut(path, lines, separator, quoting):
     if len(separator) > 1:
         raise DataError(f"--quoting csv takes a separator of one character, not {separator!r}")
     csv.field_size_limit((1 << 31) - 1)
-    reader = csv.reader((BAD if line is None else line + "\n" for line in lines), delimiter=separator, strict=True)
+    whole = (BAD if line is None else line.replace("\r", " ") + "\n" for line in lines)  # only line feeds end lines
+    reader = csv.reader(whole, delimiter=separator, strict=True)
     rows, first = [], 1
     try:
         for row in reader:
@@ -77,7 +78,9 @@ def _cut(path, lines, separator, quoting):
 def _tell_quotes(path, rows):
     """Cells that a spreadsheet seems to have put in quotes are named, for they are read as they stand."""
     cells = [cell for _, row in rows for cell in row or ()]
-    quoted = sum(cell[:1] == cell[-1:] == '"' and '""' in cell[1:-1] for cell in cells)
-    if quoted:
-        words = f"{counted(quoted, 'cell')} in doubled quotes, which stay as they are"
+    quoted = [cell for cell in cells if len(cell) > 1 and cell[0] == cell[-1] == '"']
+    doubled = [cell for cell in quoted if '""' in cell[1:-1]]
+    found, kind = (quoted, "quotes") if 2 * len(quoted) > len(cells) else (doubled, "doubled quotes")
+    if found:
+        words = f"{counted(len(found), 'cell')} in {kind}, which stay as they are"
         note(f"{path}: {words}; --quoting csv takes them off")

@@ -2,8 +2,11 @@
 
 import contextlib
 import os
+import re
 import shlex
 import sys
+
+import minixfmr
 
 WIDEST = 200  # characters of a sentence in a sample
 
@@ -53,7 +56,8 @@ def unbreakable():
 
 def error(message):
     """One sentence on standard error."""
-    print(f"translate.py: error: {' '.join(str(message).split())}", file=sys.stderr)
+    sentence = re.sub(r"\s*[\r\n]\s*", " ", str(message).strip())  # other spaces may belong to a name
+    print(f"translate.py: error: {sentence}", file=sys.stderr)
 
 
 def shortened(text):
@@ -71,10 +75,22 @@ def note(message):
     print(f"note: {message}", file=sys.stderr)
 
 
-def command(*arguments):
-    """The command line of this script with these arguments, quoted so that it can be pasted."""
-    return shlex.join([sys.executable, sys.argv[0], *map(str, arguments)])
+def command(**options):
+    """The command line of this script with these options, quoted so that it can be pasted. True: an option without a
+    value."""
+    backend = {} if minixfmr.backend_name() == "numpy" else {"backend": minixfmr.backend_name()}
+    words = [sys.executable, sys.argv[0]]
+    for name, value in (options | backend).items():
+        text = str(value)
+        dashed = text.startswith("-") and text != "-"  # without "=" it would be taken for another option
+        words += [option(name)] if value is True else [f"{option(name)}={text}"] if dashed else [option(name), text]
+    return shlex.join(words)
 
 
-def resume_command(name):
-    return command("--name", name, "--resume")
+def option(name):
+    """The option of this name, as it is written."""
+    return "--" + name.replace("_", "-")
+
+
+def resume_command(name, **changes):
+    return command(name=name, resume=True, **changes)

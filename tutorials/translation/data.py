@@ -6,6 +6,7 @@ from .files import is_pipe
 from .options import DATA, LAYOUT
 from .pairs import Layout, read_pairs, read_parallel
 
+HEADER = "source", "target"
 PARTS = {"train_": "", "valid_": "valid_", "test_": "test_"}  # {name in the folder: prefix of the options}
 
 
@@ -38,13 +39,14 @@ def _read(settings, kind):
 
 
 def kept(settings, corpus, folder):
-    """(settings, [(name, bytes)]): where some data came through a pipe, which cannot be read again, the run keeps all
-    of it as files of its own, and its settings name those."""
-    if not any(settings[name] and is_pipe(settings[name]) for name in DATA):
-        return settings, []
+    """(settings, [(name, bytes)]): where some data came through a pipe, which cannot be read again, or from the run's
+    folder, which is cleared, the run keeps all of it as files of its own, and its settings name those."""
     names = {f"{kind}pairs": f"{part}pairs.tsv" for part, kind in PARTS.items()}
-    paths = {option: str((folder / name).absolute()) for option, name in names.items()}
+    own = {option: str((folder / name).absolute()) for option, name in names.items()}
+    paths = [settings[name] for name in DATA if settings[name]]
+    if not any(is_pipe(path) or path in own.values() for path in paths):
+        return settings, []
     parts = zip(names.values(), (corpus.train, corpus.valid, corpus.test), strict=True)
-    files = [(name, "".join(f"{s}\t{t}\n" for s, t in pairs).encode()) for name, pairs in parts]
-    plain = {"columns": [1, 2], "separator": "\t", "quoting": "none"}
-    return settings | dict.fromkeys(DATA) | dict.fromkeys(LAYOUT, False) | paths | plain, files
+    files = [(name, "".join(f"{s}\t{t}\n" for s, t in [HEADER, *pairs]).encode()) for name, pairs in parts]
+    plain = {"columns": [1, 2], "separator": "\t", "quoting": "none", "header": True}
+    return settings | dict.fromkeys(DATA) | dict.fromkeys(LAYOUT, False) | own | plain, files

@@ -6,6 +6,7 @@ import gzip
 import io
 import lzma
 import os
+import re
 import stat
 import sys
 import unicodedata
@@ -35,12 +36,18 @@ MARKS = {  # byte order marks, the longer first
     b"\xfe\xff": "utf-16",
     b"\xef\xbb\xbf": "utf-8-sig",
 }
+MARKUP = {  # what the first line of a text begins with that is no sentence
+    "HTML": re.compile(r"\s*<(!doctype )?html\b", re.IGNORECASE),
+    "XML or SGML": re.compile(r"\s*<(\?xml\b|!doctype\b|(src|ref|tst)set\b|tmx\b|doc\b|dataset\b)", re.IGNORECASE),
+    "JSON": re.compile(r'\s*(\{\s*"[^"]*"\s*:|\{\s*$|\[\s*(\{|$))'),
+}
 PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"PK\x03\x04": "zip"}
 
 
 def normalise(text):
-    """The one way in which a sentence is written everywhere: composed characters (NFC), single plain spaces."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    """The one way in which a sentence is written everywhere: composed characters (NFC), single plain spaces, and no
+    byte order marks, which files that were joined have inside."""
+    return " ".join(unicodedata.normalize("NFC", text.replace("\ufeff", "")).split())
 
 
 def is_pipe(path):
@@ -48,9 +55,10 @@ def is_pipe(path):
     if path == STANDARD_INPUT:
         return True
     try:
-        return not stat.S_ISREG(os.stat(path).st_mode)
+        mode = os.stat(path).st_mode
     except OSError:
         return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def read_lines(path, skip_bad_lines=False):
@@ -59,11 +67,12 @@ def read_lines(path, skip_bad_lines=False):
     skip_bad_lines: a line that is not UTF-8 is None, instead of a DataError
     """
     lines = _without_end(_decode(path, _unpack(path, _read(path)), skip_bad_lines))
-    while lines and lines[-1] == "":
+    if lines[-1] == "":
         lines.pop()  # what follows the last line feed
-        break
-    if not any(line is None or line.strip() for line in lines):
-        raise DataError(f"{path} is empty")
+    first = next((line for line in lines if line is None or line.strip()), "")
+    if first == "":
+        raise DataError(f"{'standard input' if path == STANDARD_INPUT else path} is empty")
+    _refuse_marked_up(path, first or "")
     if len(lines) == 1 and lines[0] and lines[0].count("\r") > 1:
         raise DataError(f"the lines of {path} end in carriage returns alone: convert them, with tr '\\r' '\\n'")
     return lines
@@ -76,7 +85,9 @@ def _without_end(lines):
 def _read(path):
     try:
         if path == STANDARD_INPUT:
-            return sys.stdin.buffer.read()
+            return standard_input().read()
+        if Path(path).is_char_device() and not _is_console(path):
+            raise DataError(f"cannot read {path}: it is a device, which may never end")
         return Path(path).read_bytes()
     except FileNotFoundError:
         raise DataError(f"there is no file {path}") from None
@@ -84,6 +95,18 @@ def _read(path):
         raise DataError(f"there is no file {path}: it is a folder") from None
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def standard_input():
+    """Its bytes, as a file. Raises DataError if it is closed."""
+    if sys.stdin is None:
+        raise DataError("cannot read standard input: it is closed")
+    return sys.stdin.buffer
+
+
+def _is_console(path):
+    with open(path, "rb") as file:
+        return file.isatty()
 
 
 def _unpack(path, data):
@@ -119,6 +142,13 @@ def _refuse_unreadable(path, data, verb="is"):
             raise DataError(f"{path} {verb} {kind}: {remedy}")
 
 
+def _refuse_marked_up(path, line):
+    """Raise DataError if the first line begins a document of another kind than lines of text."""
+    kind = next((name for name, begins in MARKUP.items() if begins.match(line)), None)
+    if kind:
+        raise DataError(f"{path} looks like {kind}: write its sentences one on each line, or source TAB target")
+
+
 def _unzip(path, packed):
     """The one text in a zip archive; names that begin with _ or . are remarks, as in those of Anki and macOS."""
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
@@ -142,6 +172,11 @@ def _decode(path, data, skip_bad_lines):
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
+        if encoding in ("utf-16", "utf-32"):
+            raise DataError(
+                f"{path} begins as {encoding.upper()} does, but byte {error.start} does not go on so ({error.reason}): "
+                "it is damaged or cut short, export it again"
+            ) from error
         if b"\0" in data:
             raise DataError(f"{path} has NUL characters, as {NO_UTF8}") from error
         start = error.start + (3 if encoding == "utf-8-sig" else 0)

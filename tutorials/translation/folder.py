@@ -29,6 +29,8 @@ class RunFolder:
     def __init__(self, name):
         if name in (".", "..", "") or Path(name).name != name:
             raise UsageError(f"--name must be a plain folder name, got {name!r}: the run goes to runs/NAME")
+        if any("\ud800" <= character <= "\udfff" for character in name):
+            raise UsageError(f"--name {name!r} is not UTF-8: choose another, or set a locale of UTF-8")
         self.name, self.path = name, Path("runs") / name
         self.checkpoint = self.path / "checkpoint.safetensors"
 
@@ -111,7 +113,9 @@ class RunFolder:
 
     def start(self, description, tokenizer, kept=(), checkpoint=None):
         """Begin a run in place of any other. kept: (name, bytes) of further files. checkpoint: called to write one."""
-        for name in (*RESULTS, *REST, *(path.name for path in self.path.glob("best-*.safetensors"))):
+        replaced = {name for name, _ in kept}  # the data may have been read from these, and be nowhere else
+        others = (path.name for path in self.path.glob("best-*.safetensors"))
+        for name in (name for name in (*RESULTS, *REST, *others) if name not in replaced):
             with contextlib.suppress(IsADirectoryError, PermissionError):  # nothing of ours
                 (self.path / name).unlink(missing_ok=True)
         vocabulary = tokenizer.to_str(pretty=True).encode()

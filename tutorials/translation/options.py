@@ -5,6 +5,7 @@ import os
 
 from . import UsageError
 from .columns import NAMED
+from .console import note, option
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -23,6 +24,13 @@ def separator(text):
     if not found or any(c.isalnum() or c in '"\r\n' for c in found):
         raise argparse.ArgumentTypeError(f"must be tab, comma, semicolon, or signs such as '|||', got {text!r}")
     return found
+
+
+def as_written(name, value):
+    """The value of an option as its text on the command line."""
+    if name == "columns":
+        return ",".join(map(str, value))
+    return next((word for word, sign in NAMED.items() if name == "separator" and sign == value), value)
 
 
 def quoting(text):
@@ -95,6 +103,19 @@ USING = {
 }
 
 
+class Once(argparse.Action):
+    """Store the value of an option. A second one replaces the first, which is said; but no file is left out so."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        before = getattr(namespace, self.dest, values)
+        another = str(before) != str(values)
+        if another and self.dest in (*DATA, "evaluate"):
+            parser.error(f"{option_string} is given twice, and takes one value: join the files first")
+        if another:
+            note(f"{option_string} is given twice: {values} counts, not {before}")
+        setattr(namespace, self.dest, values)
+
+
 def parse(arguments, description):
     """The options that were given, as a dictionary; an option left out is not in it."""
     parser = argparse.ArgumentParser(
@@ -110,24 +131,20 @@ def parse(arguments, description):
             training.add_argument(option(name), action="store_true", help=text)
         else:
             shown = f" (default: {default})" if default is not None else ""
-            training.add_argument(option(name), type=kind, metavar=kind.__name__, help=text + shown)
+            training.add_argument(option(name), type=kind, metavar=kind.__name__, help=text + shown, action=Once)
     training.add_argument("--resume", action="store_true", help="go on with an unfinished run")
     training.add_argument("--overwrite", action="store_true", help="start anew where a run is already")
     using = parser.add_argument_group("translating")
     for name, (kind, metavar, text) in USING.items():
-        using.add_argument(option(name), type=kind, metavar=metavar, help=text)
+        using.add_argument(option(name), type=kind, metavar=metavar, help=text, action=Once)
     text = "translate this; without TEXT, standard input by lines"
-    using.add_argument("--translate", nargs="?", const="-", metavar="TEXT", help=text)
+    using.add_argument("--translate", nargs="?", const="-", metavar="TEXT", help=text, action=Once)
     text = "test the model on a file of pairs, or on a file of sources and one of targets"
-    using.add_argument("--evaluate", nargs="+", metavar="FILE", help=text)
+    using.add_argument("--evaluate", nargs="+", metavar="FILE", help=text, action=Once)
     text = "show each token's probability and alternatives"
     using.add_argument("-v", "--verbose", action="store_true", help=text)
     parser.add_argument("--backend", help='"numpy" or "cupy" (default: $MINIXFMR_BACKEND, else numpy)')
     return vars(parser.parse_args(_joined(arguments)))
-
-
-def option(name):
-    return "--" + name.replace("_", "-")
 
 
 # what can be done, and which options have an effect on it

@@ -10,7 +10,9 @@ from .files import normalise, read_lines
 
 HEADERS = {"source", "target", "src", "tgt", "trg", "sentence", "translation", "text", "en", "de", "fr", "es", "it"}
 HEADERS |= {"english", "german", "french", "spanish", "italian", "input", "output", "source_text", "target_text"}
+HEADERS |= {"deutsch", "englisch", "französisch", "anglais", "allemand", "français", "inglés", "español", "italiano"}
 NUMBER = re.compile(r"-?\d+([.,]\d+)?")
+LANGUAGE = re.compile(r"[a-z]{2,3}([-_]\w{2,4})?", re.ASCII | re.IGNORECASE)
 
 
 @dataclass
@@ -40,8 +42,9 @@ def read_pairs(path, layout=None):
     numbered = cut(path, lines, layout.separator, layout.quoting)
     filled = [(n, columns) for n, columns in numbered if columns is None or any(map(str.strip, columns))]
     _tell(len(numbered) - len(filled), "empty line", path)
-    filled = filled[1:] if layout.header or _is_header(path, filled) else filled
-    first, second = layout.columns or _columns(path, [columns for _, columns in filled if columns])
+    filled = filled[1:] if layout.header else filled
+    first, second = layout.columns or _columns(path, [columns for _, columns in filled[1:] or filled if columns])
+    filled = filled[1:] if not layout.header and _is_header(path, filled, (first, second)) else filled
     pairs, bad = [], []
     for number, columns in filled:
         pair = _pick(columns or [], first - 1, second - 1)
@@ -70,7 +73,7 @@ def read_parallel(source, target, layout=None):
             f"{source} has {len(sources)} lines, {target} has {len(targets)}: line n of one must translate line n of "
             "the other"
         )
-    bad = [n for n, pair in enumerate(zip(sources, targets, strict=False), 1) if None in pair]
+    bad = [n for n, pair in enumerate(zip(sources, targets, strict=False), 1 + layout.header) if None in pair]
     good = [pair for pair in zip(sources, targets, strict=False) if None not in pair]
     pairs = [tuple(map(normalise, pair)) for pair in good]
     filled = [pair for pair in pairs if all(pair)]
@@ -110,11 +113,19 @@ HINTS = (  # what a line that is no pair looks like
 
 
 def _columns(path, rows):
-    """The first two columns, unless one of them holds numbers: then those beside the numbers of a Tatoeba export."""
+    """The first two columns, unless one of them holds no sentences: then those beside the numbers of a Tatoeba
+    export."""
     if _numbers([row for row in rows if len(row) == 2])[:1] == [0]:
         note(f"{path}: column 1 holds numbers alone, and they are taken for the sources")
     rows = [row for row in rows if len(row) > 2]
     width, numbers = min(map(len, rows), default=0), _numbers(rows)
+    for i in range(min(width, 2) if len(rows) > 1 else 0):
+        cells = {row[i].strip() for row in rows}
+        if len(cells) == 1 and LANGUAGE.fullmatch(cell := cells.pop()):
+            raise DataError(
+                f"{path}: column {i + 1} holds {cell} on every line, which seems to be a language: name the columns of "
+                "the sentences, such as --columns 2,4 (or --columns 1,2 if they are these)"
+            )
     if not {0, 1} & set(numbers):
         return 1, 2
     if width >= 4 and numbers[:2] == [0, 2] and not {1, 3} & set(numbers):
@@ -132,13 +143,13 @@ def _numbers(rows):
     return [i for i in range(width) if sum(bool(NUMBER.fullmatch(row[i].strip())) for row in rows) > 0.9 * len(rows)]
 
 
-def _is_header(path, rows):
+def _is_header(path, rows, columns):
     """Whether the first line names the columns."""
-    names = [cell.strip().lower() for cell in rows[0][1] or []]
-    words = {name for name in names if name in HEADERS}
-    named = len(names) > 1 and len(words) > 1 and all(name in HEADERS | {"id", "score"} or not name for name in names)
+    pair = _pick(rows[0][1] or [], *(column - 1 for column in columns)) if rows else None
+    names = {name.lower() for name in pair or ()}
+    named = len(names) == 2 and names <= HEADERS
     if named:
-        print(f"{path}: line {rows[0][0]} names the columns ({', '.join(names)}) and is left out")
+        print(f"{path}: line {rows[0][0]} names the columns ({', '.join(pair)}) and is left out")
     return named
 
 

@@ -9,8 +9,7 @@ from minixfmr.training import cosine
 from minixfmr.training.mpi import ranks_told
 
 from . import DataError
-from .console import counted
-from .options import option
+from .console import counted, option
 
 BATCH_TOKENS, EPOCHS = 2500, 7  # where there is data enough
 BATCHES, STEPS = 40, 450  # an epoch, and in all, where there is not
@@ -69,7 +68,7 @@ def prepare(settings, corpus, tokenizer):
     model = minixfmr.EncoderDecoder(config, seed=settings["seed"])
     data = as_data(corpus.train, tokenizer, config, settings["batch_tokens"], settings["seed"])
     valid = as_data(corpus.valid, tokenizer, config, max(settings["batch_tokens"], BATCH_TOKENS))
-    steps = minixfmr.training.count_steps(data, settings["epochs"], settings["accumulate"])
+    steps = total_steps(data, settings)
     trainer = minixfmr.Trainer(
         model,
         minixfmr.AdamW(model.parameters(), betas=(0.9, 0.98), eps=1e-9, weight_decay=1e-4),
@@ -83,6 +82,11 @@ def prepare(settings, corpus, tokenizer):
     return trainer, valid
 
 
+def total_steps(data, settings):
+    """How many optimizer steps the run takes. Every epoch has as many batches: they are cut by lengths alone."""
+    return settings["epochs"] * -(-len(data.order(0)) // settings["accumulate"])
+
+
 def warmup(settings, steps):
     """The steps of warm-up, which are no more than half of the run."""
     return min(settings["warmup"], steps // 2)
@@ -91,7 +95,7 @@ def warmup(settings, steps):
 def tell_plan(settings, corpus, trainer, tokenizer, given):
     """Say what is going to be trained, and which given options cannot be obeyed; warn of a run that is too short to
     learn anything."""
-    batches, steps = len(trainer.data.order(0)), trainer.total_steps(settings["epochs"])
+    batches, steps = len(trainer.data.order(0)), total_steps(trainer.data, settings)
     print(
         f"{len(corpus.train):,} pairs to train on, {len(corpus.valid):,} to validate, {len(corpus.test):,} to test; "
         f"{tokenizer.get_vocab_size():,} subwords; {trainer.model.num_parameters():,} parameters; "
@@ -106,6 +110,9 @@ def tell_plan(settings, corpus, trainer, tokenizer, given):
     for name, (most, why) in _useful(settings, batches, tokenizer.get_vocab_size()).items():
         if name in given and given[name] > most:
             print(f"note: {option(name)} {given[name]:,} is more than has an effect: {why}")
+    subwords = tokenizer.get_vocab_size()
+    if "vocab_size" in given and subwords > given["vocab_size"]:
+        print(f"note: --vocab-size {given['vocab_size']:,} is too few: {subwords:,} hold each character of the text")
     if steps < FEW_STEPS:
         print(
             f"warning: {steps} steps are few, and a model needs hundreds to learn to translate: give more --epochs, "

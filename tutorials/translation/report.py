@@ -41,26 +41,39 @@ def by_source(pairs):
 
 def scores(outputs, references):
     """Exact match, BLEU and chrF of the outputs; references: a list for each. What cannot be computed is None."""
-    import sacrebleu
-
-    tokenizer = bleu_tokenizer([text for texts in references for text in texts])
+    exact = sum(output in texts for output, texts in zip(outputs, references, strict=True)) / len(outputs)
     most = max(map(len, references))
     columns = [[texts[i] if i < len(texts) else None for texts in references] for i in range(most)]
-    bleu = sacrebleu.BLEU(tokenize=tokenizer, effective_order=True)  # a number is one word: it has no n-grams beyond 1
-    chrf = sacrebleu.CHRF()
-    exact = sum(output in texts for output, texts in zip(outputs, references, strict=True)) / len(outputs)
-    return {
-        "exact_match": round(exact, 5),
-        "bleu": _optional("BLEU", lambda: round(bleu.corpus_score(outputs, columns).score, 2)),
-        "bleu_signature": _optional("BLEU's signature", lambda: str(bleu.get_signature())),
-        "chrf": _optional("chrF", lambda: round(chrf.corpus_score(outputs, columns).score, 2)),
-        "chrf_signature": _optional("chrF's signature", lambda: str(chrf.get_signature())),
-    }
+
+    def bleu():
+        from sacrebleu import BLEU
+
+        tokenizer = bleu_tokenizer([text for texts in references for text in texts])
+        return BLEU(tokenize=tokenizer, effective_order=True)  # a number is one word: it has no n-grams beyond 1
+
+    def chrf():
+        from sacrebleu import CHRF
+
+        return CHRF()
+
+    def figures(name, new):
+        metric = new()
+        score = round(metric.corpus_score(outputs, columns).score, 2)
+        return {name: score, f"{name}_signature": str(metric.get_signature())}
+
+    found: dict = {"exact_match": round(exact, 5)}
+    for name, new in {"bleu": bleu, "chrf": chrf}.items():
+        nothing = {name: None, f"{name}_signature": None}
+        found |= _optional(name, lambda name=name, new=new: figures(name, new)) or nothing
+    return found
 
 
 def tell_limits(translations, limit):
-    """Count what was cut, on either side."""
+    """Count what was not read or written whole."""
     cut, unfinished = (sum(map(bool, (getattr(t, name) for t in translations))) for name in ("cut", "unfinished"))
+    unknown = sum(translation.unknown for translation in translations)
+    if unknown:
+        note(f"{unknown:,} of {len(translations):,} sources have characters that were not in the training data")
     if cut:
         note(f"{cut:,} of {len(translations):,} sources were cut at {limit - 1} subwords (--max-length)")
     if unfinished:
@@ -105,8 +118,7 @@ def finish(run, corpus):
     print(json.dumps(without_nan(metrics), indent=2))
     print(f"{', '.join(['model', 'vocabulary', 'metrics.json', 'curves.csv', *drawn])} are in {folder}")
     text = min(references, key=len)
-    words = [f"--translate={text}"] if text.startswith("-") else ["--translate", text]
-    print(f"try it: {command('--model', folder, *words)}")
+    print(f"try it: {command(model=folder, translate=text)}")
 
 
 def _step_of(epoch, state):

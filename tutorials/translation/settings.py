@@ -7,13 +7,16 @@ import os
 import minixfmr
 
 from . import UsageError
-from .files import STANDARD_INPUT
-from .options import DATA, DEFAULTS, MODEL, TRAINING, option
+from .console import option
+from .files import STANDARD_INPUT, is_pipe
+from .options import DATA, DEFAULTS, MODEL, TRAINING
+from .translator import Translator
 
 RESUMABLE = ("epochs", "lr", "threads", "save_every", "keep", "patience", *DATA)  # what a resumed run may change
 PREFIXES = ("", "valid_", "test_")  # of the options that name data
 POSITIVE = ("save_every", "warmup", "numbers", "accumulate", "threads", "max_length", "epochs", "batch_tokens")
 CHOSEN = "vocab_size", "lr"  # always written down, if not given then by the data
+HIGHEST = {"threads": 1024, "vocab_size": 10**7}
 LOWEST = {"vocab_size": 10, "seed": 0, "patience": 1} | dict.fromkeys(POSITIVE, 1)
 
 
@@ -26,10 +29,15 @@ def chosen(given):
     own_data = settings["pairs"] or settings["source"]
     if settings["finetune"]:
         settings |= _of_the_model(given)
-    by_data = {"vocab_size": 6000 if own_data else 130, "lr": 3e-4 if settings["finetune"] else 3e-3}
+    by_data = {"vocab_size": 6000 if own_data else 130, "lr": usual_rate(settings)}
     settings |= {name: value for name, value in by_data.items() if settings[name] is None}
     check(settings)
     return settings
+
+
+def usual_rate(settings):
+    """The peak learning rate of a run that is not told another."""
+    return 3e-4 if settings["finetune"] else 3e-3
 
 
 def resumed(stored, given, run):
@@ -37,7 +45,7 @@ def resumed(stored, given, run):
     if unknown := sorted(set(stored) - set(DEFAULTS)):
         raise UsageError(f"{run}/run.json has settings that this version does not know: {', '.join(unknown)}")
     check_stored(DEFAULTS | stored, run)
-    settings, given = DEFAULTS | stored, _with_whole_paths(given)
+    settings, given = DEFAULTS | _followed(stored, run), _with_whole_paths(given)
     changes = {name: (settings[name], value) for name, value in given.items() if settings[name] != value}
     for name, (old, new) in changes.items():
         if name not in RESUMABLE:
@@ -50,9 +58,22 @@ def resumed(stored, given, run):
             settings |= {f"{kind}source": None, f"{kind}target": None}
         elif f"{kind}source" in given:
             settings[f"{kind}pairs"] = None
+    for name in DATA:
+        if name not in given and settings[name] and is_pipe(settings[name]):
+            raise UsageError(
+                f"{settings[name]}, from which {run} was begun, is a pipe or a device now: put the file back, or name "
+                f"another of the same content beside --resume, with {option(name)}"
+            )
     settings |= {name: new for name, (_, new) in changes.items()}
     check(settings)
     return settings, changes
+
+
+def _followed(stored, run):
+    """The settings with the paths of files that the run keeps itself, if its folder was moved."""
+    paths = {name: stored[name] for name in DATA if stored.get(name)}
+    own = {name: os.path.abspath(os.path.join(str(run), os.path.basename(path))) for name, path in paths.items()}
+    return stored | {name: own[name] for name in paths if not os.path.exists(paths[name]) and os.path.exists(own[name])}
 
 
 def check_stored(stored, run):
@@ -83,6 +104,9 @@ def _could_be_given(value, kind):
 
 def check(settings):
     """Raise UsageError for what cannot be meant."""
+    for name, value in settings.items():
+        if isinstance(value, int) and value > (most := HIGHEST.get(name, 10**12)):
+            raise UsageError(f"{option(name)} must be at most {most:,}, got {value}")
     for name, least in LOWEST.items():
         if settings[name] is not None and settings[name] < least:
             raise UsageError(f"{option(name)} must be at least {least}, got {settings[name]}")
@@ -103,21 +127,31 @@ def check(settings):
     own_data = settings["pairs"] or settings["source"]
     if not own_data and any(settings[name] for name in DATA):
         raise UsageError("validation and test files need training files: --source and --target, or --pairs")
-    paths = [settings[name] for name in DATA]
-    if sum(path in (STANDARD_INPUT, "/dev/stdin") for path in paths) > 1:
-        raise UsageError("standard input can be read once only: give a file for the others")
+    read_once([settings[name] for name in DATA])
+
+
+def read_once(paths):
+    """Raise UsageError if a pipe is to be read twice."""
+    pipes = [STANDARD_INPUT if path == "/dev/stdin" else path for path in paths if path and is_pipe(path)]
+    for path in pipes:
+        if pipes.count(path) > 1:
+            what = "standard input" if path == STANDARD_INPUT else f"the pipe {path}"
+            raise UsageError(f"{what} can be read once only: give a file for the others")
 
 
 def _with_whole_paths(given):
-    """Paths from the root: the run may be resumed elsewhere."""
+    """Paths from the root: the run may be resumed elsewhere. Raises UsageError for what run.json could not hold."""
     paths = {name: given[name] for name in (*DATA, "finetune") if name in given}
     whole = {name: path if path == STANDARD_INPUT else os.path.abspath(path) for name, path in paths.items()}
+    for name, path in whole.items():
+        if any("\ud800" <= character <= "\udfff" for character in path):
+            raise UsageError(f"{option(name)}: the name {path!r} is not UTF-8: rename it, or set a locale of UTF-8")
     return given | whole
 
 
 def _of_the_model(given):
     """The sizes of the model to begin with, which nothing that was given may contradict."""
-    config = minixfmr.load(given["finetune"]).config
+    config = Translator.load(given["finetune"]).model.config
     sizes = {
         "vocab_size": config.vocab_size,
         "d_model": config.d_model,

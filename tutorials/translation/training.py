@@ -7,10 +7,12 @@ from tqdm import tqdm
 
 import minixfmr
 
-from . import RunError
+from . import RunError, UsageError
 from .console import command, note, resume_command, shortened
 from .machines import DONE
-from .options import DEFAULTS, option
+from .options import DEFAULTS, as_written
+from .plan import total_steps
+from .settings import usual_rate
 from .translator import Translator
 
 NEW_STATE = {"steps": [], "valid": [], "seconds": 0.0, "tokens": 0, "best": None, "waited": 0}
@@ -65,7 +67,7 @@ class Run:
             ) from error
 
     def _train(self, corpus, valid, stop):
-        total = self.trainer.total_steps(self.settings["epochs"])
+        total = total_steps(self.trainer.data, self.settings)
         self._began = time.perf_counter()
         bar = tqdm(total=total, initial=self.trainer.progress.step, unit="step", dynamic_ncols=True)
         with bar:
@@ -132,33 +134,48 @@ class Run:
     def choose(self):
         """Put the weights of the epoch that is kept into the model; return that epoch."""
         best = self.state["best"]
-        if self.settings["keep"] == "last" or not best or not self.folder.best(best["step"]).exists():
+        if self.settings["keep"] == "last" or not best:
             return self.trainer.progress.epoch
-        minixfmr.checkpoint.load_weights(self.trainer.model, self.folder.best(best["step"]))
-        return best["epoch"]
+        try:
+            minixfmr.checkpoint.load_weights(self.trainer.model, self.folder.best(best["step"]))
+            return best["epoch"]
+        except minixfmr.CheckpointError as error:  # such as a run that kept the last until it was resumed
+            note(f"the best epoch, {best['epoch']}, cannot be had ({error}): the last is kept in its place")
+            return self.trainer.progress.epoch
 
     def _after_divergence(self):
         """What to do now. The checkpoint is of use unless its weights had gone astray already."""
         losses = dict(map(tuple, self.state["steps"]))
         after = losses.get(self._saved + 1, math.inf)
-        lower = f"{self.settings['lr'] / 10:g}"
+        lower = f"{min(self.settings['lr'] / 10, usual_rate(self.settings)):g}"
         if self.folder.checkpoint.exists() and after < losses.get(1, 0):
-            return f"To go on from step {self._saved}: {resume_command(self.folder.name)} --lr {lower}"
+            return f"To go on from step {self._saved}: {resume_command(self.folder.name, lr=lower)}"
         return f"To start anew: {self._anew({'lr': lower})}"
 
     def _anew(self, changes):
         """The command that starts this run again, with these changes."""
-        words = []
-        for name, value in (self.settings | changes).items():
-            if value != DEFAULTS[name]:
-                text = ",".join(map(str, value)) if name == "columns" else str(value)
-                words += [option(name)] if value is True else [option(name), text]
-        return command(*words, "--overwrite")
+        given = {name: value for name, value in (self.settings | changes).items() if value != DEFAULTS[name]}
+        return command(**{name: as_written(name, value) for name, value in given.items()}, overwrite=True)
+
+
+def begin_with(model, folder):
+    """Give the model the weights of the one in the folder. Raises UsageError if that computes otherwise."""
+    trained = Translator.load(folder).model
+    own = model.config.to_dict()
+    for name, value in trained.config.to_dict().items():
+        if name != "dropout" and own[name] != value:
+            raise UsageError(f"the model in {folder} has {name} = {value!r}, and this script trains {own[name]!r}")
+    model.load_state_dict(trained.state_dict())
 
 
 def resume(run, accept):
     """Put a run where its checkpoint left it; settings of the trainer in `accept` may differ."""
     if not run.folder.checkpoint.exists():
+        if run.settings["finetune"]:
+            raise UsageError(
+                f"{run.folder.checkpoint}, from which the run goes on, is gone: start anew with --overwrite"
+            )
+        note(f"{run.folder} has no checkpoint yet: it starts from the beginning")
         return run
     state = minixfmr.load_training(run.trainer, run.folder.checkpoint, accept)
     if run.trainer.progress.epoch > run.settings["epochs"]:

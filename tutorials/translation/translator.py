@@ -48,6 +48,8 @@ class Translator:
             hint = ": it is not finished, --resume goes on with it" if (folder / "run.json").exists() else ""
             raise UsageError(f"there is no trained model in {folder}{hint}")
         model, tokenizer = minixfmr.load(folder), load_tokenizer(folder / "tokenizer.json")
+        if not isinstance(model, minixfmr.EncoderDecoder):
+            raise UsageError(f"{folder} holds a {type(model).__name__}: only an EncoderDecoder translates")
         if tokenizer.get_vocab_size() != model.config.vocab_size:
             sizes = f"{tokenizer.get_vocab_size()} subwords, the model {model.config.vocab_size}"
             raise UsageError(f"{folder}/tokenizer.json is of another model: it has {sizes}")

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 from minixfmr.checkpoint import write_file
@@ -9,10 +10,11 @@ from minixfmr.checkpoint import write_file
 from . import UsageError
 from .console import note
 from .data import layout
-from .files import normalise
+from .files import STANDARD_INPUT, normalise, standard_input
 from .options import refuse_idle
 from .pairs import read_pairs, read_parallel
 from .report import measure, without_nan
+from .settings import read_once
 from .translator import Translator
 
 
@@ -34,7 +36,7 @@ def use(given):
 
 def translate(translator, text, num_beams, verbose):
     """One translation a line."""
-    for sentence in standard_input() if text == "-" else [text]:
+    for sentence in _lines() if text == "-" else [text]:
         sentence = normalise(sentence)
         if any("\ud800" <= character <= "\udfff" for character in sentence):
             raise UsageError("the text to translate is not UTF-8: convert it, for example with iconv -t UTF-8")
@@ -58,9 +60,10 @@ def translate(translator, text, num_beams, verbose):
     return 0
 
 
-def standard_input():
-    """Its lines as UTF-8, whatever the locale; bytes that are not become surrogates, as on the command line."""
-    return open(sys.stdin.fileno(), encoding="utf-8", errors="surrogateescape", newline="\n", closefd=False)
+def _lines():
+    """Those of standard input as UTF-8, whatever the locale; bytes that are not become surrogates, as on the command
+    line."""
+    return (line.decode(errors="surrogateescape") for line in standard_input())
 
 
 def evaluate(translator, given, num_beams):
@@ -68,15 +71,33 @@ def evaluate(translator, given, num_beams):
     files = given["evaluate"]
     if len(files) > 2:
         raise UsageError(f"--evaluate takes a file of pairs, or one of sources and one of targets, got {len(files)}")
+    read_once(files)
+    output = Path(given.get("output", Path(given["model"]) / "hypotheses.txt"))
+    described = output.with_name(output.name + ".json")
+    check_outputs((output, described), files)
     read = read_pairs if len(files) == 1 else read_parallel
     pairs = read(*files, layout(given))
     metrics, translations = measure(translator, pairs, num_beams)
-    metrics |= {"num_beams": num_beams, "files": [str(Path(file).absolute()) for file in files]}
-    output = Path(given.get("output", Path(given["model"]) / "hypotheses.txt"))
+    named = [file if file == STANDARD_INPUT else str(Path(file).absolute()) for file in files]
+    text = json.dumps(without_nan(metrics | {"num_beams": num_beams, "files": named}), indent=2)
+    print(text, flush=True)
     write_file(output, "".join(f"{translations[source].text}\n" for source, _ in pairs).encode())
-    described = output.with_name(output.name + ".json")
-    text = json.dumps(without_nan(metrics), indent=2)
     write_file(described, (text + "\n").encode())
-    print(text)
     print(f"the {len(pairs):,} translations are in {output}, these figures in {described}")
     return 0
+
+
+def check_outputs(outputs, inputs):
+    """Raise UsageError, before anything is computed, unless the files can be written and are none of those read."""
+    for path in outputs:
+        if path.exists() and not path.is_file():
+            raise UsageError(f"--output: cannot write {path}, which is no regular file: choose another name")
+        for file in inputs:
+            if file != STANDARD_INPUT and path.exists() and Path(file).exists() and path.samefile(file):
+                raise UsageError(f"--output: {path} would replace the data it is tested on: choose another name")
+    folder = outputs[0].absolute().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UsageError(f"--output: cannot write in {folder} ({error.strerror}): choose another folder") from error
