@@ -101,7 +101,7 @@ ORDER = {
         "models/variants/narrow": ("embeddings narrower than the model (ALBERT, ELECTRA)", 8),
         "models/variants/blocks": ("blocks with a convolution, or with two branches side by side", 8),
         "models/variants/heads": ("masked words, classes, tags", 3),
-        "models/variants/sentence": ("one vector a sentence", 8),
+        "models/variants/sentence": ("one vector per sentence", 8),
         "training/variants/objectives": ("masked tokens, prefixes, spans, gaps, denoising", 7),
         "training/variants/mpi": ("workers on several machines: a sum in the order of the ranks", 10),
         "generation/variants/rules": ("what a generated sequence must or must not contain", 4),
