@@ -1,4 +1,4 @@
-"""What decides how a sequence is written: the arguments of generate, else the model's own settings, else none."""
+"""What decides how a sequence is written: the arguments of generate, else the model's own settings, else defaults."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +30,7 @@ SEARCH: dict[str, Any] = {
 
 @dataclass
 class Settings:
-    """Of one call of generate."""
+    """The settings of one call of generate."""
 
     search: dict[str, Any]  # as SEARCH
     rules: dict[str, Any]  # as RULES
