@@ -340,7 +340,8 @@ plots.heat_maps(panels, parts, parts, xlabel="token replaced (j)", ylabel="outpu
 # %% [markdown]
 # Both models are untrained: this is a property of the architecture. The diagonal is strongest, because each output
 # starts from its own token. Above it the encoder's outputs have all moved a little, the decoder's not at all. In the
-# decoder the first tokens have more influence than the last: their outputs share the attention among fewer tokens.
+# decoder the first tokens have more influence than the last: the early outputs divide their attention among fewer
+# tokens.
 #
 # ## One body, many heads
 #
@@ -540,14 +541,14 @@ for text in [
 #    it?
 #    <details><summary>Answer</summary>
 #
-#    Of nothing, and its best guess makes no sense.
+#    It is sure of nothing: hardly any word gets more than a few per cent, and its best guess makes no sense.
 #
 #    </details>
 # 2. Read `ids = pad([train[0], max(train, key=len)], PAD)` with `attention_mask=(ids != PAD).astype(int)` and without,
 #    and compare the first row with `model(np.array([train[0]]))`. Where do they agree?
 #    <details><summary>Answer</summary>
 #
-#    With the mask its real positions agree to rounding. Without it they do not, because the sentence has attended to
+#    With the mask, the real positions agree to rounding. Without it they do not, because the sentence has attended to
 #    its own padding.
 #
 #    </details>

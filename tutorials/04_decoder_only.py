@@ -27,11 +27,11 @@ QUICK = bool(os.environ.get("QUICK"))  # less data, for the tests
 # %% [markdown]
 # ## The text
 #
-# The English of [03](03_encoder_only.ipynb), now as one long sequence of tokens: paragraph after paragraph, with the
-# end token `</s>` between them. Whole packages of the library are held out, because a package repeats its phrases: if
-# single paragraphs were held out, near-copies of them would be in the training text, and counting phrases would look
-# better than it is. (Paragraphs with names like `__init__` are left out, or this small model would mostly write
-# underscores.)
+# This is the English of [03](03_encoder_only.ipynb), now as one long sequence of tokens: paragraph after paragraph,
+# with the end token `</s>` between them. Whole packages of the library are held out, because a package repeats its
+# phrases: if single paragraphs were held out, near-copies of them would be in the training text, and counting phrases
+# would look better than it is. (Paragraphs with names like `__init__` are left out, so that this small model need not
+# learn to write underscores.)
 
 # %%
 found = [(package, text) for package, text in english.paragraphs() if "__" not in text]
@@ -264,8 +264,8 @@ plots.heat_maps(
 #
 # ## Where the heads look
 #
-# The attention weights of one sentence, each row a query, each column a key. The upper right is empty in every head:
-# that is the mask, not something learned. The first token has only itself to look at.
+# These are the attention weights of one sentence: each row is a query, each column a key. The upper right is empty in
+# every head: that is the mask, not something learned. The first token has only itself to look at.
 
 # %%
 sentence = np.array([[END, *tokenizer.encode("Return True if the file exists.").ids]])
@@ -504,7 +504,7 @@ print(f"L 32, d 4096, 8 texts of 4,096 tokens, 2 bytes each: {cache_bytes(32, 8,
 #    `whole` again. Which loss do you expect?
 #    <details><summary>Answer</summary>
 #
-#    ln V, to the last digit.
+#    ln V, to all the digits that are printed: every token gets the probability 1/V.
 #
 #    </details>
 # 2. Generate with `do_sample=True, top_k=1` and several seeds, then with `temperature=0.01`. Which of them is the

@@ -590,12 +590,12 @@ for text in ("one", "seven", "forty two", "Forty-two", "a dozen", "half a hundre
 # %% [markdown]
 # ## Check
 #
-# 1. Change ε to 0.01 and run again. The validation loss falls too: which number printed above says how far it can fall?
-#    And are more translations right?
+# 1. Change ε to 0.01 and run again. The validation loss falls too: which number printed above says where it would end
+#    if p were q? And are more translations right?
 #    <details><summary>Answer</summary>
 #
-#    The floor does. It is much lower now, and the training loss settles above the new one. Count the translations: the
-#    loss has changed its scale, which says nothing about them.
+#    -log q_label does: it is 0.01 now instead of 0.10. Whether more translations are right can only be found by
+#    counting them: the loss has changed its scale, which says nothing about them.
 #
 #    </details>
 # 2. Count the alignment in the first decoder block: copy `cross_attention` from [translate.py](translate.py) and

@@ -357,7 +357,7 @@ for prefix in TASKS:
     assert QUICK or own > others > 10 / V
 
 # %% [markdown]
-# It is less sure, but far from guessing (both asserted). A single wrong output often looks as sure as a right one.
+# It is less sure, but far from guessing (both asserted).
 #
 # ## One model for all, or one for each?
 #

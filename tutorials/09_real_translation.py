@@ -291,7 +291,7 @@ assert abs(loss - math.log(V)) < 1.5
 # %% [markdown]
 # ## Training on a budget
 #
-# Seven passes over Multi30k fit into this notebook. With so few, every choice is about learning quickly:
+# This notebook has time for seven passes over Multi30k. With so few, every choice is about learning quickly:
 #
 # - **small batches** of 1,250 tokens, which make more steps out of an epoch.
 # - **a high learning rate**, reached by a linear warm-up and then lowered to 0 along half a cosine, so that the model
