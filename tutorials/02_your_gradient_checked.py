@@ -502,7 +502,7 @@ assert report.ok
 #
 # A model is a layer as well. Its inputs are token ids, which have no gradient, but all its parameters do. The model is
 # tiny, because every number that is checked costs four forward passes. From large arrays the checker takes a sample,
-# and moves the other entries all together, in random directions.
+# and moves all the other entries together, in random directions.
 
 # %%
 config = minixfmr.Config(

@@ -541,7 +541,7 @@ for text in [
 #    it?
 #    <details><summary>Answer</summary>
 #
-#    It is sure of nothing: hardly any word gets more than a few per cent, and its best guess makes no sense.
+#    It is sure of nothing: its best guess gets less than one per cent, and makes no sense.
 #
 #    </details>
 # 2. Read `ids = pad([train[0], max(train, key=len)], PAD)` with `attention_mask=(ids != PAD).astype(int)` and without,

@@ -355,7 +355,7 @@ for name, way in ways.items():
 # ## Repetition
 #
 # Greedy search has a weakness: once it has written a phrase a second time, it is back where it was before, and nothing
-# breaks the circle. Let each method continue beyond the end of its sentence (`min_new_tokens` forbids the end token),
+# breaks the cycle. Let each method continue beyond the end of its sentence (`min_new_tokens` forbids the end token),
 # and measure the share of tokens that complete a group of three that has already occurred.
 
 
@@ -390,7 +390,7 @@ plots.bars(shares, xlabel="share of repeated groups of three tokens", digits=".0
 # `repetition_penalty` divides the logit of every token that has already occurred by its value if the logit is positive,
 # and multiplies it if it is negative; `no_repeat_ngram_size` forbids any token that would complete a repeated group.
 # Both treat only the symptom, and punish honest repetition too: a text needs its "the" more than once. Sampling needs
-# no such rule, since chance breaks the circle.
+# no such rule, since chance breaks the cycle.
 #
 # ## Beam search
 #

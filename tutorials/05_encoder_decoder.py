@@ -450,7 +450,8 @@ assert np.isclose(one(y, r), 8 / 9) and np.isclose(rouge_l(y, r), 6 / 9)
 assert np.isclose(one(y, r), rouge_1(y, r))  # the package has it, too, for PEGASUS' objective
 
 # %% [markdown]
-# Now five outputs for one reference, and four for one number. Judge them yourself before you look at the scores.
+# Here are five outputs for one reference sentence, and then four for one number. Judge them yourself before you look at
+# the scores.
 
 # %%
 bleu, chrf = sacrebleu.BLEU(effective_order=True), sacrebleu.CHRF()
@@ -502,7 +503,7 @@ table(
 # task. Here exact match is the honest one; for sentences one asks people or uses a trained metric, and BLEU serves to
 # compare versions of one system.
 #
-# The same over many translations of our models:
+# Here are the same metrics over many translations by our models:
 
 # %%
 print(f"{'':14} exact   BLEU   chrF    R-L of subwords")

@@ -40,9 +40,9 @@ rng = np.random.default_rng(0)
 
 
 # %% [markdown]
-# Three helpers. `agree` compares arrays and stops the notebook if they differ by more than a gradient check allows;
-# `agree_each` does so for several. `proves` has SymPy simplify the difference of two expressions to 0. `where` says in
-# which file a function is defined.
+# First some helpers. `agree` compares arrays and stops the notebook if they differ by more than a gradient check
+# allows; `agree_each` does so for several. `proves` has SymPy simplify the difference of two expressions to 0. `where`
+# says in which file a function is defined.
 
 
 # %%
@@ -1418,7 +1418,8 @@ where(Residual)
 #
 # $$x_t = E_{\mathrm{ids}_t} \qquad \ldots \qquad z = h E^\top \tag{14.1}$$
 #
-# The second is a linear map with $W = E^\top$. By (2.2) $dh = dz E$. By (2.3) $dE^\top = h^\top dz$, and transposed
+# The second is a linear map with $W = E^\top$. By (2.2) $dh = dz E$. By (2.3) $dE^\top = h^\top dz$. Transposed, and
+# side by side:
 #
 # $$dh = dz E \qquad\qquad dE = dz^\top h \tag{14.2}$$
 #
