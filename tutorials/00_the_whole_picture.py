@@ -393,7 +393,7 @@ SVG("../docs/transformer.svg")
 # ## Break
 #
 # Mark the positions in the simplest way: add the number t itself to every number of the vector. Then apply a LayerNorm,
-# as every block does.
+# as every block does: it shifts each vector to mean 0 and scales it to variance 1.
 
 # %%
 x = tokens[:5]  # five tokens, (5, d)

@@ -165,7 +165,7 @@ for part in ("embedding", "encoder", "head"):
 # ## A baseline
 #
 # How good is a guess that reads nothing at all? The best such guess is the share of each word in the training text, the
-# unigram distribution $p(w) = n_w / n$. Its loss on the held-out sentences is
+# unigram distribution $p(w) = n_w / n$. Its loss on the held-out sentences, in nats (log is the natural logarithm), is
 #
 # $$-\frac{1}{N} \sum_t \log p(w_t).$$
 #
@@ -181,6 +181,10 @@ print(f"unigram baseline {unigram:.2f} nats, a blind guess among all words ln V 
 
 # %% [markdown]
 # ## Training
+#
+# `Trainer` runs the loop. In each step it takes a batch, computes the gradients on two cores (`workers=2`), and lets
+# AdamW change the weights (derived in [11](11_every_gradient_derived.ipynb), chapter 15). The learning rate rises during
+# the first tenth of the steps and then falls along half a cosine.
 
 # %%
 steps = 40 if QUICK else 2200

@@ -195,6 +195,8 @@ assert first["the shared table"] > first["a table of its own"]
 
 # %% [markdown]
 # ## Training
+#
+# The loop is that of [03](03_encoder_only.ipynb). Each batch holds 16 rows that start anywhere in the text.
 
 # %%
 steps = 40 if QUICK else 1200

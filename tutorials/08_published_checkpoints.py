@@ -165,7 +165,7 @@ print(places(models["LLaMA"])["decoder.blocks.0.self_attention.layer.key.weight"
 #
 # Now both read the same text, in float64. transformers computes some values in float32 whatever the type of its
 # weights, among them the norms of T5 and LLaMA; `float64_everywhere`, a helper from this project's tests, changes that.
-# Without it these two would agree to only seven digits.
+# Without it these two systems would agree only to the seven digits of float32.
 
 
 # %%

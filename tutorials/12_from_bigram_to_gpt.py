@@ -93,11 +93,11 @@ print({name: round(float(loss), 2) for name, loss in ladder.items()})
 # %% [markdown]
 # ## The same, learned
 #
-# A table of counts cannot be extended to longer memories: for ten letters it would have $27^{10}$ rows. So we learn
-# the table instead, by gradient descent. The model is a linear map of the letter (a row with a single 1), the softmax
-# makes probabilities of its scores, and the loss is the surprise. The operations are those of the one file. Forwards
-# return what their backward needs, and the gradient of the scores is the difference between what was said and what was
-# right:
+# A table of counts cannot be extended to longer memories: for ten letters it would have $27^{10}$ rows. So we learn the
+# table instead, by gradient descent. The model is a linear map of the letter (a row with a single 1), the softmax makes
+# probabilities of its scores, and the loss is the surprise. The operations are those of the one file. Forwards return
+# what their backward needs, and the gradient of the scores is the difference between what was said and what was right.
+# Adam takes the steps ([11](11_every_gradient_derived.ipynb), chapter 15):
 
 # %%
 Code(linear, linear_backward, softmax, cross_entropy)
