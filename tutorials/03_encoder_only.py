@@ -183,8 +183,8 @@ print(f"unigram baseline {unigram:.2f} nats, a blind guess among all words ln V 
 # ## Training
 #
 # `Trainer` runs the loop. In each step it takes a batch, computes the gradients on two cores (`workers=2`), and lets
-# AdamW change the weights (derived in [11](11_every_gradient_derived.ipynb), chapter 15). The learning rate rises during
-# the first tenth of the steps and then falls along half a cosine.
+# AdamW change the weights (derived in [11](11_every_gradient_derived.ipynb), chapter 15). The learning rate rises for a
+# tenth of the steps, then falls along half a cosine.
 
 # %%
 steps = 40 if QUICK else 2200

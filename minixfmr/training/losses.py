@@ -21,9 +21,9 @@ def cross_entropy(logits, labels, weight, smoothing=0.0):
     z = logits - row_max(logits)  # (N, V)
     e = xp.exp(z)
     Z = row_sum(e)  # (N, 1)
-    likelihood = xp.take_along_axis(z, labels, -1) - xp.log(Z)  # (N, 1)  log p[label]
-    mean = row_mean(z) - xp.log(Z)  # (N, 1)  mean(log p)
-    loss = weight * (-(1 - smoothing) * likelihood - smoothing * mean)
+    log_p_label = xp.take_along_axis(z, labels, -1) - xp.log(Z)  # (N, 1)
+    mean_log_p = row_mean(z) - xp.log(Z)  # (N, 1)
+    loss = weight * (-(1 - smoothing) * log_p_label - smoothing * mean_log_p)
     return loss.sum(), (e, Z, labels, weight, smoothing)  # e, Z: for p
 
 
