@@ -34,7 +34,6 @@ def adamw_update(p, g, moments, t, lr, betas, eps, weight_decay):
         p = (1 - lr · weight_decay) p - lr · m̂ / (√v̂ + eps)
 
     The paper scales the decay by the schedule alone; here, as in PyTorch, it is scaled by the learning rate.
-
     Derived in tutorials/11_every_gradient_derived, chapter 15.
     """
     (m, v), (beta1, beta2) = moments, betas
