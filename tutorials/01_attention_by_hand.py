@@ -239,9 +239,9 @@ plots.heat_maps({"head 0": weights[0], "head 1": weights[1]}, tokens, tokens, xl
 # %% [markdown]
 # ## Backward: softmax
 #
-# Now the way back. L is the loss, a single number. dx stands for dL/dx, an array of the same shape as x: each entry
-# says how fast L grows when that entry of x grows. On the way back, each step receives the gradient of its output and
-# has to return the gradients of its inputs.
+# Now we go back. L is the loss, a single number. dx stands for dL/dx, an array of the same shape as x: each entry says
+# how fast L grows when that entry of x grows. On the way back, each step receives the gradient of its output and has to
+# return the gradients of its inputs.
 #
 # We start with the softmax of one row, w = softmax(x). The question is how each weight $w_i = e_i / Z$, with $e_i =
 # \exp(x_i)$, responds to each score $x_j$.

@@ -443,10 +443,10 @@ without = minixfmr.generate(model, prompt("Return the"), max_new_tokens=40, use_
 assert np.array_equal(without, minixfmr.generate(model, prompt("Return the"), max_new_tokens=40))
 
 # %% [markdown]
-# The numbers are the same up to rounding, and so is the text. Now for the time. Without the cache each new token costs
-# a pass over all tokens so far; with it, a pass over one token, in which only the attention still grows with the text.
-# (The positions beyond T were never trained, so that far out this model writes nothing sensible; it takes the same time
-# all the same.)
+# The numbers are the same up to rounding, and so is the text. Now we measure the time. Without the cache each new token
+# costs a pass over all tokens so far; with it, a pass over one token, in which only the attention still grows with the
+# text. (The positions beyond T were never trained, so that far out this model writes nothing sensible; it takes the
+# same time all the same.)
 
 
 # %%

@@ -345,7 +345,7 @@ curves(runs)
 # was doing; the other two do not.) Where the seeds of one model lie as far apart as two models do, no order between the
 # two has been shown.
 #
-# How far ahead? Here is the compute at which each first gets 90 % of the validation numbers right:
+# How far ahead is it? Here is the compute at which each first gets 90 % of the validation numbers right:
 
 
 # %%

@@ -1,4 +1,4 @@
-"""generate: let a model write, one token after the other."""
+"""generate: let a model write, one token after another."""
 
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -63,7 +63,7 @@ def generate(
         choose = sampler(**shape, seed=rng) if search["do_sample"] else likeliest
         ids = start
         for ids, _ in write(model, start, state, decided, choose):  # noqa: B007
-            pass  # generate_steps is for those who want to look on
+            pass  # generate_steps is for those who want to watch
         return ids
 
 

@@ -50,7 +50,7 @@ class Settings:
         return self.search["use_cache"]
 
     def begin(self, prompt_length: int, config: Config) -> None:
-        """Go on from so many ids. Raises ValueError if the model's positions end too early."""
+        """Go on after prompt_length ids. Raises ValueError if the model's positions end too early."""
         room = check_room(self.search, prompt_length, config)
         self.prompt_length, self.max_length = prompt_length, prompt_length + room
         self.reread = (config.rope_scaling or {}).get("reread", 0)

@@ -66,7 +66,7 @@ class PromptState:
         return padding_mask(real), self.positions(self.length + T)[:, self.length :]
 
     def positions(self, length):
-        """(B, length): the number of real tokens before each of the prompt; what is written counts on."""
+        """(B, length): for each token of the prompt the number of real ones before it; what is written counts on."""
         mask = self.attention_mask
         prompt = (mask.cumsum(axis=1) - 1) * mask  # (B, T)
         written = prompt[:, -1:] + 1 + numpy.arange(length - mask.shape[1])

@@ -89,7 +89,7 @@ class Trainer:
         return of_data(self.data)
 
     def total_steps(self, epochs: int) -> int:
-        """How many optimizer steps so many epochs take, counted from the very beginning."""
+        """The number of optimizer steps in this many epochs, counted from the very beginning."""
         return count_steps(self.data, epochs, self.accumulate)
 
     def run(self, epochs: int) -> Iterator[StepResult]:
@@ -156,7 +156,7 @@ class Trainer:
 
 
 def count_steps(data: Any, epochs: int, accumulate: int = 1) -> int:
-    """How many optimizer steps so many epochs of the data take: what a schedule needs to know beforehand."""
+    """The number of optimizer steps in this many epochs of the data, which a schedule needs to know beforehand."""
     accumulate = count("accumulate", accumulate)
     return sum(-(-len(data.order(epoch)) // accumulate) for epoch in range(count("epochs", epochs, 0)))
 
