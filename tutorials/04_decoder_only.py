@@ -506,7 +506,7 @@ print(f"L 32, d 4096, 8 texts of 4,096 tokens, 2 bytes each: {cache_bytes(32, 8,
 #    `whole` again. Which loss do you expect?
 #    <details><summary>Answer</summary>
 #
-#    ln V, to all the digits that are printed: every token gets the probability 1/V.
+#    ln V, up to rounding: every token gets the probability 1/V.
 #
 #    </details>
 # 2. Generate with `do_sample=True, top_k=1` and several seeds, then with `temperature=0.01`. Which of them is the
