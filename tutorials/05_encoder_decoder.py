@@ -258,7 +258,8 @@ assert QUICK or exact(outputs, references) > 0.9
 #
 # The decoder's only way to the source is cross-attention: each target position asks with a query, and the encoder's
 # vectors answer with keys and values. The weights say where it looked, so they can be read as an alignment of the two
-# sentences. `cross_attention` in [translate.py](translate.py) returns those of the last block, averaged over its heads.
+# sentences. `cross_attention` in [translator.py](translation/translator.py) returns those of the last block, averaged
+# over heads.
 
 # %%
 examples = ["forty-two", "three hundred sixty-five thousand eighty-nine"]
@@ -599,8 +600,13 @@ for text in ("one", "seven", "forty two", "Forty-two", "a dozen", "half a hundre
 #    counting them: the loss has changed its scale, which says nothing about them.
 #
 #    </details>
-# 2. Count the alignment in the first decoder block: copy `cross_attention` from [translate.py](translate.py) and
-#    replace `["cross"][-1]` with `["cross"][0]`. Are the percentages the same?
+# 2. Count the alignment in the first decoder block: put these lines into `looks`, below the one that sets `weights`.
+#
+#        asked, said = [*encode([text])[0], END], [START, *encode([translation])[0]]
+#        _, saved = model.forward(np.array([asked]), np.array([said]))
+#        weights = model.attention_weights(saved)["cross"][0][0].mean(axis=0)  # of the last block with ["cross"][-1]
+#
+#    Are the percentages the same?
 #    <details><summary>Answer</summary>
 #
 #    They are different, for the same model. Which block you show is your choice, and that is the trouble with attention
