@@ -1,4 +1,4 @@
-"""Data parallelism: workers share out the rows of a batch."""
+"""Data parallelism: the rows of a batch are divided among workers."""
 
 import contextlib
 import functools
@@ -26,13 +26,13 @@ BATCH_AXES = {"mask": 4}  # how many axes an entry must have to begin with the b
 
 
 class ParallelGradients:
-    """The loss and gradients of a batch, computed by several workers on a part of its rows each.
+    """The loss and gradients of a batch, computed by several workers, each on some of its rows.
 
     Modules keep no state between forward and backward, so all workers read the same weights; each adds into
     gradients of its own, which are summed at the end. Each worker's matrix products then run on one core. The result
     does not depend on timing; a different number of workers changes it by rounding (and draws other dropout).
-    The helpers hold a copy of the model as it was at the first call, of which only the weights follow it. A batch too
-    small to be worth a helper is computed by this process alone.
+    The helpers work on a copy of the model made at the first call; of later changes they see only those of the weights.
+    A batch too small to be worth a helper is computed by this process alone.
 
         gradients = ParallelGradients(model, criterion)
         for batch in batches:
@@ -51,6 +51,7 @@ class ParallelGradients:
         check_parts(model=model, criterion=criterion)
         self.model, self.criterion, self.workers = model, criterion, number_of_workers(workers)
         self.parameters = model.parameters()
+        self._size = sum(p.data.size for p in self.parameters)
         self._arrays: list = []  # of the parameters, when the helpers began
         self._helpers: list = []  # all workers but the first, which is this process
         self._replicas: list = []  # the Parameters of each, with gradients of its own
@@ -74,13 +75,13 @@ class ParallelGradients:
                 helper.start(parts[w], w, seed, count)
             losses = [self._compute(parts[0], 0, seed, count)]
             losses += [helper.result() for helper in self._helpers]
-        except BaseException:  # what the others still compute must not be taken for the next answer
+        except BaseException:  # what the others are still computing must not be taken for the next answer
             close_all(self._helpers)
             self._arrays = []
             raise
         for parameters in self._replicas:
             pairs = list(zip(self.parameters, parameters, strict=True))
-            on_all_cores(_add_gradient, pairs, sum(p.data.size for p in parameters) > 1 << 21)
+            on_all_cores(_add_gradient, pairs, self._size > 1 << 21)
         return sum(losses), count
 
     def agreed(self, number: int = 0) -> int:
@@ -90,8 +91,8 @@ class ParallelGradients:
     def _shared_out(self, batches):
         """(the label count, the rows of the batches for each worker that has work)"""
         count = sum(self.criterion.count(batch["labels"]) for batch in batches)
-        size = sum(p.data.size for p in self.parameters) * sum(batch["labels"].size for batch in batches)
-        n = self.workers if size > self.SMALL else 1
+        work = self._size * sum(batch["labels"].size for batch in batches)
+        n = self.workers if work > self.SMALL else 1
         return count, [[_rows(batch, w, n) for batch in batches] for w in range(n)]
 
     def _compute(self, batches, worker, seed, count):
@@ -124,7 +125,7 @@ def number_of_workers(workers: Any) -> int:
 
 
 def _rows(batch, worker, workers):
-    """A worker's rows of a batch. What has one row for all of them goes to every worker, as what has no rows does."""
+    """A worker's rows of a batch. What has one row for all, or no rows, goes to every worker."""
     B = len(batch["labels"])
     rows = {}
     for name, array in batch.items():
