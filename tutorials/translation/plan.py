@@ -99,7 +99,7 @@ def tell_plan(settings, corpus, trainer, tokenizer, given):
     print(
         f"{len(corpus.train):,} pairs to train on, {len(corpus.valid):,} to validate, {len(corpus.test):,} to test; "
         f"{tokenizer.get_vocab_size():,} subwords; {trainer.model.num_parameters():,} parameters; "
-        f"{settings['threads']} threads"
+        f"{counted(settings['threads'], 'thread')}"
     )
     print(
         f"{batches:,} batches an epoch, of up to {settings['batch_tokens']:,} subwords (--batch-tokens); "
