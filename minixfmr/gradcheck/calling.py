@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy
+
 from .names import CACHE, OUTPUTS, RATES, UPSTREAM, plain
 
 RATE = 0.125  # given as the learning rate: a power of two, so that dividing by it is exact
@@ -121,6 +123,8 @@ def _of_one(names, optional, result, arguments):
             yield Convention((), None, ("dy",))
         yield Convention((), None, ())
         return
+    if len(names) == 1 and names[0] in arguments and not numpy.shape(result):  # a loss, whose dy is 1
+        yield Convention((), None, (f"={names[0]}",), False)
     roles: list[str] = []
     unknown = []
     for i, name in enumerate(names):

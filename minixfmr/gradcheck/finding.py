@@ -6,9 +6,11 @@ import numpy
 
 from ..backend import to_device, to_numpy
 from ..module import Module
-from .calling import Convention
+from .calling import RATE, Convention
+from .kinds import is_mask
+from .names import RATES, plain
 from .pairing import RETURNED, Pair, Stepped, aliases_of, changed, named, pairs, snapshot
-from .places import Place, is_array, places_in
+from .places import Place, is_array, is_number, places_in
 from .report import GradcheckError
 from .subject import Subject
 
@@ -32,10 +34,11 @@ def prepare(subject: Subject, rng: numpy.random.Generator, explicit: bool = Fals
 
 def fit(subject: Subject) -> int:
     """2 if gradients of the right shapes come back for these inputs, 1 if backward runs, 0 if not."""
+    rng = numpy.random.default_rng(0)
     try:
-        subject.convention = _convention(subject, subject.run_forward())
+        prepare(subject, rng)
         y, saved = subject.forward()
-        gradients = subject.backward(subject.starting_gradient(y, numpy.random.default_rng(0)), saved)
+        gradients = subject.backward(subject.starting_gradient(y, rng), saved)
     except GradcheckError:
         return 0
     finally:
@@ -65,7 +68,11 @@ def unseen(subject: Subject) -> tuple[list[str], list[str]]:
             subject.notes.append(f"{place.label} is data, as the profile says")
             continue
         tried.add(key)
-        if _moves(subject, place, value, y):
+        if not _moves(subject, place, value, y):
+            continue
+        if is_array(value) and _is_switch(subject, place, value, y):
+            subject.notes.append(f"{place.label} is taken as a mask, without a gradient")
+        else:
             (arrays if is_array(value) else numbers).append(place.label)
     return arrays, numbers
 
@@ -165,12 +172,21 @@ def _find_parameters(subject, before, state, left):
         pair.aliases += aliases_of(pair.value, values)
     subject.add_parameters(dict(subject.parameters) | named(found))
     taken = {(id(p.value.owner), p.value.key) for p in found}
-    if "rate" in subject.convention.roles:
+    if (rate := _rate(subject, there)) is not None:
         spots = {(id(p.owner), p.key) for p in stepped}
         steps = [p for p in values if (id(p.owner), p.key) in spots - taken]
-        subject.add_parameters(dict(subject.parameters) | named([Stepped(p, aliases_of(p, there)) for p in steps]))
+        new = named([Stepped(p, aliases_of(p, there), rate) for p in steps])
+        subject.add_parameters(dict(subject.parameters) | new)
         if steps:
             subject.notes.append("backward takes a learning rate: the gradient is what it takes off, divided by it")
+
+
+def _rate(subject, there):
+    """The learning rate that backward is given, or the one that it sees; None if there is none, or more than one."""
+    if "rate" in subject.convention.roles:
+        return RATE
+    seen = {float(p.get()) for p in there if is_number(p.get()) and plain(p.path[-1]) in RATES}
+    return seen.pop() if len(seen) == 1 and min(seen) > 0 else None
 
 
 def _unique(places):
@@ -178,6 +194,33 @@ def _unique(places):
     for place in places:
         found.setdefault((id(place.owner), place.key), place)
     return list(found.values())
+
+
+def _is_switch(subject: Subject, place: Place, value: Any, y: numpy.ndarray) -> bool:
+    """Is it a mask? One that is added, or one of zeros and ones that is only compared with something: the output
+    jumps, by as much for a step a thousand times smaller, and does not move where the zeros stay."""
+    if is_mask("", value):
+        return True
+    zeros = to_numpy(value) == 0
+    if not zeros.any() or numpy.unique(to_numpy(value)[~zeros]).size > 1:
+        return False
+    kept, pinned = value.copy(), subject.pinned
+    subject.pinned = id(value)
+    seen = []
+    try:
+        for step in (1e-3 * kept, 1e-6 * zeros, 1e-9 * zeros):
+            value[...] = kept + to_device(step)
+            seen.append(to_numpy(subject.forward()[0]))
+    except (GradcheckError, ValueError):
+        return False
+    finally:
+        value[...] = kept
+        subject.pinned = pinned
+    return _same(seen[0], y) and _same(seen[1], seen[2]) and not _same(seen[1], y)
+
+
+def _same(a, b):
+    return numpy.array_equal(a, b, equal_nan=True)
 
 
 def _moves(subject: Subject, place: Place, value: Any, y: numpy.ndarray) -> bool:
@@ -200,7 +243,7 @@ def _moves(subject: Subject, place: Place, value: Any, y: numpy.ndarray) -> bool
         subject.pinned = None
         if array and getattr(getattr(value, "flags", None), "writeable", True):
             value[...] = kept
-    if again.shape != y.shape:
+    finite = numpy.isfinite(y)
+    if again.shape != y.shape or not _same(finite, numpy.isfinite(again)):
         return True
-    largest = numpy.abs(y[numpy.isfinite(y)]).max(initial=0)
-    return bool((numpy.abs(again - y) > MOVES * largest).any())
+    return bool((numpy.abs(again - y)[finite] > MOVES * numpy.abs(y[finite]).max(initial=0)).any())

@@ -155,9 +155,9 @@ def _choices(name, first, position, rng):
     if position == 0:
         return [_floats(first)]
     if p in VECTORS or (p.startswith("b") and len(p) <= 2):
-        return [*map(_floats, vectors)]
+        return [*map(_floats, [*vectors, first, (d, 4)])]  # b is a matrix beside an a
     if p in MATRICES or (p.startswith("w") and len(p) <= 4):
-        return [*map(_floats, [*matrices, (3, 3, 2, 2)])]
+        return [*map(_floats, [*matrices, (3, 3, 2, 2), (d,), (1, d)])]  # a gain is a weight, too
     return [*map(_floats, dict.fromkeys([first, *matrices, *vectors, (n, 4)]))]
 
 

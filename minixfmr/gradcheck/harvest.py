@@ -64,18 +64,23 @@ class Returned:
             self._structured(found, name, part)
 
     def _is_of_dictionary(self, part):
-        """Is it the gradient of an argument that is a dictionary?"""
-        return any(
-            isinstance(self.arguments[name], dict)
-            and any(key in part or _gradient_of(key, part) is not None for key in self.arguments[name])
-            for name in self.wanted
+        """Is it the gradient of an argument that is a dictionary, and of nothing beside that?"""
+        held = [self.arguments[name] for name in self.wanted if isinstance(self.arguments[name], dict)]
+        plain = [name for name in self.wanted if not isinstance(self.arguments[name], dict)]
+        return any(_gradient_of(key, part) is not None for inner in held for key in inner) and not any(
+            _gradient_of(name, part) is not None for name in plain
         )
 
     def _by_name(self, found, part):
+        held = [name for name in self.wanted if isinstance(self.arguments[name], dict)]
+        inner = [(name, key) for name in held for key in self.arguments[name]]
         for key, gradient in part.items():
             name = next((n for n in self.wanted if n == key or match((n,), (key,))), None)
+            item = next(((n, k) for n, k in inner if k == key or match((k,), (key,))), None)
             if name is not None and found.get(name, gradient) is None:
                 self._structured(found, name, gradient)
+            elif name is None and item is not None:
+                self._into(found, f"{item[0]}[{item[1]!r}]", self.arguments[item[0]][item[1]], gradient)
             else:
                 self.subject.returned[key] = gradient
 
