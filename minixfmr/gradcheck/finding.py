@@ -1,4 +1,4 @@
-"""Find out, by running a pair once, how it is called, what has a gradient, and what moves the output unseen."""
+"""Find out, by running a pair once, how it is called and what has a gradient."""
 
 from typing import Any
 
@@ -7,14 +7,11 @@ import numpy
 from ..backend import to_device, to_numpy
 from ..module import Module
 from .calling import RATE, Convention
-from .kinds import is_mask
 from .names import RATES, plain
 from .pairing import RETURNED, Pair, Stepped, aliases_of, changed, named, pairs, snapshot
-from .places import Place, is_array, is_number, places_in
+from .places import Place, is_number
 from .report import GradcheckError
 from .subject import Subject
-
-MOVES = 1e-12  # relative change of the output that is more than rounding
 
 
 def prepare(subject: Subject, rng: numpy.random.Generator, explicit: bool = False) -> None:
@@ -44,37 +41,6 @@ def fit(subject: Subject) -> int:
     finally:
         subject.put_back()
     return 1 + all(g is None or numpy.shape(g) == subject.values[n].shape for n, g in gradients.items())
-
-
-def unseen(subject: Subject) -> tuple[list[str], list[str]]:
-    """(arrays, numbers) that move the output, beside the values that are compared."""
-    if isinstance(subject.layer, Module):  # its contract: what is no Parameter is not learned
-        return [], []
-    seen = {id(v) for v in subject.values.values()}
-    spots = {(id(place.owner), place.key) for p in subject.parameters.values() for place in getattr(p, "aliases", [])}
-    y = to_numpy(subject.forward()[0])
-    subject.state.rewind({id(v) for v in subject.values.values()})
-    arrays: list[str] = []
-    numbers: list[str] = []
-    tried = set()
-    for place in list(places_in(subject.roots)):
-        value = place.get()
-        key = id(value) if is_array(value) else (id(place.owner), place.key)
-        if key in seen or key in tried or (id(place.owner), place.key) in spots:
-            continue
-        if isinstance(place.owner, tuple) and not is_array(value):
-            continue  # nothing can put another number there: it is not learned
-        if subject.profile.is_data(place.label):
-            subject.notes.append(f"{place.label} is data, as the profile says")
-            continue
-        tried.add(key)
-        if not _moves(subject, place, value, y):
-            continue
-        if is_array(value) and _is_switch(subject, place, value, y):
-            subject.notes.append(f"{place.label} is taken as a mask, without a gradient")
-        else:
-            (arrays if is_array(value) else numbers).append(place.label)
-    return arrays, numbers
 
 
 def _declared(subject):
@@ -194,56 +160,3 @@ def _unique(places):
     for place in places:
         found.setdefault((id(place.owner), place.key), place)
     return list(found.values())
-
-
-def _is_switch(subject: Subject, place: Place, value: Any, y: numpy.ndarray) -> bool:
-    """Is it a mask? One that is added, or one of zeros and ones that is only compared with something: the output
-    jumps, by as much for a step a thousand times smaller, and does not move where the zeros stay."""
-    if is_mask("", value):
-        return True
-    zeros = to_numpy(value) == 0
-    if not zeros.any() or numpy.unique(to_numpy(value)[~zeros]).size > 1:
-        return False
-    kept, pinned = value.copy(), subject.pinned
-    subject.pinned = id(value)
-    seen = []
-    try:
-        for step in (1e-3 * kept, 1e-6 * zeros, 1e-9 * zeros):
-            value[...] = kept + to_device(step)
-            seen.append(to_numpy(subject.forward()[0]))
-    except (GradcheckError, ValueError):
-        return False
-    finally:
-        value[...] = kept
-        subject.pinned = pinned
-    return _same(seen[0], y) and _same(seen[1], seen[2]) and not _same(seen[1], y)
-
-
-def _same(a, b):
-    return numpy.array_equal(a, b, equal_nan=True)
-
-
-def _moves(subject: Subject, place: Place, value: Any, y: numpy.ndarray) -> bool:
-    """Does the output move when this value moves a little?"""
-    rng = numpy.random.default_rng(0)
-    array = is_array(value)
-    kept = value.copy() if array else value
-    size = 1e-3 * (1e-3 + numpy.abs(to_numpy(value)))
-    step = rng.uniform(0.5, 1, numpy.shape(value)) * (size if array else 1e-3 * (1e-3 + abs(value)))
-    subject.pinned = id(value)
-    try:
-        if array:
-            value[...] = kept + to_device(step)
-            again = to_numpy(subject.forward()[0])
-        else:
-            again = to_numpy(subject.forward(pinned=(place, value + float(step)))[0])
-    except (GradcheckError, ValueError):
-        return False
-    finally:
-        subject.pinned = None
-        if array and getattr(getattr(value, "flags", None), "writeable", True):
-            value[...] = kept
-    finite = numpy.isfinite(y)
-    if again.shape != y.shape or not _same(finite, numpy.isfinite(again)):
-        return True
-    return bool((numpy.abs(again - y)[finite] > MOVES * numpy.abs(y[finite]).max(initial=0)).any())

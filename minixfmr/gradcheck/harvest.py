@@ -1,5 +1,6 @@
 """Where a student's backward leaves its gradients: returned one by one, in lists, by name, or as attributes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy
@@ -17,6 +18,25 @@ def left_on(layer: Any, arguments: list) -> Any:
         if plain(name) in OUTPUTS and is_float(thing) and not any(thing is a for a in arguments):
             return thing
     return None
+
+
+def checked_output(y: Any, forward: Callable) -> Any:
+    """y, if it is floats; a number as NumPy's. Raises GradcheckError for anything else."""
+    if is_float(y):
+        return y
+    name, place = name_of(forward), place_of(forward)
+    if y is None:
+        raise GradcheckError(f"{name} returned nothing: is a return statement missing?{place}")
+    if isinstance(y, float | int) and not isinstance(y, bool):  # a loss
+        return numpy.float64(y)
+    if type(y).__module__.split(".")[0] == "torch":
+        raise GradcheckError(
+            f"{name} returned a torch.Tensor: the checker moves NumPy arrays; PyTorch checks its own with "
+            f"torch.autograd.gradcheck, or write the pair in NumPy{place}"
+        )
+    if not hasattr(y, "dtype") or not hasattr(y, "shape"):
+        raise GradcheckError(f"{name} returned {kind_of(y)} as its output: return a NumPy array{place}")
+    raise GradcheckError(f"{name} returned {kind_of(y)}: only an output of floats has a gradient{place}")
 
 
 class Returned:

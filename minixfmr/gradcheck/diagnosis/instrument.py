@@ -243,8 +243,7 @@ def _looked_up(outside):
 
 def _vanished(value, before):
     """Is it 0, to rounding, where it was not? Or a condition that is always met where it was not?"""
-    if not all(isinstance(v, numpy.ndarray | float) for v in (value, before)):
-        return False
-    if getattr(value, "dtype", numpy.dtype(float)).kind == "b":
-        return bool(numpy.all(value) and not numpy.all(before))
-    return numpy.abs(value).max(initial=0) < 1e-12 * numpy.abs(before).max(initial=0)
+    if isinstance(value, numpy.ndarray) and value.dtype.kind == "b":
+        return bool(value.all() and not numpy.all(before))
+    real = all(isinstance(v, numpy.ndarray | float) for v in (value, before))
+    return real and numpy.abs(value).max(initial=0) < 1e-12 * numpy.abs(before).max(initial=0)
