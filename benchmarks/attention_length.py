@@ -26,7 +26,7 @@ def inputs(T):
 def ours(T, backend="numpy"):
     """attend: plain attention, or by blocks from LONG keys on"""
     minixfmr.use_backend(backend)
-    module = sys.modules["minixfmr.layers.multi_head"]
+    module = sys.modules["minixfmr.layers.variants.either"]
     libraries = common.held_mb()
     q, k, v, dy = map(minixfmr.to_device, inputs(T))
     mask = minixfmr.models.masks.causal_mask(T)

@@ -28,7 +28,7 @@ import numpy as np
 
 import minixfmr
 from minixfmr.training import constant
-from minixfmr.training.mpi import sum_in_order, world
+from minixfmr.training.variants.mpi import sum_in_order, world
 
 from .common import CORES
 

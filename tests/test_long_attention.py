@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 import minixfmr
 from minixfmr.layers import MultiHeadAttention, attention, attention_backward, long_attention, long_attention_backward
 
-plain, by_blocks = sys.modules["minixfmr.layers.multi_head"], sys.modules["minixfmr.layers.variants.long_attention"]
+plain, by_blocks = (
+    sys.modules["minixfmr.layers.variants.either"],
+    sys.modules["minixfmr.layers.variants.long_attention"],
+)
 
 
 @pytest.fixture(autouse=True)

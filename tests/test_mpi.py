@@ -106,7 +106,7 @@ def test_ranks_that_stand_at_different_steps_are_refused(tmp_path, share_all):
 
 def test_another_mpi_than_that_of_mpiexec_is_named():
     told = {name: value for name, value in os.environ.items() if "PMI" not in name} | {"PMI_SIZE": "2"}
-    program = "import minixfmr.training.mpi as mpi\nassert mpi.ranks_told() == 2\nmpi.world()"
+    program = "import minixfmr.training.variants.mpi as mpi\nassert mpi.ranks_told() == 2\nmpi.world()"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=told)
     assert "mpiexec started 2 processes, but mpi4py sees 1: it uses another MPI (MPICH" in ended.stderr
 

@@ -16,6 +16,7 @@ from minixfmr.backend import random_generator, to_device, to_numpy
 from minixfmr.layers.variants.relative import log_distances
 from minixfmr.models import causal_mask, padding_mask, pool, prefix_mask, sliding_window_mask
 from minixfmr.models.variants.heads import pool_backward
+from minixfmr.models.variants.sentence import SentenceEncoder
 
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.integers(1, 4)
@@ -301,16 +302,16 @@ def test_encoder_only(name, head, rng):
 
 
 def test_embeddings_of_tokens_and_sentences(rng):
-    model = minixfmr.EncoderOnly(small_config(**ENCODERS["bert"]))
+    model = minixfmr.EncoderOnly(small_config(**ENCODERS["bert"], head="none"))
     ids, mask = rng.integers(3, 13, (2, 4)), np.array([[1, 1, 1, 1], [1, 1, 0, 0]])
-    tokens, sentences = model.token_embeddings(ids, mask), model.sentence_embeddings(ids, mask)
+    tokens, sentences = model(ids, mask), SentenceEncoder(model)(ids, mask)
     assert tokens.shape == (2, 4, 8)
     np.testing.assert_allclose(np.linalg.norm(sentences, axis=1), 1)
     mean = tokens[1, :2].mean(0)
     np.testing.assert_allclose(sentences[1], mean / np.linalg.norm(mean))
     other = ids.copy()
     other[0, 0] = (other[0, 0] - 2) % 10 + 3
-    assert (model.token_embeddings(other, mask)[0, 3] != tokens[0, 3]).any()  # in context, both ways
+    assert (model(other, mask)[0, 3] != tokens[0, 3]).any()  # in context, both ways
 
 
 @pytest.mark.parametrize("pooling", ["first", "last", "mean"])

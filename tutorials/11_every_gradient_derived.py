@@ -30,7 +30,7 @@ import sympy as sp
 
 import minixfmr
 from minixfmr import layers
-from minixfmr.layers.multi_head import attend, attend_backward
+from minixfmr.layers.variants.either import attend, attend_backward
 from minixfmr.layers.variants.relative import distances
 from minixfmr.models.residual import PostNorm, PreNorm, Residual
 from minixfmr.training.losses import cross_entropy, cross_entropy_backward
@@ -1156,7 +1156,7 @@ agree(dS=(np.concatenate(dS), numeric(lambda S: softmax(S) @ V, S, dy)))
 
 # %% [markdown]
 # In the package it is [`long_attention_backward` in long_attention.py](../minixfmr/layers/variants/long_attention.py);
-# [`attend_backward` in multi_head.py](../minixfmr/layers/multi_head.py) chooses it wherever the forward did, which is
+# [`attend_backward` in either.py](../minixfmr/layers/variants/either.py) chooses it wherever the forward did, which is
 # for long sequences.
 
 # %%

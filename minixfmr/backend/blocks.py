@@ -42,16 +42,18 @@ def by_rows(function):
         if first.size <= WORTH or on_gpu() or first.ndim < 2 or not first.flags.c_contiguous:
             return function(x, *others, **options)
         arguments = (x, *others)
+        leaves = list(_leaves(arguments))
         lead, N = first.shape[:-1], math.prod(first.shape[:-1])
-        has_rows = [getattr(leaf, "shape", ())[:-1] == lead for leaf in _leaves(arguments)]
-        whole = [leaf.reshape(N, -1) if rows else leaf for leaf, rows in zip(_leaves(arguments), has_rows, strict=True)]
+        has_rows = [getattr(leaf, "shape", ())[:-1] == lead for leaf in leaves]
+        whole = [leaf.reshape(N, -1) if rows else leaf for leaf, rows in zip(leaves, has_rows, strict=True)]
         results: Any = None
         for part in row_blocks(whole[0]):
             blocks = [leaf[part] if rows else leaf for leaf, rows in zip(whole, has_rows, strict=True)]
-            given = dict(zip(map(id, blocks), _leaves(arguments), strict=True))
+            given = dict(zip(map(id, blocks), leaves, strict=True))
             found = function(*_shaped_like(arguments, iter(blocks)), **options)
-            results = [None] * len(list(_leaves(found))) if results is None else results
-            results = [_with(r, leaf, part, N, given) for r, leaf in zip(results, _leaves(found), strict=True)]
+            parts = list(_leaves(found))
+            results = results or [None] * len(parts)
+            results = [_with(r, leaf, part, N, given) for r, leaf in zip(results, parts, strict=True)]
         in_rows = (getattr(r, "shape", ())[:-1] == (N,) != lead for r in results)
         shaped = [r.reshape(*lead, -1) if rows else r for r, rows in zip(results, in_rows, strict=True)]
         return _shaped_like(found, iter(shaped))

@@ -66,12 +66,16 @@ def keep_freed_memory():
 
     Called where training or generation begins: importing the package changes nothing in the process.
     """
+    _call_c("mallopt", -3, 32 << 20)  # M_MMAP_THRESHOLD, the most it allows: smaller blocks come from what is kept
+    _call_c("mallopt", -1, 1 << 30)  # M_TRIM_THRESHOLD
+
+
+def _call_c(name, *numbers):
+    """Call a function of the C library, where it has one of this name."""
     with contextlib.suppress(OSError, TypeError, AttributeError, ImportError):
         import ctypes
 
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD, the most it allows: smaller blocks come from what is kept
-        mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD
+        getattr(ctypes.CDLL(None), name)(*numbers)
 
 
 def lay_out(parameters, by_columns):
@@ -87,6 +91,7 @@ def lay_out(parameters, by_columns):
         places[name] = slice(end, end + p.data.size)
         end += -(-p.data.size // 16) * 16  # each begins at a line of the cache
         dtype, p.data = p.data.dtype, None  # free what was there before there is more
+    _call_c("malloc_trim", 0)  # and let the system have it
     flat: Any = xp.empty(end, dtype=dtype) if parameters else None
     for name, p in parameters.items():
         values, shape = flat[places[name]], shapes[name]

@@ -87,7 +87,7 @@ def on_gpu() -> bool:
 
 def has_cuda() -> bool:
     """Whether the module is CuPy, for the few things that it has and other modules lack."""
-    return hasattr(_module, "cuda")
+    return on_gpu() and hasattr(_module, "cuda")
 
 
 @contextlib.contextmanager

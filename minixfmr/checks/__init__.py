@@ -3,5 +3,6 @@ valid and the remedy. They know arrays and plain values, no models; the doors of
 
 values.py: counts, numbers, flags    arrays.py: ids, positions, masks    vectors.py: what layers are given
 fields.py, config.py: a Config    weights.py: a model's parameters    learning.py: criteria, optimizers, schedules
-objectives.py, batches.py: what a model is trained on    writing.py: the arguments of generate
+objectives.py, batches.py: what a model is trained on    resuming.py: what training goes on from
+writing.py: the arguments of generate
 """

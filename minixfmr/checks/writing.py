@@ -78,7 +78,7 @@ def check_sampling(temperature: Any, top_k: Any, top_p: Any) -> tuple[float, int
 def check_rules(rules: dict[str, Any], V: int) -> None:
     """Put into rules each as lists and numbers of Python's. Raises ValueError for one that makes no sense for V tokens.
 
-    rules: as generation.rules.RULES"""
+    rules: as generation.variants.rules.RULES"""
     for name, holds, valid in _valid_rules(V):
         value = _plain_lists(rules[name])
         require(name, rules[name], value is None or holds(value), valid)

@@ -5,7 +5,7 @@ from .beam_search import beam_search
 from ..checks.writing import check_rules, check_search
 from .generate import Step, generate, generate_steps
 from .greedy import likeliest, write
-from .rules import RULES
+from .variants.rules import RULES
 from .sampling import sampling_probabilities
 from .settings import SEARCH
 

@@ -5,7 +5,7 @@ import numpy
 from ..backend import largest, to_device, to_numpy, xp
 from ..layers import log_softmax
 from .greedy import read
-from .rules import apply_rules
+from .variants.rules import apply_rules
 
 
 def beam_search(

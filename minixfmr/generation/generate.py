@@ -15,7 +15,8 @@ from ..layers import softmax
 from .beam_search import beam_search, best
 from .greedy import likeliest, write
 from .sampling import sampler, sampling_probabilities
-from .settings import prompt_mask, settings_for
+from .settings import settings_for
+from .variants.prompts import prompt_mask
 
 SMALL = 1 << 25  # multiplications a step that are not worth a second core
 
@@ -41,8 +42,8 @@ def generate(
     num_return_sequences=1, for each input
     use_cache=True: keep the keys and values of earlier positions; without, the result is the same, only slower
     eos_token_id (a list for several), pad_token_id, decoder_start_token_id
-    rules: see RULES in generation/rules.py: min_length, min_new_tokens, repetition_penalty, no_repeat_ngram_size,
-    bad_words_ids, forced_bos_token_id, forced_eos_token_id, suppress_tokens, sequence_bias, renormalize_logits, ...
+    rules: see RULES in generation/variants/rules.py: min_length, min_new_tokens, repetition_penalty, sequence_bias,
+    no_repeat_ngram_size, bad_words_ids, forced_bos_token_id, forced_eos_token_id, suppress_tokens, ...
     Raises ValueError or TypeError for arguments that make no sense.
     """
     start, state, decided = begin(model, input_ids, attention_mask, settings)

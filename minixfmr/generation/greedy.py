@@ -6,8 +6,8 @@ from typing import Any
 import numpy
 
 from ..backend import Array, to_numpy
-from .rules import apply_rules
 from .settings import Settings
+from .variants.rules import apply_rules
 
 
 def likeliest(scores: Array) -> numpy.ndarray:

@@ -1,13 +1,12 @@
 """What decides how a sequence is written: the arguments of generate, else the model's own settings, else none."""
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 from ..backend import to_numpy
 from ..checks.writing import check_given, check_room, check_rules, check_search
 from ..models import Config, Model
-from .rules import RULES
+from .variants.rules import RULES
 
 # the other arguments of generate that a model's generation_config.json may give, and their values where none does
 SEARCH: dict[str, Any] = {
@@ -89,24 +88,3 @@ def settings_for(model: Model, input_ids: Any, given: dict[str, Any]) -> Setting
     elif start is None or start >= V:
         raise ValueError(f"decoder_start_token_id must be a token id in [0, {V}), got {start}")
     return Settings(search, rules, eos, pad, beam_pad, to_numpy(input_ids), start)
-
-
-def prompt_mask(model: Model, attention_mask: Any, settings: Settings) -> Any:
-    """The attention mask of the prompts: as given, else, for a published model, as Hugging Face infers it."""
-    pad = settings.search["pad_token_id"] if model.published else None
-    if attention_mask is None and model.reads_prompts and pad is not None and pad not in settings.eos:
-        real = settings.source != pad
-        attention_mask = None if real.all() else real
-    if attention_mask is not None and model.reads_prompts:
-        real = to_numpy(attention_mask)
-        settings.left_padding = real.argmax(axis=1)
-        if not real[:, -1].all():
-            text = "the prompts are padded on the right, so that what is written follows padding: pad on the left"
-            warnings.warn(text, stacklevel=4)
-        changing = {"growth", "long_frequencies"} & set(model.config.rope_scaling or {})
-        if changing and settings.left_padding.any():
-            text = "this model's rotary positions change with the length and count padding: give prompts of one length"
-            warnings.warn(
-                f"{text} at a time, where texts grow long, for the ids that each would get alone", stacklevel=4
-            )
-    return attention_mask

@@ -24,6 +24,7 @@ from .variants.long_attention import long_attention, long_attention_backward
 from .variants.offset_norm import OffsetRMSNorm
 from .variants.relative import DisentangledBias, RelativeBias, relative_buckets
 from .variants.rotary import Rotary, rotary_frequencies, rotate
+from .variants.waves import VariantWaves, halves_table
 
 __all__ = [
     "ACTIVATIONS", "Activation", "Convolution", "DisentangledBias", "Dropout", "Embedding", "FeedForward",

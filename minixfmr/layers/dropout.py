@@ -10,28 +10,21 @@ from ..module import Module
 def dropout(x, p, rng):
     """Zero each element with probability p and scale the rest, so that the expectation stays.
 
-        y = x ⊙ keep / (1 - p)
+        m = keep / (1 - p),   y = x ⊙ m
 
     x: any shape    rng: the generator of the draws; None means evaluation, where y is x itself
     """
     if rng is None or p == 0:
         return x, None
     keep, p = random_keep(rng, x, p)  # p as it was drawn
-    return kept(x, keep, 1 / (1 - p)), (keep, p)
+    m = keep.astype(x.dtype) / (1 - p)
+    return x * m, m
 
 
-def dropout_backward(dy, saved):
-    """dx = dy ⊙ keep / (1 - p), with the draws of the forward.
+def dropout_backward(dy, m):
+    """dx = dy ⊙ m, with the draws of the forward.
     Derived in tutorials/11_every_gradient_derived, chapter 9."""
-    if saved is None:
-        return dy
-    keep, p = saved
-    return kept(dy, keep, 1 / (1 - p))
-
-
-def kept(x, keep, scale):
-    """x ⊙ keep · scale"""
-    return x * keep * scale
+    return dy if m is None else dy * m
 
 
 class Dropout(Module):

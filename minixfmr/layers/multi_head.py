@@ -3,16 +3,12 @@
 from typing import Any
 
 from ..backend import Array, random_generator
-from ..checks.arrays import check_mask
 from ..checks.values import check_heads
 from ..checks.vectors import check_memory
 from ..module import Module
-from .attention import attention, attention_backward
 from .cache import KeyValueCache
 from .linear import Linear
-from .variants.long_attention import long_attention, long_attention_backward, long_attention_weights
-
-LONG = 512  # number of keys above which block-wise attention is faster
+from .variants.either import attend, attend_backward, attend_weights
 
 
 def split_heads(x, num_heads):
@@ -105,30 +101,3 @@ class MultiHeadAttention(Module):
         v, saved_value = self.value.forward(source)
         k, v = split_heads(k, self.num_key_value_heads), split_heads(v, self.num_key_value_heads)
         return k, v, saved_key, saved_value
-
-
-def attend(query, key, value, mask=None, p=0.0, rng=None, bias=None, scale=None):
-    """attention, or for long sequences long_attention, where there is neither dropout nor bias."""
-    mask = check_mask(mask, (*query.shape[:3], key.shape[2]))
-    is_long = key.shape[2] >= LONG and query.shape[2] > 1 and bias is None and (rng is None or p == 0)
-    if is_long:
-        y, saved = long_attention(query, key, value, mask, scale)
-    else:
-        y, saved = attention(query, key, value, mask, p, rng, bias, scale)
-    return y, (is_long, saved)
-
-
-def attend_backward(dy, saved):
-    """dL/dquery, dL/dkey, dL/dvalue, dL/dbias (None where there was none) for attend.
-    Derived in tutorials/11_every_gradient_derived, chapter 10."""
-    is_long, saved = saved
-    return (*long_attention_backward(dy, saved), None) if is_long else attention_backward(dy, saved)
-
-
-def attend_weights(saved):
-    """The softmax weights (B, H, Tq, Tk), before dropout."""
-    is_long, saved = saved
-    if is_long:
-        return long_attention_weights(saved)
-    _, _, _, W, *_ = saved
-    return W

@@ -5,26 +5,22 @@ from typing import Any
 from ..backend import Array, add_at, random_generator, to_device, xp
 from ..checks.values import check_widths
 from ..checks.vectors import check_rows
-from ..module import Buffer, Module, Parameter
+from ..module import Module, Parameter
 
 
-def sinusoidal_table(max_length, d, layout="sinusoidal"):
+def sinusoidal_table(max_length, d):
     """One wave per column, wavelengths from 2π to 10000·2π (Vaswani et al. 2017, section 3.5).
 
         PE(t, 2i) = sin(t / 10000^(2i/d)),   PE(t, 2i+1) = cos(t / 10000^(2i/d))
 
-    layout: "sinusoidal" as here; "sinusoidal_halves": all sines, then all cosines; "sinusoidal_t2t": the same with
-    frequencies 10000^(-i/(d/2 - 1)), as the paper's own code had them
     → (max_length, d) in float64, rows t = 0, 1, ...
     """
     t = xp.arange(max_length)[:, None]  # (max_length, 1)
     i = xp.arange((d + 1) // 2)  # (⌈d/2⌉,)
-    frequency = 10000.0 ** (-i / (d // 2 - 1) if layout == "sinusoidal_t2t" else -2 * i / d)
-    sines, cosines = xp.sin(t * frequency), xp.cos(t * frequency[: d // 2])
-    if layout != "sinusoidal":
-        return xp.concatenate([sines, cosines], axis=1)
+    frequency = 10000.0 ** (-2 * i / d)
     table = xp.empty((max_length, d))
-    table[:, 0::2], table[:, 1::2] = sines, cosines
+    table[:, 0::2] = xp.sin(t * frequency)
+    table[:, 1::2] = xp.cos(t * frequency[: d // 2])
     return table
 
 
@@ -51,31 +47,15 @@ def add_positions_backward(dy, saved):
 
 
 class SinusoidalPositions(Module):
-    """x + PE, nothing to learn.
+    """x + PE, nothing to learn."""
 
-    layout: of sinusoidal_table; "sinusoidal_stored" is "sinusoidal_halves" in a Buffer, saved with the model (PEGASUS)
-    zero_row: a row to be 0 (M2M100's padding)
-    """
-
-    def __init__(
-        self,
-        max_length: int,
-        d: int,
-        *,
-        layout: str = "sinusoidal",
-        zero_row: int | None = None,
-        dtype: str = "float32",
-    ) -> None:
+    def __init__(self, max_length: int, d: int, *, dtype: str = "float32") -> None:
         check_widths(max_length=max_length, d=d)
-        table = sinusoidal_table(max_length, d, layout).astype(dtype)
-        if zero_row is not None:
-            table[zero_row] = 0
-        self.table: Any = Buffer(table) if layout == "sinusoidal_stored" else table
+        self.table = sinusoidal_table(max_length, d).astype(dtype)
 
     def forward(self, x: Array, rows: Any = 0) -> tuple[Array, tuple]:
         """x: (B, T, d) → (B, T, d); rows as in add_positions"""
-        table = self.table.data if isinstance(self.table, Buffer) else self.table
-        return add_positions(x, table, rows)
+        return add_positions(x, self.table, rows)
 
     def backward(self, dy: Array, saved: tuple) -> Array:
         return dy

@@ -10,12 +10,13 @@ from .encoder_decoder import EncoderDecoder
 from .encoder_only import EncoderOnly
 from .heads import LanguageModelHead
 from .inputs import InputEmbedding
-from .masks import causal_mask, padding_mask, prefix_mask, sliding_window_mask
+from .masks import causal_mask, padding_mask
 from .model import Model
 from .residual import PostNorm, PreNorm
 from .stack import DecoderStack, Stack
 from .variants.blocks import ConvolutionBlock
 from .variants.heads import MaskedLMHead, SequenceClassifier, TokenClassifier, pool
+from .variants.masks import prefix_mask, sliding_window_mask
 
 __all__ = [
     "Config", "ConfigError", "ConvolutionBlock", "DecoderBlock", "DecoderOnly", "DecoderStack", "DecodingState",

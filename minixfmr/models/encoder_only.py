@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from ..backend import Array, random_generator, xp
+from ..backend import Array, random_generator
 from ..checks.arrays import check_inputs, check_types
 from .config import Config
 from .heads import Vectors, make_head
 from .masks import padding_mask
 from .model import Model
 from .stack import Stack
-from .variants.heads import MaskedLMHead, ReplacedTokenHead, SequenceClassifier, TokenClassifier, pool
+from .variants.heads import MaskedLMHead, ReplacedTokenHead, SequenceClassifier, TokenClassifier
 from .variants.narrow import make_encoder_embedding
 
 HEADS = {
@@ -69,17 +69,3 @@ class EncoderOnly(Model):
         """One (B, H, T, T) per block, out of what forward saved."""
         _, saved_encoder, _ = saved
         return self.encoder.attention_weights(saved_encoder)
-
-    def token_embeddings(self, input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None) -> Array:
-        """The vector of each token in its context, before the head: (B, T, d)."""
-        input_ids, attention_mask = check_inputs(input_ids, attention_mask)
-        token_type_ids = check_types(token_type_ids, input_ids.shape, self.config)
-        mask = None if attention_mask is None else padding_mask(attention_mask)
-        x = self.embedding(input_ids, token_type_ids=token_type_ids, mask=mask)
-        return self.encoder(x, mask, save=False)
-
-    def sentence_embeddings(self, input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None) -> Array:
-        """One vector of length 1 per sentence, the mean over its tokens (Reimers & Gurevych 2019): (B, d)."""
-        x = self.token_embeddings(input_ids, attention_mask, token_type_ids)
-        s, _ = pool(x, attention_mask, "mean")
-        return s / xp.maximum(xp.sqrt((s * s).sum(axis=-1, keepdims=True)), 1e-12)

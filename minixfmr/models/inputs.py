@@ -4,9 +4,10 @@ from typing import Any
 
 from ..backend import Array, random_generator
 from ..checks.arrays import integers
-from ..layers import Dropout, Embedding, LearnedPositions, NoPositions, SinusoidalPositions
+from ..layers import Dropout, Embedding
 from ..module import Module
 from .config import Config
+from .variants.parts import make_positions
 
 
 class InputEmbedding(Module):
@@ -41,15 +42,3 @@ class InputEmbedding(Module):
     def rows(self, ids: Any, offset: int, position_ids: Any) -> Any:
         """The rows of the table of positions, still where the ids are: they are checked before they move."""
         return (offset if position_ids is None else integers("position_ids", position_ids)) + self.offset
-
-
-def make_positions(config: Config, rng: Any) -> Module:
-    """The positions that the config asks for."""
-    c, length = config, config.max_position_embeddings + config.position_offset
-    if c.positions == "none":
-        return NoPositions()
-    if c.positions == "learned":
-        padding_idx = c.pad_token_id if c.positions_from_ids and not c.padding_gradient else None
-        return LearnedPositions(length, c.d_model, padding_idx=padding_idx, rng=rng, dtype=c.dtype)
-    zero_row = c.pad_token_id if c.positions_from_ids else None
-    return SinusoidalPositions(length, c.d_model, layout=c.positions, zero_row=zero_row, dtype=c.dtype)

@@ -4,8 +4,7 @@ Combine them with &. Keys are masked, never queries: what a padded query compute
 """
 
 from ..backend import to_device, xp
-from ..checks.arrays import check_lengths, check_padding, lengths
-from ..checks.values import count
+from ..checks.arrays import check_lengths, check_padding
 
 
 def causal_mask(Tq, Tk=None):
@@ -15,25 +14,6 @@ def causal_mask(Tq, Tk=None):
     """
     Tq, Tk = check_lengths(Tq, Tk)
     return xp.tri(Tq, Tk, Tk - Tq, dtype=bool)[None, None]
-
-
-def sliding_window_mask(Tq, Tk, window):
-    """Hide what lies `window` positions back or more:  → (1, 1, Tq, Tk). Combine it with causal_mask.
-
-    With Tk > Tq the queries are the last Tq of the Tk positions, as in generation with a cache.
-    """
-    (Tq, Tk), window = check_lengths(Tq, Tk), count("window", window)
-    return ~xp.tri(Tq, Tk, Tk - Tq - window, dtype=bool)[None, None]
-
-
-def prefix_mask(Tq, prefix_lengths):
-    """A look-ahead mask but for a prefix that is read as a whole, both ways (Raffel et al. 2020, section 3.2.1).
-
-    prefix_lengths: (B,)    →    (B, 1, Tq, Tq)
-    """
-    (Tq, _), prefix_lengths = check_lengths(Tq), to_device(lengths("prefix_lengths", prefix_lengths))
-    prefix = xp.arange(Tq)[None, :] < prefix_lengths[:, None]  # (B, Tq)
-    return causal_mask(Tq) | prefix[:, None, None, :]
 
 
 def padding_mask(attention_mask):

@@ -7,8 +7,8 @@ from ..layers import KeyValueCache
 from ..module import Module
 from .blocks import DecoderBlock, EncoderBlock
 from .config import Config
-from .masks import sliding_window_mask
 from .variants.blocks import ConvolutionBlock, ParallelBlock
+from .variants.masks import block_windows, window_masks
 from .variants.parts import make_norm, make_relative_positions
 
 
@@ -23,17 +23,7 @@ class BaseStack(Module):
         if config.shared_blocks:
             self.blocks = self.blocks[:1] * len(kinds)
         self.norm = make_norm(config) if config.has_final_norm else None
-        first, every = config.window_from, config.window_every
-        banded = [i >= first and (i + 1) % every == 0 for i in range(len(kinds))]
-        self.windows = [config.sliding_window if b else None for b in banded]  # of each block; None: no window
-
-    def masks(self, mask: Array | None, Tq: int, Tk: int) -> list[Array | None]:
-        """The mask of each block: the one given, narrowed to the block's window."""
-        if not any(self.windows):
-            return [mask] * len(self.blocks)
-        bands = {w: sliding_window_mask(Tq, Tk, w) for w in self.windows if w is not None and w < Tk}
-        narrowed: dict = {w: band if mask is None else mask & band for w, band in bands.items()}
-        return [narrowed.get(w, mask) for w in self.windows]
+        self.windows = block_windows(config, len(kinds))
 
     def final_norm(self, x: Array) -> tuple[Array, Any]:
         """norm(x), or x itself where there is none."""
@@ -62,7 +52,7 @@ class Stack(BaseStack):
         """
         caches = caches or [None] * len(self.blocks)
         seen = caches[0].length if caches and caches[0] else 0
-        masks = self.masks(mask, x.shape[1], seen + x.shape[1])
+        masks = window_masks(self.windows, mask, x.shape[1], seen + x.shape[1])
         saved_blocks = []
         for block, block_mask, cache in zip(self.blocks, masks, caches, strict=True):
             x, saved_block = block.forward(x, block_mask, rng, cache)
@@ -111,7 +101,7 @@ class DecoderStack(BaseStack):
         """
         seen = caches[0][0].length if caches else 0
         caches = caches or [(None, None)] * len(self.blocks)
-        masks = self.masks(mask, x.shape[1], seen + x.shape[1])
+        masks = window_masks(self.windows, mask, x.shape[1], seen + x.shape[1])
         saved_blocks = []
         for block, block_mask, cache in zip(self.blocks, masks, caches, strict=True):
             x, saved_block = block.forward(x, memory, block_mask, memory_mask, rng, cache)

@@ -4,6 +4,7 @@ A step is a module's forward, or a pure function that has its backward beside it
 Python's profiling hook, so no layer knows about it, and it works for a student's own modules too.
 """
 
+import contextlib
 import sys
 import tracemalloc
 from pathlib import Path
@@ -71,8 +72,7 @@ def trace(model: Module, *inputs: Any, labels: Any = None, repeats: int = 3, see
     names[id(criterion)] = "loss"
 
     def observe(kind):
-        observer = kind(names)
-        profiler = sys.getprofile()
+        observer, profiler = kind(names), sys.getprofile()
         sys.setprofile(observer)
         try:
             loss = _forward_and_backward(model, inputs, options, criterion, labels, seed)
@@ -82,18 +82,10 @@ def trace(model: Module, *inputs: Any, labels: Any = None, repeats: int = 3, see
 
     try:
         calls, loss = observe(Values)
-        timed = [observe(Clock)[0] for _ in range(repeats)]
-        for call, *again in zip(calls, *timed, strict=True):
-            fastest = min(again, key=lambda one: one.seconds)
-            call.seconds, call.own_seconds = fastest.seconds, fastest.own_seconds
+        _add_times(calls, [observe(Clock)[0] for _ in range(repeats)])
         if backend_name() == "numpy":
-            was_tracing = tracemalloc.is_tracing()
-            tracemalloc.start()
-            try:
+            with _tracing():
                 weighed, _ = observe(Scales)
-            finally:
-                if not was_tracing:
-                    tracemalloc.stop()
             for call, again in zip(calls, weighed, strict=True):
                 call.kept, call.peak = again.kept, again.peak
     finally:
@@ -101,6 +93,25 @@ def trace(model: Module, *inputs: Any, labels: Any = None, repeats: int = 3, see
             parameter.grad[...] = grad
     title = f"{type(model).__name__}, {model.num_parameters():,} parameters"
     return Trace(title if loss is None else f"{title}, loss {loss:.4f}", steps_of(calls), loss)
+
+
+def _add_times(calls, timed):
+    """Give each call the time of the fastest of its repetitions."""
+    for call, *again in zip(calls, *timed, strict=True):
+        fastest = min(again, key=lambda one: one.seconds)
+        call.seconds, call.own_seconds = fastest.seconds, fastest.own_seconds
+
+
+@contextlib.contextmanager
+def _tracing():
+    """Let tracemalloc run, and leave it as it was."""
+    was_tracing = tracemalloc.is_tracing()
+    tracemalloc.start()
+    try:
+        yield
+    finally:
+        if not was_tracing:
+            tracemalloc.stop()
 
 
 def _forward_and_backward(model, inputs, options, criterion, labels, seed):

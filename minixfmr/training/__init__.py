@@ -5,12 +5,13 @@ from ..backend.workers import WorkerError
 from .data import TranslationData, pad, token_batches
 from .loop import Progress, StepResult, Trainer, TrainingDiverged, count_steps, evaluate
 from .losses import CrossEntropy, cross_entropy, cross_entropy_backward
-from .objectives import next_token, prefix_lm, shift_right
+from .objectives import next_token, shift_right
 from .optimizers import AdamW, adamw_update, clip_grad_norm
 from .parallel import ParallelGradients
 from .schedules import constant, cosine, inverse_sqrt, noam
 from .variants.objectives import (
-    gap_sentences, masked_lm, rouge_1, sentence_permutation, span_corruption, text_infilling, token_deletion,
+    gap_sentences, masked_lm, prefix_lm, rouge_1, sentence_permutation, span_corruption, text_infilling,
+    token_deletion,
 )
 
 __all__ = [

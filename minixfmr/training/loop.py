@@ -8,16 +8,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..backend import fits_in_memory, to_floats, to_numpy
-from ..checks.batches import check_accept, check_batch, check_parts, check_trainer, check_training
+from ..checks.batches import check_batch, check_parts, check_trainer, check_training
 from ..checks.learning import rate
+from ..checks.resuming import check_training_state, fingerprint, of_data
 from ..checks.values import count
-from ..checks.weights import check_keys
 from ..module import Module
-from .fingerprint import compare, fingerprint, of_data
 from .losses import CrossEntropy
-from .mpi import MPIGradients
 from .optimizers import AdamW, clip_grad_norm, grad_norm
 from .parallel import ParallelGradients
+from .variants.mpi import MPIGradients
 
 
 class TrainingDiverged(FloatingPointError):
@@ -148,27 +147,12 @@ class Trainer:
         Raises ValueError or TypeError, and changes nothing, if this trainer would go on differently in anything else.
         A setting that the state does not know, for it was written by an earlier version, is named in a warning.
         """
-        unknown = self.check_state(state, accept, finite)
+        unknown = check_training_state(self, state, accept, finite)
         if unknown:
             warnings.warn(f"the checkpoint does not tell, so not checked: {', '.join(unknown)}", stacklevel=2)
         self.model.load_state_dict(state["model"], finite)
         self.optimizer.load_state_dict(state["optimizer"], finite)
         self.progress = Progress(**state["progress"])
-
-    def check_state(self, state, accept=(), finite=True):
-        """The names of settings that this state lacks. Raises ValueError or TypeError where load_state_dict does."""
-        check_keys("a training state", state, ("model", "optimizer", "progress", "settings"))
-        own = fingerprint(self)
-        check_accept(accept, own)
-        unknown = compare(own, state["settings"], accept)
-        check_keys("the progress of a training state", state["progress"], ("step", "epoch", "position"))
-        step, epoch, position = (state["progress"][name] for name in ("step", "epoch", "position"))
-        count("step", step, 0)
-        order = self.data.order(count("epoch", epoch, 0))
-        count("position", position, 0, max(len(order) - 1, 0))
-        self.optimizer.check_state(state["optimizer"], finite)
-        self.model.check_state_dict(state["model"], finite)
-        return unknown
 
 
 def count_steps(data: Any, epochs: int, accumulate: int = 1) -> int:

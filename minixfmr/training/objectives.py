@@ -7,7 +7,6 @@ from ..backend import to_numpy
 from ..checks.arrays import lengths
 from ..checks.objectives import matrix
 from ..checks.values import count
-from ..models import prefix_mask
 
 IGNORED = -100
 
@@ -25,15 +24,6 @@ def next_token(ids, prompt_lengths=None):
         read = to_numpy([[t + 1 < n for t in range(labels.shape[1])] for n in to_numpy(told).tolist()])
         labels[read] = IGNORED
     return {"input_ids": inputs, "labels": labels}
-
-
-def prefix_lm(ids, prefix_lengths):
-    """Prefix language modelling (Raffel et al. 2020, section 3.2.1): the prefix is read both ways, then predict on.
-
-    → what next_token gives, and "mask": (B, 1, T - 1, T - 1), for DecoderOnly.forward
-    """
-    batch = next_token(ids, prefix_lengths)
-    return batch | {"mask": prefix_mask(batch["labels"].shape[1], prefix_lengths)}
 
 
 def shift_right(labels, start, pad):

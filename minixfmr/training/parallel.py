@@ -51,6 +51,7 @@ class ParallelGradients:
         check_parts(model=model, criterion=criterion)
         self.model, self.criterion, self.workers = model, criterion, number_of_workers(workers)
         self.parameters = model.parameters()
+        self._size = sum(p.data.size for p in self.parameters)
         self._arrays: list = []  # of the parameters, when the helpers began
         self._helpers: list = []  # all workers but the first, which is this process
         self._replicas: list = []  # the Parameters of each, with gradients of its own
@@ -80,7 +81,7 @@ class ParallelGradients:
             raise
         for parameters in self._replicas:
             pairs = list(zip(self.parameters, parameters, strict=True))
-            on_all_cores(_add_gradient, pairs, sum(p.data.size for p in parameters) > 1 << 21)
+            on_all_cores(_add_gradient, pairs, self._size > 1 << 21)
         return sum(losses), count
 
     def agreed(self, number: int = 0) -> int:
@@ -90,8 +91,8 @@ class ParallelGradients:
     def _shared_out(self, batches):
         """(the label count, the rows of the batches for each worker that has work)"""
         count = sum(self.criterion.count(batch["labels"]) for batch in batches)
-        size = sum(p.data.size for p in self.parameters) * sum(batch["labels"].size for batch in batches)
-        n = self.workers if size > self.SMALL else 1
+        work = self._size * sum(batch["labels"].size for batch in batches)
+        n = self.workers if work > self.SMALL else 1
         return count, [[_rows(batch, w, n) for batch in batches] for w in range(n)]
 
     def _compute(self, batches, worker, seed, count):

@@ -4,7 +4,7 @@ import contextlib
 import sys
 
 import minixfmr
-from minixfmr.training.mpi import ranks_told, world
+from minixfmr.training.variants.mpi import ranks_told, world
 
 from . import RunError, UsageError, plan
 from .signals import StopRequests

@@ -6,7 +6,7 @@ from corpus import END, PAD, START
 
 import minixfmr
 from minixfmr.training import cosine
-from minixfmr.training.mpi import ranks_told
+from minixfmr.training.variants.mpi import ranks_told
 
 from . import DataError
 from .console import counted

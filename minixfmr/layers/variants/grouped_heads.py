@@ -5,7 +5,8 @@ from typing import Any
 from ...backend import random_generator, xp
 from ...checks.values import check_heads
 from ..linear import Linear
-from ..multi_head import MultiHeadAttention, attend, attend_backward, attend_weights
+from ..multi_head import MultiHeadAttention
+from .either import attend, attend_backward, attend_weights
 
 
 def repeat_heads(x, times):

@@ -6,13 +6,17 @@ from ...layers import (
     FeedForward,
     GatedFeedForward,
     LayerNorm,
+    LearnedPositions,
     Linear,
     MultiHeadAttention,
+    NoPositions,
     OffsetRMSNorm,
     RelativeBias,
     RMSNorm,
     Rotary,
+    SinusoidalPositions,
     VariantAttention,
+    VariantWaves,
 )
 from ...module import Module, Parameter
 from ..residual import PostNorm, PreNorm
@@ -43,6 +47,20 @@ def make_feed_forward(config, rng):
         rng=rng,
         dtype=config.dtype,
     )
+
+
+def make_positions(config, rng):
+    """What is added to the embeddings: the paper's waves, those of a descendant, a learned table, or nothing."""
+    c, length = config, config.max_position_embeddings + config.position_offset
+    if c.positions == "none":
+        return NoPositions()
+    if c.positions == "learned":
+        padding_idx = c.pad_token_id if c.positions_from_ids and not c.padding_gradient else None
+        return LearnedPositions(length, c.d_model, padding_idx=padding_idx, rng=rng, dtype=c.dtype)
+    zero_row = c.pad_token_id if c.positions_from_ids else None
+    if c.positions == "sinusoidal" and zero_row is None:
+        return SinusoidalPositions(length, c.d_model, dtype=c.dtype)
+    return VariantWaves(length, c.d_model, layout=c.positions, zero_row=zero_row, dtype=c.dtype)
 
 
 def make_attention(config, rng, positions=None):

@@ -8,7 +8,17 @@ from collections import Counter
 from itertools import pairwise
 
 from ...checks import objectives as check
-from ..objectives import IGNORED
+from ...models import prefix_mask
+from ..objectives import IGNORED, next_token
+
+
+def prefix_lm(ids, prefix_lengths):
+    """Prefix language modelling (Raffel et al. 2020, section 3.2.1): the prefix is read both ways, then predict on.
+
+    → what next_token gives, and "mask": (B, 1, T - 1, T - 1), for DecoderOnly.forward
+    """
+    batch = next_token(ids, prefix_lengths)
+    return batch | {"mask": prefix_mask(batch["labels"].shape[1], prefix_lengths)}
 
 
 def masked_lm(ids, rng, mask_token, vocab_size, special=(), rate=0.15, words=None):

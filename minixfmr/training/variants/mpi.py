@@ -6,9 +6,9 @@ import os
 import sys
 import traceback
 
-from ..backend import BackendError, to_floats, xp
-from ..checks.batches import check_batches
-from .parallel import ParallelGradients
+from ...backend import BackendError, to_floats, xp
+from ...checks.batches import check_batches
+from ..parallel import ParallelGradients
 
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")  # of MPICH and its kin, Open MPI, srun
 

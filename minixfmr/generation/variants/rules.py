@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy
 
-from ..backend import to_device, to_numpy, xp
-from ..layers import log_softmax
+from ...backend import to_device, to_numpy, xp
+from ...layers import log_softmax
 
 # the settings that are rules, with the values that ask for nothing
 RULES: dict[str, Any] = {

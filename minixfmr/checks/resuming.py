@@ -1,22 +1,24 @@
-"""What decides the future of training beside its state: whether a checkpoint goes on as it would have."""
+"""Training states: what decides the future beside them, and so whether a checkpoint goes on as it would have."""
 
 import hashlib
 from collections.abc import Collection
 from typing import Any
 
 from ..backend import to_numpy
-from ..checks.values import shown
-from ..models import Model
+from .batches import check_accept
+from .values import count, shown
+from .weights import check_keys
 
 EVERY_STEP, SPARSE, LAST = 20_000, 1.01, 10**7  # where a schedule is read: every step at first, then every 1 %
 
 
 def fingerprint(trainer: Any) -> dict[str, Any]:
     """{name: JSON value}, equal for two trainers that go on alike from the same state."""
-    o = trainer.optimizer
+    o, own = trainer.optimizer, trainer.model
+    config: Any = getattr(own, "config", None)  # a model of the user's own may lack one
     return {
-        "architecture": type(trainer.model).__name__,
-        "model config": trainer.model.config.to_dict() if isinstance(trainer.model, Model) else None,
+        "architecture": type(own).__name__,
+        "model config": config.to_dict() if hasattr(config, "to_dict") else None,
         "betas, eps, weight_decay": [*o.betas, o.eps, o.weight_decay],
         "learning rates": _of_schedule(trainer.schedule),
         "criterion": _of_criterion(trainer.criterion),
@@ -29,7 +31,24 @@ def fingerprint(trainer: Any) -> dict[str, Any]:
     }
 
 
-def compare(own: dict[str, Any], theirs: Any, accept: Collection[str]) -> list[str]:
+def check_training_state(trainer: Any, state: Any, accept: Collection[str] = (), finite: bool = True) -> list[str]:
+    """The names of settings that this state lacks. Raises ValueError or TypeError unless the trainer goes on from it as
+    the one that wrote it would have, but for what is accepted."""
+    check_keys("a training state", state, ("model", "optimizer", "progress", "settings"))
+    own = fingerprint(trainer)
+    check_accept(accept, own)
+    unknown = _compare(own, state["settings"], accept)
+    check_keys("the progress of a training state", state["progress"], ("step", "epoch", "position"))
+    step, epoch, position = (state["progress"][name] for name in ("step", "epoch", "position"))
+    count("step", step, 0)
+    order = trainer.data.order(count("epoch", epoch, 0))
+    count("position", position, 0, max(len(order) - 1, 0))
+    trainer.optimizer.check_state(state["optimizer"], finite)
+    trainer.model.check_state_dict(state["model"], finite)
+    return unknown
+
+
+def _compare(own, theirs, accept):
     """The names of own settings that the others lack. Raises ValueError for those that differ and are not accepted."""
     if not isinstance(theirs, dict):
         raise TypeError(f"the settings of a training state must be a dictionary, got {shown(theirs)}")

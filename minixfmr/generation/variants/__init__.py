@@ -1,0 +1,1 @@
+"""What published models ask of generation. minixfmr.generation hands on the names."""
