@@ -200,6 +200,59 @@ def test_what_a_loss_returns_beside_it_is_a_gradient_or_in_doubt(homework):
                 assert f"{name} returns probs beside the loss, which is not its gradient" in found
 
 
+@pytest.mark.parametrize(("gradients", "status"), [("dW, db", RIGHT), ("db, dW", RIGHT), ("2 * dW, db", WRONG)])
+def test_gradients_returned_after_those_of_the_inputs_are_told_by_shape(gradients, status, homework):
+    text = f"""
+    class Linear:
+        def __init__(self, n=6, m=4):
+            self.W, self.b = np.ones((n, m)), np.zeros(m)
+        def forward(self, x):
+            return x @ self.W + self.b, x
+        def backward(self, dy, x):
+            dW, db = x.T @ dy, dy.sum(0)
+            return dy @ self.W.T, {gradients}
+    """
+    report = checked(homework(text))["Linear"]
+    assert report.verdict == status, f"\n{report}"
+    assert [row.name for row in report.rows if not row.ok] == ([] if status == RIGHT else ["W"])
+
+
+def test_two_gradients_of_one_shape_are_not_told_apart(rng):
+    class Sum:
+        def __init__(self):
+            self.W, self.U = np.ones((3, 3)), 2 * np.ones((3, 3))
+
+        def forward(self, x):
+            return x @ self.W + x**2 @ self.U, x
+
+        def backward(self, dy, x):
+            return dy @ self.W.T + 2 * x * (dy @ self.U.T), (x**2).T @ dy, x.T @ dy
+
+    report = gradcheck(Sum(), rng.standard_normal((4, 3)))
+    assert report.verdict == NOT_CHECKED, f"\n{report}"
+
+
+@pytest.mark.parametrize(("count", "status"), [("len(a)", RIGHT), ("a.size", WRONG)])
+def test_examples_of_a_loss_stand_in_rows(count, status, homework):
+    text = f"""
+    def distance_loss(a, b):
+        return ((a - b) ** 2).sum(-1).mean(), 2 * (a - b) / {count}, 2 * (b - a) / {count}
+    """
+    assert checked(homework(text))["distance_loss"].verdict == status
+
+
+@pytest.mark.parametrize("name", ["softplus_grad", "dsoftplus", "softplus_prime"])
+@pytest.mark.parametrize(("sign", "status"), [("-", RIGHT), ("", WRONG)])
+def test_a_derivative_at_a_point_is_multiplied(name, sign, status, homework):
+    text = f"""
+    def softplus(x):
+        return np.log1p(np.exp(x))
+    def {name}(x):
+        return 1 / (1 + np.exp({sign}x))
+    """
+    assert checked(homework(text))["softplus"].verdict == status
+
+
 GAINS = {
     "a gain called w": """
     def norm_forward(x, w):

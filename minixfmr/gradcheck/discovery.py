@@ -12,7 +12,7 @@ from typing import Any
 
 from .blame import is_students
 from .calling import is_upstream
-from .names import GRADIENT_HOLDERS, gradient_keys, plain
+from .names import GRADIENT_HOLDERS, GRADIENTS, gradient_keys, plain
 from .profile import Profile
 
 LOSS = re.compile(r"loss|cost|criterion|objective|cross_?entropy|(^|_)(x?ce|bce|nll|mse|xent|hinge)(_|$)", re.I)
@@ -68,7 +68,7 @@ def _pairs(functions, profile):
             continue
         used |= {name, partner}
         backward = functions[partner]
-        if partner.endswith(DERIVATIVES) and len(_needed(backward)) == 1:
+        if (partner.endswith(DERIVATIVES) or partner == f"d{name}") and _takes_a_point(backward):
             backward = _times(backward)
         base = stem.removesuffix(next((s for s in profile.suffixes if stem.endswith(s)), ""))
         found.append(Item(stem, "pair", function, backward, asked=(stem, name, re.sub(r"_[a-z0-9]+$", "", base), base)))
@@ -110,6 +110,12 @@ def _times(derivative):
     return backward
 
 
+def _takes_a_point(function):
+    """Is its one argument where the derivative is taken, and not an upstream gradient?"""
+    needed = [p.name for p in _needed(function)]
+    return len(needed) == 1 and not is_upstream(needed[0])
+
+
 def _returns_a_tuple(function):
     return bool(_returned_tuples(function))
 
@@ -142,7 +148,7 @@ def _needed(function):
 
 
 def _says_gradient(name):
-    return is_upstream(name) or plain(name) in GRADIENT_HOLDERS or bool(gradient_keys((name,)))
+    return is_upstream(name) or plain(name) in GRADIENT_HOLDERS | GRADIENTS or bool(gradient_keys((name,)))
 
 
 # --- classes ---

@@ -8,8 +8,8 @@ from ..backend import to_device, to_numpy
 from ..module import Module
 from .calling import RATE, Convention
 from .names import RATES, plain
-from .pairing import RETURNED, Pair, Stepped, aliases_of, changed, named, pairs, snapshot
-from .places import Place, is_number
+from .pairing import RETURNED, Pair, Stepped, aliases_of, by_shape, changed, named, pairs, snapshot
+from .places import Place, is_array, is_number
 from .report import GradcheckError
 from .subject import Subject
 
@@ -29,8 +29,10 @@ def prepare(subject: Subject, rng: numpy.random.Generator, explicit: bool = Fals
     subject.notes += subject.convention.told()
 
 
-def fit(subject: Subject) -> int:
-    """2 if gradients of the right shapes come back for these inputs, 1 if backward runs, 0 if not."""
+def fit(subject: Subject) -> float:
+    """2 if gradients of the right shapes come back for these inputs, 1 if backward runs, 0 if not.
+
+    1.5 where a loss is averaged over more axes than one of examples and one of numbers: over which, it may not say."""
     rng = numpy.random.default_rng(0)
     try:
         prepare(subject, rng)
@@ -40,7 +42,9 @@ def fit(subject: Subject) -> int:
         return 0
     finally:
         subject.put_back()
-    return 1 + all(g is None or numpy.shape(g) == subject.values[n].shape for n, g in gradients.items())
+    fits = all(g is None or numpy.shape(g) == subject.values[n].shape for n, g in gradients.items())
+    deep = not numpy.shape(y) and any(value.ndim > 2 for value in subject.values.values())
+    return 1 + fits * (0.5 if deep else 1)
 
 
 def _declared(subject):
@@ -133,6 +137,7 @@ def _find_parameters(subject, before, state, left):
     ]
     gradients = [p for p in [*left, *there] if (id(p.owner), p.key) not in explicit]
     found = pairs(values, _unique(gradients), templates)
+    found += _returned_in_order(subject, values, left, found)
     subject.state.rewind()
     for pair in found:
         pair.aliases += aliases_of(pair.value, values)
@@ -145,6 +150,18 @@ def _find_parameters(subject, before, state, left):
         subject.add_parameters(dict(subject.parameters) | new)
         if steps:
             subject.notes.append("backward takes a learning rate: the gradient is what it takes off, divided by it")
+
+
+def _returned_in_order(subject, values, left, found):
+    """Pairs of what backward returned without a name, after the gradients of the inputs."""
+    paired = {id(p.value.get()) for p in found}
+    free = [v for v in values if is_array(v.get()) and id(v.get()) not in paired]
+    nameless = [g for g in left if g.path[0] == RETURNED and isinstance(g.path[-1], int)]
+    new = by_shape(free, [g for g in nameless if all(p.gradient is not g for p in found)])
+    if new:
+        told = ", ".join(named(new))
+        subject.notes.append(f"what backward returns beside the gradients of its inputs is those of {told}, by shape")
+    return new
 
 
 def _rate(subject, there):

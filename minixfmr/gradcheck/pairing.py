@@ -84,6 +84,13 @@ def pairs(values: list[Place], gradients: list[Place], templates: Iterable[str] 
     return [found[i] for i in sorted(found)]
 
 
+def by_shape(values: list[Place], gradients: list[Place]) -> list[Pair]:
+    """Each gradient with the one value of its shape; none where that leaves a doubt."""
+    shapes, wanted = ([numpy.shape(place.get()) for place in places] for places in (values, gradients))
+    clear = len(set(wanted)) == len(wanted) and all(shapes.count(shape) == 1 for shape in wanted)
+    return [Pair(values[shapes.index(s)], g) for s, g in zip(wanted, gradients, strict=True)] if clear else []
+
+
 def aliases_of(place: Place, others: list[Place]) -> list[Place]:
     """Other places that hold the very same array."""
     array = place.get()

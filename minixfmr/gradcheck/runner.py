@@ -46,7 +46,7 @@ def _given(item, hooks, profile, seed):
 
 def _guessed(item, profile, seed):
     """The subject with made-up inputs that fit best: gradients of the right shapes, or backward runs, or forward."""
-    best: tuple[int, Any, tuple] | None = None
+    best: tuple[float, Any, tuple] | None = None
     first_error: GradcheckError | None = None
     try:
         layers = list(made_up_layers(item.forward, seed)) if item.kind in ("layer", "network") else [None]
