@@ -25,9 +25,9 @@ NUMBERS = {  # what each type needs, and what it may have
 FREE = {"rope_theta", "rope_type", "type", "partial_rotary_factor", "original_max_position_embeddings"}
 
 
-def rope_fields(c: Values, dh: int, part: float = 1.0, kinds: dict[str, str] | None = None) -> dict[str, Any]:
-    """The fields of Config. dh: width of a head; part: how much of it turns, where nothing says so; kinds: other names
-    of types. Raises CheckpointError for a scaling that cannot be obeyed."""
+def rope_fields(c: Values, dh: int, part: float | None = None, kinds: dict[str, str] | None = None) -> dict[str, Any]:
+    """The fields of Config. dh: width of a head; part: how much of it turns, where nothing says so; None: all of it,
+    whatever is said; kinds: other names of types. Raises CheckpointError for a scaling that cannot be obeyed."""
     rope, key = (c.rope_scaling, "rope_scaling") if c.rope_scaling else (c.rope_parameters or {}, "rope_parameters")
     if not isinstance(rope, dict):
         raise c.refuse(key, "must be a dictionary such as {'rope_type': 'linear', 'factor': 2.0}")
@@ -38,7 +38,8 @@ def rope_fields(c: Values, dh: int, part: float = 1.0, kinds: dict[str, str] | N
     needed, optional = (set(names.split()) for names in NUMBERS[kind])
     _check(c, key, rope, needed, optional)
     theta = rope.get("rope_theta", c.rope_theta)
-    part = rope.get("partial_rotary_factor", part if c.partial_rotary_factor is None else c.partial_rotary_factor)
+    said = rope.get("partial_rotary_factor", c.partial_rotary_factor)
+    part = 1.0 if part is None and kind == "default" else said if said is not None else part or 1.0
     if not isinstance(theta, int | float) or not theta > 0:
         raise c.refuse("rope_theta", "must be a number greater than 0")
     if not isinstance(part, int | float) or not 0 < part <= 1:
@@ -95,7 +96,6 @@ def _scaling(c, kind, rope, width, dh, theta):
     if short.shape != i.shape or long.shape != i.shape:
         raise c.refuse("rope_scaling" if c.rope_scaling else "rope_parameters", f"needs {len(i)} numbers a list")
     beyond = {"long_frequencies": (frequency / long).tolist(), "length": original}
-    beyond |= {"reread": original} if c.kind == "phi3" else {}  # as transformers has it
     return _neutral(frequency / short, factor) | beyond
 
 

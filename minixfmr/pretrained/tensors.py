@@ -73,7 +73,8 @@ def fill(model: Any, file: File, places: dict, c: Values, *, finite: bool, head:
             f"{where} does not hold what a {type(model).__name__} of its config needs:\n"
             f"  expected: {len(expected)} arrays, such as "
             f"{', '.join(sorted(family.written(name, model) for name in expected)[:3])}\n"
-            f"  missing: {', '.join(missing) or 'none'}\n  unexpected: {', '.join(unexpected) or 'none'}"
+            f"  missing: {', '.join(missing) or 'none'}\n  unexpected: {', '.join(unexpected) or 'none'}\n"
+            f"  config.json says: {c.said()}"
         )
     if fresh:
         warnings.warn(f"{where}: not in the file, so they start anew: {', '.join(fresh)}", stacklevel=3)
