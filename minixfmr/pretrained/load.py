@@ -66,6 +66,7 @@ def load_pretrained(
     """
     folder = as_path(directory)
     config, tensors = read_json(folder / "config.json"), read_tensors(folder)
+    _warn_of_rounding(config, tensors, folder)
     family = _family(config, str(folder / "config.json"))
     file = File(family, tensors, str(folder))
     model, c = _build(family, config, dtype, file=file, head=head, where=str(folder / "config.json"))
@@ -157,6 +158,14 @@ def _older_settings(c, moved):
     return {name: value for name, value in (usual | moved).items() if value is not None}
 
 
+def _warn_of_rounding(config, tensors, folder):
+    """Say so where transformers would round the weights to the dtype of config.json."""
+    key = "dtype" if config.get("dtype") is not None else "torch_dtype"
+    if config.get(key) in ("float16", "bfloat16") and any(t.stored in ("F32", "F64") for t in tensors.values()):
+        text = f"{key} = {config[key]!r} is not obeyed: the weights are stored with more bits, and are not rounded"
+        warnings.warn(f"{folder}/config.json: {text}", stacklevel=3)
+
+
 def _warn_of_older(moved, stored, family, folder):
     """Name the settings of generation in config.json that a generation_config.json puts out of force."""
     names = [n for n in sorted(moved) if n not in TOKENS and n not in family.keys and moved[n] != stored.get(n)]
@@ -185,7 +194,7 @@ def _architecture(family, config, head, where):
     if name not in family.heads:
         known = ", ".join(family.heads)
         raise CheckpointError(
-            f"{where}: architecture {named[0]!r} of model_type {family.kind!r} is not known; known are {known}: "
+            f"{where}: architectures = {named!r} of model_type {family.kind!r} is not known; known are {known}: "
             "give head= to open it as one of them"
         )
     return name

@@ -29,7 +29,7 @@ KEYS = (
 def fields(c, head):
     """The fields of Config that are not one key each. Past the original length all is read anew, once, with the other
     frequencies, as transformers has it."""
-    rope = rope_fields(c, width(c), 1.0, {"su": "longrope", "yarn": "longrope"})
+    rope = rope_fields(c, width(c), partial=True, kinds={"su": "longrope", "yarn": "longrope"})
     scaling = rope["rope_scaling"] or {}
     if "long_frequencies" in scaling:
         rope["rope_scaling"] = scaling | {"reread": scaling["length"]}

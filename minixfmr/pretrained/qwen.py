@@ -25,14 +25,19 @@ KEYS = (
 
 def fields(c, head):
     """The fields of Config that are not one key each."""
-    window = c.sliding_window if c.use_sliding_window else None
-    sliding = [window is not None and i >= c.max_window_layers for i in range(c.num_hidden_layers)]
-    kinds = ["sliding_attention" if s else "full_attention" for s in sliding]
-    if c.layer_types not in (None, kinds):
-        raise c.refuse("layer_types", f"cannot be obeyed here, only what the other keys say, {kinds}")
+    layers, window = c.num_hidden_layers, c.sliding_window if c.use_sliding_window else None
+    first = layers if window is None else min(max(c.max_window_layers, 0), layers)
+    if c.layer_types is not None:  # it wins over max_window_layers
+        first = c.layer_types.index("sliding_attention") if "sliding_attention" in c.layer_types else layers
+        last = layers - first
+        if c.layer_types != ["full_attention"] * first + ["sliding_attention"] * last or (last and window is None):
+            why = (
+                "full_attention so often, then sliding_attention, this only with use_sliding_window and sliding_window"
+            )
+            raise c.refuse("layer_types", f"must name {layers} layers, {why}")
     return llama_fields(c, head) | {
-        "sliding_window": window,
-        "window_from": max(c.max_window_layers, 0) if window else 0,
+        "sliding_window": window if first < layers else None,
+        "window_from": first if first < layers else 0,
         "attention_bias": c.kind == "qwen2" or c.attention_bias,
         "output_bias": False if c.kind == "qwen2" else None,
         "query_key_norm": c.kind == "qwen3",
