@@ -303,10 +303,10 @@ def test_all_mistakes_are_flagged_most_are_explained_and_none_wrongly(reports, c
 
 
 def test_tables_fit_100_columns_and_say_it_all(reports):
-    for report in reports.values():
+    for mistake, report in reports.items():
         lines = str(report).splitlines()
         assert max(map(len, lines)) <= 100
-        assert report.ok or any(line.startswith("WRONG") for line in lines)
+        assert report.ok or noted(mistake, report) or any(line.startswith("WRONG") for line in lines)
         for row in report.rows:  # a wrong gradient is explained, or mapped, or a property says what to mend first
             told = {name for e in report.explanations for name in e.names} | set(report.maps)
             assert row.ok or row.name in told or not all(p.ok for p in report.properties)

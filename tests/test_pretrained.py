@@ -1,5 +1,6 @@
 """Every published family against transformers: logits, attention, loss, every gradient, and generated ids."""
 
+import collections
 import json
 import re
 import shutil
@@ -18,6 +19,7 @@ import transformers as hf
 from hugging_face import CASES, as_torch, float64_everywhere
 
 import minixfmr
+from minixfmr.checkpoint import Tensor
 from minixfmr.generation import sampling_probabilities
 from minixfmr.pretrained import FAMILIES, build, places
 from minixfmr.pretrained.layouts import take, transposed
@@ -377,6 +379,21 @@ def test_a_large_model_is_in_memory_once(tmp_path):
         tracemalloc.stop()
     # beside the weights, the gradients, which take no memory yet but are counted, and one array at a time
     assert peak < 2.5 * 4 * model.num_parameters()
+
+
+def test_each_array_is_read_twice_once_to_be_checked(tmp_path, monkeypatch):
+    sizes = dict(n_embd=8, n_layer=1, n_head=2, n_positions=4, vocab_size=9, bos_token_id=0, eos_token_id=0)
+    hf.GPT2LMHeadModel(hf.GPT2Config(**sizes)).save_pretrained(tmp_path)
+    reads, read = collections.Counter(), Tensor.read
+
+    def counting(tensor):
+        reads[tensor.name] += 1
+        return read(tensor)
+
+    monkeypatch.setattr(Tensor, "read", counting)
+    monkeypatch.setattr("minixfmr.checkpoint.tensors.checksum", lambda *_: pytest.fail("the file has no checksums"))
+    minixfmr.load_pretrained(tmp_path)
+    assert set(reads.values()) == {2, 6}  # 6: query, key and value are parts of one
 
 
 class TestBadFolders:

@@ -66,7 +66,7 @@ class Tensor:
             whole = flat.reshape(self.shape)
         except (OSError, ValueError, MemoryError) as error:
             raise CheckpointError(f"cannot read {self.name} of shape {self.shape} in {self.path}: {error}") from error
-        if self.checksum not in (None, checksum(self.name, self.stored, flat, self.shape)):
+        if self.checksum is not None and self.checksum != checksum(self.name, self.stored, flat, self.shape):
             raise CheckpointError(
                 f"{self.path} is damaged: the numbers of {self.name} are not those that were written; use another copy"
             )

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,11 @@ ADAPTER = "adapter_config.json"
 class Lazy(Mapping):
     """{name: array}, where each array is made when it is asked for."""
 
-    def __init__(self, names: list[str], read: Any) -> None:
-        self.names, self.read = names, read
+    def __init__(self, names: Iterable[str], read: Any) -> None:
+        self.names, self.read = dict.fromkeys(names), read
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names  # Mapping's own would make the array
 
     def __getitem__(self, name: str) -> Any:
         return self.read(name)

@@ -101,7 +101,7 @@ def fill(model: Any, file: File, places: dict, c: Values, *, finite: bool, head:
     stored = {name: array for name, array in arrays.items() if places[name][0] in file.stored}
     lay_out(stored, transposed(model))
     try:
-        model.load_state_dict(Lazy(list(places), read), finite)
+        model.load_state_dict(Lazy(places, read), finite)
     except CheckpointError:
         raise
     except ValueError as error:
