@@ -28,7 +28,7 @@ class Parameter:
     def __init__(self, data: Any) -> None:
         check_floats(data, "the data of this Parameter")
         self.data = data
-        self.grad = xp.zeros(data.shape, dtype=data.dtype)  # takes no memory before something is written there
+        self.grad = xp.zeros(data.shape, dtype=data.dtype)  # takes no memory until something is written to it
 
     @property
     def shape(self):
@@ -56,7 +56,7 @@ class Parameter:
             self._grad += gradient
 
     def clear_grad(self) -> None:
-        """grad = 0, written when it is next read: what is accumulated first then takes the place of the zeros."""
+        """grad = 0, put off until it is next read: what is accumulated before then takes the place of the zeros."""
         self._is_cleared = True
 
     def __repr__(self):
@@ -110,7 +110,7 @@ class Module:
             yield from child._all(kinds, f"{prefix}{name}.")
 
     def named_arrays(self) -> Iterator[tuple[str, Any]]:
-        """Yield (dotted name, Parameter or Buffer): all that is saved, a shared one once."""
+        """Yield (dotted name, Parameter or Buffer): everything that is saved, a shared one once."""
         return self._named(Parameter | Buffer)
 
     def parameters(self) -> list[Parameter]:

@@ -2,9 +2,9 @@
 # # 00 · The whole picture
 #
 # Before the numbers, the ideas: why attention at all, why a token has a query *and* a key, what the feed-forward layer
-# is for, why positions have to be added, and why they may be. Each is a picture or an experiment of a few lines. At the
-# end they stand together in one diagram, with links to the source. You need to know what a matrix product is. It runs
-# in a few seconds.
+# is for, why positions have to be added, and why they may be. Each comes with a picture or an experiment of a few
+# lines. At the end they come together in one diagram, with links to the source. You need to know what a matrix product
+# is. It runs in a few seconds.
 
 # %%
 from itertools import pairwise
@@ -24,11 +24,11 @@ rng = np.random.default_rng(0)
 # ## Why attention at all?
 #
 # *The animal did not cross the street because it was too tired.* Who was tired? To know, a model has to carry something
-# from "animal" to "it", past seven other words. There are three ways to build a road from one token to another:
+# from "animal" to "it", past six other words. There are three ways for information to travel from one token to another:
 #
-# - **step by step**: each token hands on a summary to the next one (a recurrent network);
-# - **through a window**: each layer mixes neighbours, here two to the left, and the reach grows with each layer (a
-#   convolution);
+# - **step by step**: each token hands a summary on to the next one (a recurrent network);
+# - **through a window**: each layer mixes a token with its neighbours, here the two to its left, so the reach grows
+#   with each layer (a convolution);
 # - **directly**: each token looks at all tokens at once and takes what it needs (attention).
 
 # %%
@@ -38,7 +38,7 @@ T = len(words)
 
 
 def layers_of_points(axis, levels):
-    """Rows of points, one a token, with the words below the lowest."""
+    """Rows of points, one per token, with the words below the lowest row."""
     for level in range(levels):
         axis.scatter(range(T), [level] * T, s=18, color="0.6", zorder=2)
     for t, word in enumerate(words):
@@ -69,8 +69,9 @@ for axis, (title, points) in zip(axes, roads.items(), strict=True):
 drawn
 
 # %% [markdown]
-# The longer the road, the less arrives. If each step keeps half of the summary and takes half from the new token, the
-# share of a token in the summary halves with each step. Attention decides by content what it takes, however far away:
+# The longer the path, the less arrives. If each step keeps half of the summary and takes half from the new token, the
+# share of a token in the summary halves with each step. The cell prints what is left after eight. Attention instead
+# chooses what to take by its content, however far away it is.
 
 # %%
 summary = np.array([0.5 ** (here - t + 1) for t in range(here + 1)])
@@ -84,9 +85,10 @@ assert np.isclose(summary.sum() + 0.5 ** (here + 1), 1)
 # a **key**, by which it can be found, and a **value**, which it hands over. The token that looks has a **query**.
 #
 # 1. The query is an arrow, the keys are points.
-# 2. A key's score is how far it reaches along the query: their dot product.
+# 2. A key's score says how far it reaches along the query: their dot product.
 # 3. The softmax turns scores into shares that sum to 1.
-# 4. The result is the average of the values, weighted by the shares. It lies among them, closest to the heaviest.
+# 4. The result is the average of the values, weighted by the shares. It lies among them, drawn towards those with the
+#    largest shares.
 
 # %%
 names = ["animal", "cross", "street", "tired"]
@@ -174,14 +176,14 @@ plots.heat_maps(panels, days, days, xlabel="looked at", ylabel="looks", numbers=
 
 # %% [markdown]
 # With one map, looking back is looking ahead as well: if Tuesday matches Monday, Monday matches Tuesday. And each day
-# finds itself first (the diagonal): the product of a vector with itself is a square, and grows with all that makes the
-# vector match its neighbours.
+# looks most at itself (the diagonal): a vector's product with itself is its squared length, which grows with everything
+# that makes the vector match its neighbours.
 #
 # ## What is the feed-forward layer for?
 #
-# Attention gathers, but it cannot conclude. For given weights its result is a weighted *sum* of vectors, and stacking
-# sums gives sums. Say two tokens each bring a number, 0 or 1, and the answer should be 1 if exactly one of them is 1.
-# Attention can bring both to one place, as their sum. The best linear map of that sum:
+# Attention gathers, but it cannot draw conclusions. For given weights its result is a weighted *sum* of vectors, and
+# stacking sums gives sums. Say two tokens each bring a number, 0 or 1, and the answer should be 1 if exactly one of
+# them is 1. Attention can bring both to one place, as their sum. Here is the best straight line through the answers:
 
 # %%
 pairs = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
@@ -192,7 +194,7 @@ print("best line:   ", slope * gathered + intercept)
 
 
 def feed_forward(s):
-    """Two hidden units with ReLU, found with a pencil: one rises from 0 on, the other from 1 on, twice as steeply."""
+    """Two hidden units with ReLU, found with a pencil: one rises from 0, the other falls from 1, twice as steeply."""
     return np.maximum(s, 0) - 2 * np.maximum(s - 1, 0)
 
 
@@ -213,7 +215,7 @@ drawn
 
 # %% [markdown]
 # So the two take turns: attention moves information between tokens, the feed-forward layer works on what has arrived,
-# in each token by itself. Most of a model's weights are in the second:
+# in each token by itself. More than half of the weights in the blocks are in the second:
 
 # %%
 base = minixfmr.EncoderDecoder(minixfmr.Config(vocab_size=1000))  # the sizes of the paper, with a small vocabulary
@@ -250,13 +252,13 @@ assert np.allclose(outputs["dog bites man"]["dog"], outputs["man bites dog"]["do
 #
 # The paper takes a sine and a cosine for each of d/2 frequencies: number 2i of the vector at position t is sin(t ω) and
 # number 2i + 1 is cos(t ω), with ω from 1 down to almost 1/10000. Think of the hands of many clocks: the fast ones tell
-# neighbours apart, the slow ones near from far.
+# neighbours apart, the slow ones tell near from far.
 
 # %%
 table = sinusoidal_table(100, 32)  # (100, 32)
 drawn, (left, right) = plots.figure(1, 2, size=(9, 3.4))
 image = left.imshow(table.T, aspect="auto", cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
-left.set(xlabel="position", ylabel="number in the vector", title="the table, one column a position")
+left.set(xlabel="position", ylabel="number in the vector", title="the table, one column per position")
 drawn.colorbar(image, ax=left)
 for i, colour in zip((0, 4, 8, 16), plots.COLOURS, strict=False):
     right.plot(table[:, i], color=colour, label=f"number {i}")
@@ -267,10 +269,10 @@ drawn
 # %% [markdown]
 # ## Why may they be added?
 #
-# A sum of two numbers cannot be taken apart. A sum of two long vectors can, if the ones lie in other directions than
-# the others. Here are 100 random token vectors and 100 positions of 128 numbers. Can a linear
-# map undo the addition? We fit one for the token and one for the position, and see for each of the 10,000 sums whether
-# the vector that comes nearest to the result is the right one:
+# A sum of two numbers cannot be taken apart. A sum of two long vectors can, if the two kinds of vector lie in different
+# directions. Here are 100 random token vectors and 100 position vectors, of 128 numbers each. Can a linear map undo the
+# addition? We fit one map for the token and one for the position, and check for each of the 10,000 sums whether the
+# vector nearest to the result is the right one:
 
 # %%
 d = 128
@@ -280,18 +282,17 @@ token_of, position_of = np.divmod(np.arange(len(sums)), 100)
 found = {}
 for name, vectors, number in (("token", tokens, token_of), ("position", waves, position_of)):
     read, *_ = np.linalg.lstsq(sums, vectors[number], rcond=None)  # (d, d) a linear map for all sums
-    closeness = (
-        sums @ read @ vectors.T - (vectors**2).sum(-1) / 2
-    )  # (10000, 100) less distance², halved, but for |sum|²
+    # the nearest vector v to r: |r - v|² = |r|² - 2 r · v + |v|², in which |r|² is the same for all
+    closeness = sums @ read @ vectors.T - (vectors**2).sum(-1) / 2  # (10000, 100)
     found[name] = (closeness.argmax(-1) == number).mean()
 print({name: f"{share:.1%} right" for name, share in found.items()})
 assert min(found.values()) > 0.9
 
 # %% [markdown]
-# Both can be read out of the sum, by matrices such as those that make queries, keys and values.
+# Both can be read out of the sum, by matrices like those that make queries, keys and values.
 #
-# The waves have a second virtue. Moving by k positions turns each clock hand by a fixed angle, whatever the time is. So
-# one and the same matrix leads from each position to the one k further on:
+# The waves have a second virtue. Moving on by k positions turns each clock hand by a fixed angle, whatever the time is.
+# So one and the same matrix leads from each position to the one k further on:
 
 # %%
 k = 3
@@ -306,7 +307,7 @@ assert np.allclose(waves[:-k] @ move, waves[k:])
 # being learned: the small GPT of [one_file_gpt.py](one_file_gpt.py) reads words, letter by letter, for a second.
 # **Rotary** positions (LLaMA and most models since) add nothing. They turn each pair of numbers of the query and of the
 # key, like a clock hand, by an angle that grows with the position. The dot product of two turned vectors depends only
-# on the *difference* of their angles, and so on the distance of the tokens.
+# on the *difference* of their angles, and so on the distance between the tokens.
 #
 # What matters to attention is how much two positions have in common, so this is what the pictures show: for the waves
 # and the learned table the dot products of all pairs of positions, for rotary the score of one query with one key, both
@@ -331,10 +332,10 @@ near = {"waves": waves[:n] @ waves[:n].T / (d / 2), "learned": learned @ learned
 plots.heat_maps(near, xlabel="position", ylabel="position", signed=True, numbers=False)
 
 # %% [markdown]
-# Waves and rotary show stripes along the diagonal: what counts is the distance. The learned table has no such law, and
-# has found something else within a second: the first letters of a word have positions that differ from all others,
-# and late ones are much alike. And this is what turning does, for one pair of numbers: two positions further on, the
-# angle between query and key is the same.
+# Waves and rotary show stripes along the diagonal: what counts is the distance. The learned table follows no such law,
+# and within a second it has found something else: the positions of the first letters differ from all others, and the
+# late ones are much alike. And this is what turning does, for one pair of numbers: two positions further on, the angle
+# between query and key is the same.
 
 # %%
 drawn, axes = plots.figure(1, 2, size=(7, 2.8))
@@ -353,9 +354,9 @@ drawn
 # Now all of it, from the bottom up. Tokens become vectors, and positions are added. In the encoder (left) attention and
 # feed-forward take turns, L times. Around each of them runs a bypass: what the layer computes is *added* to what came
 # in, so that nothing is lost and gradients have a straight way back, and then a norm brings the vectors to one scale.
-# The decoder (right) does the same with what has been written so far. Its attention is masked, for the words to come
-# are not there yet when it writes, and in the middle it looks at the encoder's output: this is cross-attention. At the
-# top, scores for the next token, and the loss that training brings down. The names are links to the files.
+# The decoder (right) does the same with what has been written so far. Its attention is masked, because the words to
+# come are not there yet when it writes, and in the middle it looks at the encoder's output: this is cross-attention. At
+# the top are the scores of the next token, and the loss that training brings down. The names are links to the files.
 
 # %%
 SVG("../docs/transformer.svg")
@@ -371,8 +372,8 @@ SVG("../docs/transformer.svg")
 #    shares?
 #    <details><summary>Answer</summary>
 #
-#    It looks at the same keys in the same order, but the largest share grows: scores twice as far apart make the
-#    softmax more decided. That is why scores are divided by √dh when vectors are long (see 01).
+#    It prefers the same keys in the same order, but the largest share grows: scores twice as far apart make the softmax
+#    more decided. That is why scores are divided by √dh when vectors are long (see [01](01_attention_by_hand.ipynb)).
 #
 #    </details>
 # 2. Give all four tokens the same value. What is the result, whatever the query?
@@ -381,8 +382,8 @@ SVG("../docs/transformer.svg")
 #    That value: the average of equal things does not depend on the weights.
 #
 #    </details>
-# 3. Make the waves ten times as small before they are added, `waves / 10`. Which of the two is still read out of the
-#    sum?
+# 3. Make the waves ten times as small before they are added, `waves / 10`. Which of the two can still be read out of
+#    the sum?
 #    <details><summary>Answer</summary>
 #
 #    Both, as before: a linear map can undo the scale as well.
@@ -391,8 +392,8 @@ SVG("../docs/transformer.svg")
 #
 # ## Break
 #
-# Tell the positions in the simplest way: add the number t itself to every number of the vector. Then a LayerNorm
-# follows, as in every block.
+# Mark the positions in the simplest way: add the number t itself to every number of the vector. Then apply a LayerNorm,
+# as every block does: it shifts each vector to mean 0 and scales it to variance 1.
 
 # %%
 x = tokens[:5]  # five tokens, (5, d)

@@ -21,8 +21,8 @@ np.set_printoptions(precision=3, suppress=True)
 #
 # Each token brings three vectors. Its **query** says what it is looking for, its **key** says what it can be found by,
 # and its **value** is what it hands over when it is found. In a model, three learned matrices compute them from the
-# token's vector, two different ones for query and key, because looking for something is not being found by it ("sat"
-# may look for "cat" without "cat" looking for "sat"); here we simply write the vectors down. The letters are those of
+# token's vector. Those for query and key differ, because what a token looks for is not what it can be found by ("sat"
+# may look for "cat" without "cat" looking for "sat"). Here we simply write the vectors down. The letters are those of
 # the source: T = 3 tokens, dh = 4 numbers in each vector (d for width, h for head; heads come later). Each row is one
 # token.
 
@@ -181,9 +181,9 @@ assert np.isnan(by_formula[0]).all() and (y_left[0, 0, 0] == 0).all()
 
 # %% [markdown]
 # A single NaN would spread to everything computed from it. In minixfmr such a query has output 0, and gradient 0 on the
-# way back. `softmax` in [softmax.py](../minixfmr/layers/softmax.py) takes the lowest number there is for -∞, but for
-# the maximum of a row no less than half of that, so each exponential is 0; and it takes the sum to be at least 1, which
-# it always is where a key is visible.
+# way back. `softmax` in [softmax.py](../minixfmr/layers/softmax.py) uses the lowest number there is in place of -∞, and
+# never lets the maximum of a row fall below half of that: in a row without a visible key every exponential is then 0.
+# And it divides by at least 1, which the sum always reaches where a key is visible.
 #
 # ## Several heads
 #
@@ -239,9 +239,9 @@ plots.heat_maps({"head 0": weights[0], "head 1": weights[1]}, tokens, tokens, xl
 # %% [markdown]
 # ## Backward: softmax
 #
-# Now the way back. L is the loss, a single number. dx stands for dL/dx, an array of the same shape as x: each entry
-# says how fast L grows when that entry of x grows. On the way back, each step receives the gradient of its output and
-# has to return the gradients of its inputs.
+# Now we go back. L is the loss, a single number. dx stands for dL/dx, an array of the same shape as x: each entry says
+# how fast L grows when that entry of x grows. On the way back, each step receives the gradient of its output and has to
+# return the gradients of its inputs.
 #
 # We start with the softmax of one row, w = softmax(x). The question is how each weight $w_i = e_i / Z$, with $e_i =
 # \exp(x_i)$, responds to each score $x_j$.
@@ -478,7 +478,8 @@ for t in range(3):
 #    model need such a mask?
 #    <details><summary>Answer</summary>
 #
-#    They are the last two of five: three tokens are in the cache, two are new.
+#    They are the last two of five. A model needs it when three tokens are in its key/value cache and it reads two more
+#    at once.
 #
 #    </details>
 #
@@ -506,7 +507,7 @@ plots.heat_maps({"right": W, "scores × mask": w_leaky}, tokens, tokens, xlabel=
 
 # %% [markdown]
 # Its backward is right, so the three gradients pass. The checker reports the leak all the same, because it also changes
-# what the mask hides and looks whether the output stays the same:
+# what the mask hides and checks that the output stays the same:
 
 # %%
 report = minixfmr.gradcheck_function(leaky, leaky_backward, Q, K, V, mask[0, 0])

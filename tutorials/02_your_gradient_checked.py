@@ -310,8 +310,8 @@ assert report.ok and report.rows[0].kinks == 1
 # errors, kinks. Its verdict is one of three: *right*, where everything that moves the output was compared and agrees;
 # *WRONG*; and *NOT CHECKED*, where nothing is wrong but something was not compared, such as an array whose gradient is
 # nowhere to be found: the report names it and says what to do. forward returns (y, saved), with whatever the backward
-# needs in `saved`; backward takes (dy, saved) and
-# returns a gradient for each array. Here is a first attempt at LayerNorm, as one might write it on a tired evening.
+# needs in `saved`; backward takes (dy, saved) and returns a gradient for each array. Here is a first attempt at
+# LayerNorm, as one might write it on a tired evening.
 
 
 # %%
@@ -502,7 +502,7 @@ assert report.ok
 #
 # A model is a layer as well. Its inputs are token ids, which have no gradient, but all its parameters do. The model is
 # tiny, because every number that is checked costs four forward passes. From large arrays the checker takes a sample,
-# and moves the other entries all together, in random directions.
+# and moves all the other entries together, in random directions.
 
 # %%
 config = minixfmr.Config(
@@ -523,7 +523,7 @@ for row in zero:
 assert report.ok and all(abs(row.numeric) < 1e-9 for row in zero)
 
 # %% [markdown]
-# Here too the keys' biases have a gradient of zero, and the numbers that stand in its place are rounding.
+# Here too the keys' biases have a gradient of zero, and the numbers that appear in its place are rounding.
 #
 # ## Exercises
 #
@@ -581,8 +581,8 @@ assert re.search(r"softmax +right", marked)
 
 # %% [markdown]
 # Three kinds of lines: *right*, *wrong* with a reason, and *not started*. The forward of the linear layer has earned
-# its points; the backward comes on top once it is right. Below stands a map: what is right (●), half right (◐) and
-# still to do (○), and what comes next. With `--only` and `--verbose` one exercise shows its table:
+# its points; the backward comes on top once it is right. Below it is a map: what is right (●), half right (◐) and still
+# to do (○), and what comes next. With `--only` and `--verbose` one exercise shows its table:
 
 # %%
 _ = command("minixfmr.exercises", "my_folder", "--only", "linear", "--verbose")
@@ -630,11 +630,11 @@ assert status == 1 and "tanh: right" in checked and "sigmoid: WRONG" in checked
 #    `np.where`), and run on to the picture. What do the two panels show?
 #    <details><summary>Answer</summary>
 #
-#    The same: what moves in the one moves in the other.
+#    The same picture twice: what moves in one moves in the other.
 #
 #    </details>
-# 3. Give the linear exercise the right `dbias`, `dout.sum(tuple(range(dout.ndim - 1)))`, and run its cell again. What
-#    does the line of `linear` say now?
+# 3. Give the linear exercise the right `dbias`, `dy.sum(tuple(range(dy.ndim - 1)))`, and run its cell again. What does
+#    the line of `linear` say now?
 #    <details><summary>Answer</summary>
 #
 #    It says *right*, with 5 of 5 points.

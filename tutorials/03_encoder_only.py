@@ -165,7 +165,7 @@ for part in ("embedding", "encoder", "head"):
 # ## A baseline
 #
 # How good is a guess that reads nothing at all? The best such guess is the share of each word in the training text, the
-# unigram distribution $p(w) = n_w / n$. Its loss on the held-out sentences is
+# unigram distribution $p(w) = n_w / n$. Its loss on the held-out sentences, in nats (log is the natural logarithm), is
 #
 # $$-\frac{1}{N} \sum_t \log p(w_t).$$
 #
@@ -181,6 +181,10 @@ print(f"unigram baseline {unigram:.2f} nats, a blind guess among all words ln V 
 
 # %% [markdown]
 # ## Training
+#
+# `Trainer` runs the loop. In each step it takes a batch, computes the gradients on two cores (`workers=2`), and lets
+# AdamW change the weights (derived in [11](11_every_gradient_derived.ipynb), chapter 15). The learning rate rises for a
+# tenth of the steps, then falls along half a cosine.
 
 # %%
 steps = 40 if QUICK else 2200
@@ -340,7 +344,8 @@ plots.heat_maps(panels, parts, parts, xlabel="token replaced (j)", ylabel="outpu
 # %% [markdown]
 # Both models are untrained: this is a property of the architecture. The diagonal is strongest, because each output
 # starts from its own token. Above it the encoder's outputs have all moved a little, the decoder's not at all. In the
-# decoder the first tokens have more influence than the last: their outputs share the attention among fewer tokens.
+# decoder the first tokens have more influence than the last: the early outputs divide their attention among fewer
+# tokens.
 #
 # ## One body, many heads
 #
@@ -540,14 +545,14 @@ for text in [
 #    it?
 #    <details><summary>Answer</summary>
 #
-#    Of nothing, and its best guess makes no sense.
+#    It is sure of nothing: its best guess gets less than one per cent, and makes no sense.
 #
 #    </details>
 # 2. Read `ids = pad([train[0], max(train, key=len)], PAD)` with `attention_mask=(ids != PAD).astype(int)` and without,
 #    and compare the first row with `model(np.array([train[0]]))`. Where do they agree?
 #    <details><summary>Answer</summary>
 #
-#    With the mask its real positions agree to rounding. Without it they do not, because the sentence has attended to
+#    With the mask, the real positions agree to rounding. Without it they do not, because the sentence has attended to
 #    its own padding.
 #
 #    </details>

@@ -27,11 +27,11 @@ QUICK = bool(os.environ.get("QUICK"))  # less data, for the tests
 # %% [markdown]
 # ## The text
 #
-# The English of [03](03_encoder_only.ipynb), now as one long sequence of tokens: paragraph after paragraph, with the
-# end token `</s>` between them. Whole packages of the library are held out, because a package repeats its phrases: if
-# single paragraphs were held out, near-copies of them would be in the training text, and counting phrases would look
-# better than it is. (Paragraphs with names like `__init__` are left out, or this small model would mostly write
-# underscores.)
+# This is the English of [03](03_encoder_only.ipynb), now as one long sequence of tokens: paragraph after paragraph,
+# with the end token `</s>` between them. Whole packages of the library are held out, because a package repeats its
+# phrases: if single paragraphs were held out, near-copies of them would be in the training text, and counting phrases
+# would look better than it is. (Paragraphs with names like `__init__` are left out, so that this small model need not
+# learn to write underscores.)
 
 # %%
 found = [(package, text) for package, text in english.paragraphs() if "__" not in text]
@@ -195,6 +195,8 @@ assert first["the shared table"] > first["a table of its own"]
 
 # %% [markdown]
 # ## Training
+#
+# The loop is that of [03](03_encoder_only.ipynb). Each batch holds 16 rows that start anywhere in the text.
 
 # %%
 steps = 40 if QUICK else 1200
@@ -264,8 +266,8 @@ plots.heat_maps(
 #
 # ## Where the heads look
 #
-# The attention weights of one sentence, each row a query, each column a key. The upper right is empty in every head:
-# that is the mask, not something learned. The first token has only itself to look at.
+# These are the attention weights of one sentence: each row is a query, each column a key. The upper right is empty in
+# every head: that is the mask, not something learned. The first token has only itself to look at.
 
 # %%
 sentence = np.array([[END, *tokenizer.encode("Return True if the file exists.").ids]])
@@ -355,7 +357,7 @@ for name, way in ways.items():
 # ## Repetition
 #
 # Greedy search has a weakness: once it has written a phrase a second time, it is back where it was before, and nothing
-# breaks the circle. Let each method continue beyond the end of its sentence (`min_new_tokens` forbids the end token),
+# breaks the cycle. Let each method continue beyond the end of its sentence (`min_new_tokens` forbids the end token),
 # and measure the share of tokens that complete a group of three that has already occurred.
 
 
@@ -390,7 +392,7 @@ plots.bars(shares, xlabel="share of repeated groups of three tokens", digits=".0
 # `repetition_penalty` divides the logit of every token that has already occurred by its value if the logit is positive,
 # and multiplies it if it is negative; `no_repeat_ngram_size` forbids any token that would complete a repeated group.
 # Both treat only the symptom, and punish honest repetition too: a text needs its "the" more than once. Sampling needs
-# no such rule, since chance breaks the circle.
+# no such rule, since chance breaks the cycle.
 #
 # ## Beam search
 #
@@ -441,10 +443,10 @@ without = minixfmr.generate(model, prompt("Return the"), max_new_tokens=40, use_
 assert np.array_equal(without, minixfmr.generate(model, prompt("Return the"), max_new_tokens=40))
 
 # %% [markdown]
-# The numbers are the same up to rounding, and so is the text. Now for the time. Without the cache each new token costs
-# a pass over all tokens so far; with it, a pass over one token, in which only the attention still grows with the text.
-# (The positions beyond T were never trained, so that far out this model writes nothing sensible; it takes the same time
-# all the same.)
+# The numbers are the same up to rounding, and so is the text. Now we measure the time. Without the cache each new token
+# costs a pass over all tokens so far; with it, a pass over one token, in which only the attention still grows with the
+# text. (The positions beyond T were never trained, so that far out this model writes nothing sensible; it takes the
+# same time all the same.)
 
 
 # %%
@@ -504,7 +506,7 @@ print(f"L 32, d 4096, 8 texts of 4,096 tokens, 2 bytes each: {cache_bytes(32, 8,
 #    `whole` again. Which loss do you expect?
 #    <details><summary>Answer</summary>
 #
-#    ln V, to the last digit.
+#    ln V, up to rounding: every token gets the probability 1/V.
 #
 #    </details>
 # 2. Generate with `do_sample=True, top_k=1` and several seeds, then with `temperature=0.01`. Which of them is the

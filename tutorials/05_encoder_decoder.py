@@ -258,7 +258,8 @@ assert QUICK or exact(outputs, references) > 0.9
 #
 # The decoder's only way to the source is cross-attention: each target position asks with a query, and the encoder's
 # vectors answer with keys and values. The weights say where it looked, so they can be read as an alignment of the two
-# sentences. `cross_attention` in [translate.py](translate.py) returns those of the last block, averaged over its heads.
+# sentences. `cross_attention` in [translator.py](translation/translator.py) returns those of the last block, averaged
+# over heads.
 
 # %%
 examples = ["forty-two", "three hundred sixty-five thousand eighty-nine"]
@@ -450,7 +451,8 @@ assert np.isclose(one(y, r), 8 / 9) and np.isclose(rouge_l(y, r), 6 / 9)
 assert np.isclose(one(y, r), rouge_1(y, r))  # the package has it, too, for PEGASUS' objective
 
 # %% [markdown]
-# Now five outputs for one reference, and four for one number. Judge them yourself before you look at the scores.
+# Here are five outputs for one reference sentence, and then four for one number. Judge them yourself before you look at
+# the scores.
 
 # %%
 bleu, chrf = sacrebleu.BLEU(effective_order=True), sacrebleu.CHRF()
@@ -502,7 +504,7 @@ table(
 # task. Here exact match is the honest one; for sentences one asks people or uses a trained metric, and BLEU serves to
 # compare versions of one system.
 #
-# The same over many translations of our models:
+# Here are the same metrics over many translations by our models:
 
 # %%
 print(f"{'':14} exact   BLEU   chrF    R-L of subwords")
@@ -590,16 +592,21 @@ for text in ("one", "seven", "forty two", "Forty-two", "a dozen", "half a hundre
 # %% [markdown]
 # ## Check
 #
-# 1. Change ε to 0.01 and run again. The validation loss falls too: which number printed above says how far it can fall?
-#    And are more translations right?
+# 1. Change ε to 0.01 and run again. The validation loss falls too: which number printed above says where it would end
+#    if p were q? And are more translations right?
 #    <details><summary>Answer</summary>
 #
-#    The floor does. It is much lower now, and the training loss settles above the new one. Count the translations: the
-#    loss has changed its scale, which says nothing about them.
+#    -log q_label does: it is 0.01 now instead of 0.10. Whether more translations are right can only be found by
+#    counting them: the loss has changed its scale, which says nothing about them.
 #
 #    </details>
-# 2. Count the alignment in the first decoder block: copy `cross_attention` from [translate.py](translate.py) and
-#    replace `["cross"][-1]` with `["cross"][0]`. Are the percentages the same?
+# 2. Count the alignment in the first decoder block: put these lines into `looks`, below the one that sets `weights`.
+#
+#        asked, said = [*encode([text])[0], END], [START, *encode([translation])[0]]
+#        _, saved = model.forward(np.array([asked]), np.array([said]))
+#        weights = model.attention_weights(saved)["cross"][0][0].mean(axis=0)  # of the last block with ["cross"][-1]
+#
+#    Are the percentages the same?
 #    <details><summary>Answer</summary>
 #
 #    They are different, for the same model. Which block you show is your choice, and that is the trouble with attention

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 06 · One task, three architectures
 #
-# The translation task of [05](05_encoder_decoder.ipynb), solved three times: by an encoder-decoder, by a decoder alone
-# that reads "source → target" as one stream, and by the same decoder with a mask that lets it read the source in both
-# directions. All have the same number of parameters and get the same amount of training compute. You will see what
+# Here the translation task of [05](05_encoder_decoder.ipynb) is solved three times: by an encoder-decoder, by a decoder
+# alone that reads "source → target" as one stream, and by the same decoder with a mask that lets it read the source in
+# both directions. All have the same number of parameters and get the same amount of training compute. You will see what
 # accuracy, time, memory and speed each delivers, which differences come from the assumptions of the architecture, and
 # how to choose. Fifteen small models are trained, which takes some minutes. It builds on
 # [05](05_encoder_decoder.ipynb), which explains the task and teacher forcing, and on [04](04_decoder_only.ipynb).
@@ -345,7 +345,7 @@ curves(runs)
 # was doing; the other two do not.) Where the seeds of one model lie as far apart as two models do, no order between the
 # two has been shown.
 #
-# How far ahead? Here is the compute at which each first gets 90 % of the validation numbers right:
+# How far ahead is it? Here is the compute at which each first gets 90 % of the validation numbers right:
 
 
 # %%
@@ -456,18 +456,18 @@ assert memory["encoder-decoder"][1] < min(memory[name][1] for name in NAMES[1:])
 assert caches["encoder-decoder"] < 0.6 * caches["causal stream"]
 
 # %% [markdown]
-# The rate of multiplications tells how good a unit they are. If it is lower for the encoder-decoder, that is because it
-# takes more steps, each of them smaller: an array operation has a fixed cost, however small the array. So the middle
-# picture shows a smaller lead than the left one, and the larger a model, the more the left one counts. A step of a
-# stream keeps more memory, since every token leaves something in all four blocks, and so do its keys and values. The
-# encoder-decoder keeps those of the source once, for cross-attention, and those of the target once, in two blocks
-# instead of four.
+# The rate of multiplications shows how good a measure of work they are. If it is lower for the encoder-decoder, that is
+# because it takes more steps, each of them smaller: an array operation has a fixed cost, however small the array. So
+# the middle picture shows a smaller lead than the left one, and the larger a model, the more the left one counts. A
+# step of a stream keeps more memory, since every token leaves something in all four blocks, and so do its keys and
+# values. The encoder-decoder keeps those of the source once, for cross-attention, and those of the target once, in two
+# blocks instead of four.
 #
 # ## What each assumes
 #
 # **Which tokens contribute to a source vector?** In the encoder every source token can look at every other. In the
-# causal stream the first token knows nothing of the last. A test: replace the last word of the source, and see whether
-# the vector of the *first* one changes.
+# causal stream the first token knows nothing of the last. To test it, replace the last word of the source and see
+# whether the vector of the *first* one changes.
 
 
 # %%
@@ -524,9 +524,9 @@ plots.bars(bars | {"level attention": 100 * level_share()}, xlabel="attention of
 # question. The streams have learned their bars, and could have learned others. That is what an inductive bias is:
 # something a model does not have to learn, and cannot do in any other way.
 #
-# **Does it matter that the two sides have different weights?** A small ablation. Here the decoder's self-attention and
-# feed-forward layers *are* the encoder's, block by block; only cross-attention and the norms before them are its own.
-# Layers keep no state between forward and backward, so one layer may be used in two places, and it collects both
+# **Does it matter that the two sides have different weights?** Here is a small ablation: the decoder's self-attention
+# and feed-forward layers *are* the encoder's, block by block; only cross-attention and the norms before them are its
+# own. Layers keep no state between forward and backward, so one layer may be used in two places, and it collects both
 # gradients. The compute is the same as before, with fewer parameters.
 
 
@@ -602,8 +602,8 @@ curves({"encoder-decoder": runs["encoder-decoder"], "shared layers": shared, "ha
 #    for each token?
 #    <details><summary>Answer</summary>
 #
-#    `read` in [greedy.py](../minixfmr/generation/greedy.py) says it: everything written so far and, in a stream, the
-#    source.
+#    Everything written so far and, in a stream, the source: see `read` in
+#    [greedy.py](../minixfmr/generation/greedy.py).
 #
 #    </details>
 # 2. Print `share_on_source` for the models of seed 1: change `runs[name][0][0]` to `runs[name][1][0]`. Do the blocks
@@ -639,7 +639,7 @@ for name, trained, wrong in (
 
 # %% [markdown]
 # The weights have learned what a source vector is made of; under another mask it is made of something else. How much
-# that costs tells how much the model relied on its mask. The causal stream, whose source tokens have never seen what is
+# that costs shows how much the model relied on its mask. The causal stream, whose source tokens have never seen what is
 # to their right, is lost at once. If the prefix stream loses less, it makes little use of reading in both directions.
 # Either way the mask belongs to the model as much as its weights do, and a program that generates must use the mask of
 # training: that is why the prefix stream needed a `step` of its own.

@@ -338,9 +338,9 @@ show([under(prefix, task, 1)[0] for prefix, task in pairs])
 show(["three hundred forty-two", "spell: three hundred forty-two"])
 
 # %% [markdown]
-# The last two have no prefix, and a prefix that was never seen. None of these outputs is marked as nonsense. A model
-# that was only ever asked sensible questions has not learned to decline: nothing in its training data shows how. Is it
-# at least less sure? Here is the mean probability of the first token it writes:
+# Of the last two texts, one has no prefix and the other a prefix that was never seen. None of these outputs is marked
+# as nonsense. A model that was only ever asked sensible questions has not learned to decline: nothing in its training
+# data shows how. Is it at least less sure? Here is the mean probability of the first token it writes:
 
 
 # %%
@@ -357,7 +357,7 @@ for prefix in TASKS:
     assert QUICK or own > others > 10 / V
 
 # %% [markdown]
-# It is less sure, but far from guessing (both asserted). A single wrong output often looks as sure as a right one.
+# It is less sure, but far from guessing (both asserted).
 #
 # ## One model for all, or one for each?
 #
@@ -427,7 +427,7 @@ for *row, label in itertools.zip_longest(*damaged.values(), [*ids, -2]):
 # trace: the model also has to find out where something is missing. *Permutation* keeps all words and loses the order of
 # the sentences.
 #
-# To write everything is more work. The number of labels:
+# Writing everything is more work. Compare the numbers of labels:
 
 # %%
 print(f"T5 {len(labels)}, BART {len(ids) + 1}, for {len(WORDS)} words; at T5's rate of 15 % and 512 tokens:")

@@ -118,7 +118,7 @@ for key in ("model_type", "architectures", "n_layer", "n_embd", "n_head", "activ
     print(f"{key:20} {published[key]}")
 
 # %% [markdown]
-# The weights are arrays with names. Those of one block of GPT-2:
+# The weights are arrays with names. Here are those of one block of GPT-2:
 
 # %%
 tensors = {name: safetensors.numpy.load_file(f"{folder}/model.safetensors") for name, folder in folders.items()}
@@ -147,7 +147,7 @@ for ours, p in model.named_parameters():
 # Two things go beyond a change of names. GPT-2 stores query, key and value side by side in one matrix, and the remark
 # at the end says which third of its columns is meant. And most systems store a matrix as (out, in), to be used as $x
 # W^\top$; here it is (in, out), so that the code reads like $y = x W + b$. GPT-2 is an exception: it stores (in, out)
-# too. Both cases by hand:
+# too. Here are both cases by hand:
 
 # %%
 attention = model.decoder.blocks[0].self_attention.layer
@@ -165,7 +165,7 @@ print(places(models["LLaMA"])["decoder.blocks.0.self_attention.layer.key.weight"
 #
 # Now both read the same text, in float64. transformers computes some values in float32 whatever the type of its
 # weights, among them the norms of T5 and LLaMA; `float64_everywhere`, a helper from this project's tests, changes that.
-# Without it these two would agree to only seven digits.
+# Without it these two systems would agree only to the seven digits of float32.
 
 
 # %%
@@ -277,9 +277,9 @@ for field in FIELDS:
 # The table tells a story. BERT (2018) puts the norm after the sublayer ("post"), as the Transformer of 2017 does, and
 # so does BART (2019); GPT-2, T5 (both 2019) and LLaMA (2023) put it before ("pre"). T5 and LLaMA drop the norm's mean
 # and bias ("rms") and nearly all other biases, and move positions from a table at the input into attention (buckets of
-# distances, rotary angles). LLaMA's feed-forward layers have a gate. That two of its heads share one key and value was
-# our choice above; later and larger LLaMA models do so. Attention itself, the softmax of inner products times the
-# values, is the same in all.
+# distances, rotary angles). LLaMA's feed-forward layers have a gate. That every two heads share one key and value was
+# our choice above; larger and later LLaMA models share them too. Attention itself, the softmax of inner products times
+# the values, is the same in all.
 #
 # ## Where the parameters are
 #

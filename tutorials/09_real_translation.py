@@ -173,8 +173,8 @@ for language, counts, side in zip(["English", "German"], known, zip(*captions.te
     )
 
 # %% [markdown]
-# German joins nouns into compounds, so it has about twice as many different words, and in any new text more of them are
-# new.
+# German joins nouns into compounds and inflects them, so it has many more different words, and in any new text more of
+# them are new.
 #
 # **Byte-pair encoding** (Sennrich et al. 2016) starts from single characters and merges the pair of neighbours that
 # occurs most often, again and again, until the list is full. Frequent words end up as one token, rare ones as a few
@@ -291,7 +291,7 @@ assert abs(loss - math.log(V)) < 1.5
 # %% [markdown]
 # ## Training on a budget
 #
-# Seven passes over Multi30k fit into this notebook. With so few, every choice is about learning quickly:
+# This notebook has time for seven passes over Multi30k. With so few, every choice is about learning quickly:
 #
 # - **small batches** of 1,250 tokens, which make more steps out of an epoch.
 # - **a high learning rate**, reached by a linear warm-up and then lowered to 0 along half a cosine, so that the model
@@ -475,7 +475,7 @@ for source, translation in zip(mine, translations, strict=True):
     print(f"{source}\n  {translation}\n  sure {sure(source):.0%}" + (f", new: {', '.join(new)}" if new else ""))
 
 # %% [markdown]
-# The first ones come out as German captions, with genders, cases and word order mostly right. The rest shows what
+# The first ones come out as German captions, with genders, cases and word order mostly right. The others show what
 # translation means to this model: writing the likeliest caption, given what it recognizes. It has no way to say that it
 # does not understand. If a word is unknown it reads the pieces, and may write about something those pieces resemble; if
 # the sentence is not a caption, it turns it into one, or gets lost in repetitions. How sure it is gives a hint, but no

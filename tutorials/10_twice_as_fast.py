@@ -215,8 +215,8 @@ print(
 
 # %% [markdown]
 # There are three things to see. Small products are slow: for the smallest, the call itself costs more than the work. A
-# second core helps only if the matrices are large, because the two cores have to wait for each other. And float64 is
-# about half as fast, since a register holds half as many of its numbers: a reason to train in float32, and to keep
+# second core helps only if the matrices are large, because the two cores have to wait for each other. And float64 is at
+# best half as fast, since a register holds half as many of its numbers: a reason to train in float32, and to keep
 # float64 for checks.
 #
 # So products should be few and large. That is why `linear` in [linear.py](../minixfmr/layers/linear.py) first makes one

@@ -40,9 +40,9 @@ rng = np.random.default_rng(0)
 
 
 # %% [markdown]
-# Three helpers. `agree` compares arrays and stops the notebook if they differ by more than a gradient check allows;
-# `agree_each` does so for several. `proves` has SymPy simplify the difference of two expressions to 0. `where` says in
-# which file a function is defined.
+# First some helpers. `agree` compares arrays and stops the notebook if they differ by more than a gradient check
+# allows; `agree_each` does so for several. `proves` has SymPy simplify the difference of two expressions to 0. `where`
+# says in which file a function is defined.
 
 
 # %%
@@ -882,7 +882,8 @@ agree(dx=(dx, numeric(layer, x, dy)), package=(layer.backward(dy, layer.forward(
 # $$dx = dy \odot \frac{\mathrm{keep}}{1 - p} \tag{9.2}$$
 #
 # A number that was set to 0 had no influence on the loss, so its gradient is 0. The backward must use the draws of the
-# forward, not new ones: that is why `keep` and $p$ are saved. In evaluation nothing is drawn, $y = x$ and $dx = dy$.
+# forward, not new ones: that is why the forward saves its factor, $m = \mathrm{keep} / (1 - p)$. In evaluation nothing
+# is drawn, $y = x$ and $dx = dy$.
 #
 # In the package it is [`dropout_backward` in dropout.py](../minixfmr/layers/dropout.py). With a generator made from the
 # same seed for each call, the draws repeat, so finite differences can be taken.
@@ -1417,7 +1418,8 @@ where(Residual)
 #
 # $$x_t = E_{\mathrm{ids}_t} \qquad \ldots \qquad z = h E^\top \tag{14.1}$$
 #
-# The second is a linear map with $W = E^\top$. By (2.2) $dh = dz E$. By (2.3) $dE^\top = h^\top dz$, and transposed
+# The second is a linear map with $W = E^\top$. By (2.2) $dh = dz E$. By (2.3) $dE^\top = h^\top dz$. Transposed, and
+# side by side:
 #
 # $$dh = dz E \qquad\qquad dE = dz^\top h \tag{14.2}$$
 #
@@ -1576,14 +1578,13 @@ figure
 #
 # ### In the package
 #
-# [`adamw_update` in optimizers.py](../minixfmr/training/optimizers.py) does (15.1) to (15.5), in place. It writes a
-# running mean as a step towards the new value, and the decay and the step as one:
+# [`adamw_update` in optimizers.py](../minixfmr/training/optimizers.py) does (15.1), (15.3), (15.5) and (15.4), in
+# place. It writes a running mean as a step towards the new value:
 #
-# $$m \leftarrow m + (1 - \beta_1) (g - m) \qquad\qquad p \leftarrow p - \mathrm{lr} \cdot \Big( \frac{\hat
-# m}{\sqrt{\hat v} + \mathrm{eps}} + \mathrm{weight\ decay} \cdot p \Big)$$
+# $$m \leftarrow m + (1 - \beta_1) (g - m) \qquad\qquad v \leftarrow v + (1 - \beta_2) (g^2 - v)$$
 #
-# Multiply out, and they are (15.1), and (15.5) followed by (15.4). Here the formulas are compared with
-# `minixfmr.AdamW` over five steps with random gradients:
+# Multiply out, and you have (15.1). Here the formulas are compared with `minixfmr.AdamW` over five steps with random
+# gradients:
 
 # %%
 lr, beta1, beta2, eps, decay = 0.01, 0.9, 0.95, 1e-8, 0.1

@@ -2,9 +2,9 @@
 # # 12 · From bigram to GPT
 #
 # A language model that looks at one letter grows, piece by piece, into a GPT. Each piece is added because the model
-# before it could not do something, and what it brings is measured. At the end stands one file of 150 lines,
-# [one_file_gpt.py](one_file_gpt.py): NumPy alone, every gradient by hand; and then the same lines, one by one, beside
-# those of minixfmr. You need [01](01_attention_by_hand.ipynb). It runs in about a minute.
+# before it could not do something, and what it brings is measured. At the end there is one file of 150 lines,
+# [one_file_gpt.py](one_file_gpt.py): NumPy alone, with every gradient by hand. Then its lines are set, one by one,
+# beside those of minixfmr. You need [01](01_attention_by_hand.ipynb). It runs in about a minute.
 
 # %%
 import inspect
@@ -13,7 +13,7 @@ import re
 import runpy
 from collections import Counter
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # for matrices as small as these a second thread is only in the way
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for matrices as small as these a second thread only gets in the way
 
 import english
 import numpy as np
@@ -74,7 +74,7 @@ print("after n:", {LETTERS[i]: round(float(P[n, i]), 2) for i in np.argsort(-P[n
 
 # %% [markdown]
 # How good is it? For each letter of the held-out words we ask for the probability that the model gave it. The mean of
-# -log p is the **loss**, in nats: the surprise per letter. A model that knows nothing has ln V.
+# -log p is the **loss**, in nats: the surprise per letter. For a model that knows nothing it is ln V.
 
 
 # %%
@@ -93,11 +93,11 @@ print({name: round(float(loss), 2) for name, loss in ladder.items()})
 # %% [markdown]
 # ## The same, learned
 #
-# A table of counts cannot be extended to longer memories: for ten letters it would have $27^{10}$ rows. So we learn
-# the table instead, by gradient descent. The model is a linear map of the letter (a row with a single 1), the softmax
-# makes probabilities of its scores, and the loss is the surprise. The operations are those of the one file. Forwards
-# return what their backward needs, and the gradient of the scores is the difference between what was said and what was
-# right:
+# A table of counts cannot be extended to longer memories: for ten letters it would have $27^{10}$ rows. So we learn the
+# table instead, by gradient descent. The model is a linear map of the letter (a row with a single 1), the softmax makes
+# probabilities of its scores, and the loss is the surprise. The operations are those of the one file. Forwards return
+# what their backward needs, and the gradient of the scores is the difference between what was said and what was right.
+# Adam takes the steps ([11](11_every_gradient_derived.ipynb), chapter 15):
 
 # %%
 Code(linear, linear_backward, softmax, cross_entropy)
@@ -113,7 +113,7 @@ def bigram_backward(dscores, saved):
 
 
 def fit(forward, backward, w, steps=60 if QUICK else 4000):
-    """Learn from one word a step, and return the loss on the held-out words."""
+    """Learn from one word per step, and return the loss on the held-out words."""
     rng = np.random.default_rng(1)
     for t in range(1, steps + 1):
         ids = encode(train[rng.integers(len(train))])
@@ -243,8 +243,8 @@ ladder["+ feed-forward = GPT"] = fit(one.gpt, one.gpt_backward, complete)
 plots.bars(ladder, xlabel="loss on held-out words (nats a letter)", digits=".2f")
 
 # %% [markdown]
-# From the average on, every step down the ladder brought something, but for the last: at this size, with 16 numbers a
-# letter and one word a step, the feed-forward layer does not pay. It does as soon as there is room, as we shall see
+# From the average on, every step down the ladder brought something, except the last: at this size, with 16 numbers per
+# letter and one word per step, the feed-forward layer does not pay. It does as soon as there is room, as we shall see
 # below.
 
 # %%
@@ -503,8 +503,8 @@ if not QUICK:
 print("it invents:", *invented(lambda ids: large(np.array([ids]))[0].astype(float), 30))
 
 # %% [markdown]
-# Now the feed-forward layer pays, and so does depth. From here on it is a matter of more of everything: GPT-2 has 12
-# of these blocks, 768 numbers a token, and read 40 GB of text.
+# Now the feed-forward layer pays, and so does depth. From here on it is a matter of more of everything: GPT-2 has 12 of
+# these blocks, 768 numbers per token, and read 40 GB of text.
 #
 # ## Check
 #
@@ -548,5 +548,5 @@ if not QUICK:
     assert result < 1
 
 # %% [markdown]
-# The best loss of all, on words it has never seen, and it cannot write: to copy the letter to its right is all it has
-# learned, and when it writes, nothing stands there.
+# The best loss of all, on words it has never seen, and it cannot write: all it has learned is to copy the letter to its
+# right, and when it writes, there is none.

@@ -42,20 +42,20 @@ def beam_search(
 
 
 class Hypotheses:
-    """Of one sequence: K that live, as rows of the batch to go on from, and up to K that are finished."""
+    """The hypotheses of one sequence: K unfinished ones, as rows of the batch to go on from, and up to K finished."""
 
     def __init__(self, K, settings, length_penalty, early_stopping):
         self.K, self.settings = K, settings
         self.length_penalty, self.early_stopping = length_penalty, early_stopping
         self.scores = [0.0] + [-1e9] * (K - 1)  # log p; all K start alike, so only the first may go on
-        self.rows, self.tokens = [], []  # what each living one continues, and with which token
+        self.rows, self.tokens = [], []  # which row each unfinished one continues, and with which token
         self.finished = []  # [(score, ids)], best first
         self.done = False
 
     def extend(self, ids, candidates):
-        """Take the continuations (row, token, log p), likeliest first, of the living ids (K, T).
+        """Take the continuations (row, token, log p), likeliest first, of the unfinished ids (K, T).
 
-        A sequence is done when its best living hypothesis, scored as if it ended now, is not better than its worst
+        A sequence is done when its best unfinished hypothesis, scored as if it ended now, is not better than its worst
         finished one, and K are finished. early_stopping True: as soon as K are finished; "never": scored as if at
         full length.
         """

@@ -1,4 +1,4 @@
-"""generate: let a model write, one token after the other."""
+"""generate: let a model write, one token after another."""
 
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -18,7 +18,7 @@ from .sampling import sampler, sampling_probabilities
 from .settings import settings_for
 from .variants.prompts import prompt_mask
 
-SMALL = 1 << 25  # multiplications a step that are not worth a second core
+SMALL = 1 << 25  # multiplications per step below which a second core does not pay
 
 _fits = fits_in_memory("generate for fewer sequences at a time, or search with fewer beams")
 
@@ -33,7 +33,7 @@ def generate(
     attention_mask: (B, S), 1 where there is a real token
     → ids (B · num_return_sequences, T), a numpy.ndarray: the start token or the prompt, what was written, the end token
       included, then padding
-    Where a setting is not given or None, the one of the model's generation_config.json holds, else the first below:
+    Where a setting is None or not given, the model's generation_config.json decides, and else the defaults below:
     max_new_tokens (20); or max_length, prompt included
     num_beams=1, greedy: the likeliest token each time; more: beam search with length_penalty=1.0 and
     early_stopping=False, see beam_search
@@ -63,7 +63,7 @@ def generate(
         choose = sampler(**shape, seed=rng) if search["do_sample"] else likeliest
         ids = start
         for ids, _ in write(model, start, state, decided, choose):  # noqa: B007
-            pass  # generate_steps is for those who want to look on
+            pass  # generate_steps is for those who want to watch
         return ids
 
 

@@ -1,4 +1,4 @@
-"""What decides how a sequence is written: the arguments of generate, else the model's own settings, else none."""
+"""What decides how a sequence is written: the arguments of generate, else the model's own settings, else defaults."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +30,7 @@ SEARCH: dict[str, Any] = {
 
 @dataclass
 class Settings:
-    """Of one call of generate."""
+    """The settings of one call of generate."""
 
     search: dict[str, Any]  # as SEARCH
     rules: dict[str, Any]  # as RULES
@@ -50,7 +50,7 @@ class Settings:
         return self.search["use_cache"]
 
     def begin(self, prompt_length: int, config: Config) -> None:
-        """Go on from so many ids. Raises ValueError if the model's positions end too early."""
+        """Go on after prompt_length ids. Raises ValueError if the model's positions end too early."""
         room = check_room(self.search, prompt_length, config)
         self.prompt_length, self.max_length = prompt_length, prompt_length + room
         self.reread = (config.rope_scaling or {}).get("reread", 0)

@@ -22,7 +22,7 @@ def relu_backward(dy, saved):
 
 @by_rows
 def gelu(x):
-    """Exact GELU (Hendrycks & Gimpel 2016): x times the chance Φ(x) that a standard normal lies below x.
+    """Exact GELU (Hendrycks & Gimpel 2016): x times the probability Φ(x) that a standard normal lies below x.
 
     Φ = ½ (1 + erf(x / √2)),   y = x Φ
     """
@@ -50,7 +50,7 @@ def gelu_tanh(x):
 
 @by_rows
 def gelu_tanh_backward(dy, saved):
-    """dx = dy ⊙ ½ (1 + t + x (1 - t²) √(2/π) (1 + 3 · 0.044715 x²))."""
+    """dt = (1 - t²) √(2/π) (1 + 3 · 0.044715 x²),   dx = ½ dy ⊙ (1 + t + x dt)   (dt: the slope of t in x)."""
     x, t = saved
     dt = (1 - t * t) * sqrt(2 / pi) * (1 + 3 * 0.044715 * x * x)
     return 0.5 * dy * (1 + t + x * dt)

@@ -8,7 +8,7 @@ from .softmax import softmax, softmax_backward
 def attention(query, key, value, mask=None, p=0.0, rng=None, bias=None, scale=None):
     """Scaled dot-product attention (Vaswani et al. 2017, eq. 1).
 
-        Q = query / √dh,   S = Q Kᵀ + bias,   W = softmax(S),   D = dropout(W),   y = D V
+        Q = query / √dh,   S = Q Kᵀ + bias,   W = softmax(S),   D = dropout(W),   y = D V        (K = key, V = value)
 
     query: (B, H, Tq, dh)    key, value: (B, H, Tk, dh)    →    y: (B, H, Tq, dh)
     mask: boolean, True = may attend, broadcastable to (B, H, Tq, Tk); a query that may attend to nothing yields 0
@@ -24,15 +24,15 @@ def attention(query, key, value, mask=None, p=0.0, rng=None, bias=None, scale=No
     W = softmax(S, mask)  # (B, H, Tq, Tk)
     D, saved_dropout = dropout(W, p, rng)
     y = heads_product(D, value)  # (B, H, Tq, dh)
-    # W: for dS;  D: for dV;  value: for dD;  key: for dQ;  Q: for dK;  shape: for dbias
+    # W: for dS;  D: for dvalue;  value: for dD;  key: for dquery;  Q: for dkey;  shape: for dbias
     return y, (Q, key, value, W, D, saved_dropout, scale, shape)
 
 
 def attention_backward(dy, saved):
     """dL/dquery, dL/dkey, dL/dvalue, dL/dbias for attention.
 
-        dV = Dᵀ dy,   dD = dy Vᵀ,   dW = dropout_backward(dD),   dS = softmax_backward(dW)
-        dquery = dS K / √dh,   dK = dSᵀ Q,   dbias = Σ dS over the axes along which bias was broadcast
+        dvalue = Dᵀ dy,   dD = dy Vᵀ,   dW = dropout_backward(dD),   dS = softmax_backward(dW)
+        dquery = dS K / √dh,   dkey = dSᵀ Q,   dbias = Σ dS over the axes along which bias was broadcast
 
     Derived in tutorials/11_every_gradient_derived, chapters 4 and 10.
     """

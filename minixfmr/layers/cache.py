@@ -1,4 +1,4 @@
-"""The key/value cache, with which generating a token costs one position, not all."""
+"""The key/value cache: with it, one more token costs one position instead of all of them."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ class KeyValueCache:
         return buffer
 
     def reorder(self, rows: Any, since: int = 0) -> None:
-        """Keep these batch rows in this order (a row may come several times): beam search moves hypotheses.
+        """Keep these batch rows in this order (one may come several times): beam search moves its hypotheses.
 
         since: the first position at which a row that moves differs from the one that it replaces
         """

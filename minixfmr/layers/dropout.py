@@ -8,7 +8,7 @@ from ..module import Module
 
 
 def dropout(x, p, rng):
-    """Zero each element with probability p and scale the rest, so that the expectation stays.
+    """Zero each element with probability p and scale up the rest, so that the expectation stays the same.
 
         m = keep / (1 - p),   y = x ⊙ m
 
@@ -16,13 +16,13 @@ def dropout(x, p, rng):
     """
     if rng is None or p == 0:
         return x, None
-    keep, p = random_keep(rng, x, p)  # p as it was drawn
+    keep, p = random_keep(rng, x, p)  # p rounded to 16 bits, as it was drawn
     m = keep.astype(x.dtype) / (1 - p)
     return x * m, m
 
 
 def dropout_backward(dy, m):
-    """dx = dy ⊙ m, with the draws of the forward.
+    """dx = dy ⊙ m, with the forward's own draws.
     Derived in tutorials/11_every_gradient_derived, chapter 9."""
     return dy if m is None else dy * m
 

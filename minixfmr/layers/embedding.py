@@ -11,15 +11,15 @@ from ..module import Module, Parameter
 def embedding(ids, table):
     """Look up one row per token:  y[b, t] = E[ids[b, t]].
 
-    ids: (..., ) integers    table E: (V, d)    →    y: (..., d)
+    ids: (...) integers    table E: (V, d)    →    y: (..., d)
     """
     return table[ids], (ids, table.shape)
 
 
 def embedding_backward(dy, saved, padding_idx=None, dtable=None):
-    """dL/dtable for embedding:   dE[id] = Σ dy over all places where the id stood.
+    """dL/dtable for embedding:   dE[id] = Σ dy over all places where the id occurs.
 
-    padding_idx: a token whose lookups add nothing, as padding in most published systems (their departure, not ours)
+    padding_idx: a token whose lookups add nothing, as padding in most published systems
     dtable: the array (V, d) to add to, as most rows of a large table get nothing; None: a new one
 
     Derived in tutorials/11_every_gradient_derived, chapter 3.
@@ -45,7 +45,7 @@ class Embedding(Module):
         self.weight = Parameter(to_device(values, dtype))
 
     def forward(self, ids: Any) -> tuple[Array, tuple]:
-        """ids: (...,) integers → (..., d). Raises TypeError or ValueError for ids that are no token of the table."""
+        """ids: (...) integers → (..., d). Raises TypeError or ValueError for ids that are no token of the table."""
         check_array(self.weight.data, "the table of this Embedding")
         return embedding(check_ids(ids, len(self.weight.data)), self.weight.data)
 

@@ -1,4 +1,4 @@
-"""The position-wise feed-forward layer: each vector by itself through a wide hidden layer."""
+"""The position-wise feed-forward layer: each vector goes by itself through a wide hidden layer."""
 
 from typing import Any
 

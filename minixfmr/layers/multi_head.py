@@ -75,7 +75,7 @@ class MultiHeadAttention(Module):
         return dx + dmemory if is_self else (dx, dmemory)
 
     def attend(self, q: Array, k: Array, v: Array, mask: Array | None, rng: Any, cache: Any = None) -> tuple:
-        """What happens inside the heads; descendants do more here. k, v: those that are not in the cache yet"""
+        """What happens inside the heads; descendants do more here. k, v: those not yet in the cache"""
         if cache is not None:
             k, v = cache.append(k, v)
         return attend(q, k, v, mask, self.dropout, rng)
@@ -93,8 +93,8 @@ class MultiHeadAttention(Module):
         return self.attend_weights(saved[3])
 
     def _keys_and_values(self, x, memory, cache):
-        """k, v: (B, Hk, Tk, dh), those that are not in the cache yet, and what the two linear maps saved."""
-        if cache is not None and memory is not None and cache.length:  # the memory never changes: all are there
+        """k, v: (B, Hk, Tk, dh), those not yet in the cache, and what the two linear maps saved."""
+        if cache is not None and memory is not None and cache.length:  # the memory never changes, so all are there
             return cache.keys[:, :, :0], cache.values[:, :, :0], None, None
         source = x if memory is None else memory
         k, saved_key = self.key.forward(source)  # (B, Tk, d)

@@ -1,4 +1,4 @@
-"""Positions: attention sees a set of vectors, so where each one stands must be added to it."""
+"""Positions: attention sees a set of vectors, so the place of each must be added to it."""
 
 from typing import Any
 

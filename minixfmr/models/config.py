@@ -25,8 +25,8 @@ class Config(VariantConfig):
     num_encoder_layers: int = 6  # blocks of the encoder
     num_decoder_layers: int = 6  # blocks of the decoder
     max_position_embeddings: int = 512  # longest sequence
-    positions: str = "sinusoidal"  # added to the embeddings: "sinusoidal", "learned", or another of checks/config.py
-    norm_order: str = "post"  # norm(x + f(x)) as in the paper; "pre": x + f(norm(x)), easier to train deep
+    positions: str = "sinusoidal"  # added to the embeddings: "sinusoidal", "learned", "none", or one of VariantWaves
+    norm_order: str = "post"  # norm(x + f(x)) as in the paper; "pre": x + f(norm(x)), easier to train when deep
     activation: str = "relu"  # inside the feed-forward layers: or "gelu", "gelu_tanh", "silu", "tanh"
     layer_norm_eps: float = 1e-5  # PyTorch's; the paper gives none
     scale_embeddings: bool = True  # token vectors times √d before the positions are added (section 3.4)

@@ -11,13 +11,13 @@ from .masks import padding_mask
 
 @dataclass
 class DecodingState:
-    """Of an EncoderDecoder."""
+    """What an EncoderDecoder remembers."""
 
     memory: Array  # (B, S, d), the encoder's output
     memory_mask: Array | None  # (B, 1, 1, S)
     caches: list  # a pair of KeyValueCaches for each block of the decoder
     length: int = 0  # target tokens read so far
-    sources: Any = None  # (B,) which source sequence each row belongs to
+    sources: Any = None  # (B,) the source sequence that each row belongs to
     kinship: Kinship = field(default_factory=Kinship)
 
     def reorder(self, rows: Any) -> None:
@@ -46,7 +46,7 @@ class DecodingState:
 
 @dataclass
 class PromptState:
-    """Of a DecoderOnly."""
+    """What a DecoderOnly remembers."""
 
     caches: list  # a KeyValueCache for each block
     attention_mask: Any  # (B, T) of the prompt, a NumPy array of booleans, or None
@@ -66,7 +66,7 @@ class PromptState:
         return padding_mask(real), self.positions(self.length + T)[:, self.length :]
 
     def positions(self, length):
-        """(B, length): the number of real tokens before each of the prompt; what is written counts on."""
+        """(B, length): for each token of the prompt the number of real ones before it; what is written counts on."""
         mask = self.attention_mask
         prompt = (mask.cumsum(axis=1) - 1) * mask  # (B, T)
         written = prompt[:, -1:] + 1 + numpy.arange(length - mask.shape[1])

@@ -47,5 +47,5 @@ class LanguageModelHead(Module):
 
 
 def make_head(kinds: dict[str, Any], config: Config, table: Parameter, rng: Any) -> Any:
-    """The head that the config asks for, out of {name: class}, of which "auto" is the first."""
+    """The head that the config asks for, out of {name: class}; "auto" means the first."""
     return kinds[next(iter(kinds)) if config.head == "auto" else config.head](config, table, rng)

@@ -11,8 +11,8 @@ from .heads import LanguageModelHead
 
 
 class Model(Module):
-    """A whole model. Its forward takes save=False where no backward follows: then no block keeps anything for it, and
-    the memory of one block serves all."""
+    """A whole model. Its forward takes save=False where no backward follows: then no block keeps anything for one, and
+    the blocks use the same memory in turn."""
 
     config: Config
     head: Any
@@ -20,7 +20,7 @@ class Model(Module):
     generation: ClassVar[dict[str, Any]] = {}  # the settings of its generation_config.json
     kept: ClassVar[dict[str, Any]] = {}  # tensors of its file that it has no use for, to be written again
     separate: ClassVar[set[str]] = set()  # tensors of its file that are not tied although they might be
-    reads_prompts = False  # whether it continues its input, and so what is written comes after it
+    reads_prompts = False  # whether it continues its input, so that what it writes comes after that
 
     def __init__(self, owner: str, heads: dict[str, Any], config: Config) -> None:
         """owner: the architecture; heads: {name: class} of those that it can have."""

@@ -61,7 +61,7 @@ class TranslationData:
         self._lengths = [max(len(s), len(t)) + 1 for s, t in zip(sources, targets, strict=True)]
 
     def fingerprint(self) -> str:
-        """A hash of all that decides its batches: of two data, equal if they are alike."""
+        """A hash of everything that decides its batches: the same for data that give the same ones."""
         content = repr((self.sources, self.targets, self.max_tokens, self.seed)).encode()
         return hashlib.sha256(content).hexdigest()[:16]
 

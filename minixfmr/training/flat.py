@@ -8,7 +8,7 @@ from ..module import Parameter
 
 
 def replicate(module):
-    """A second module over the very same parameter values, with gradients of its own: work for another worker."""
+    """A second module with the very same parameter values and gradients of its own, for another worker."""
     shared = {id(parameter.data): parameter.data for parameter in module.parameters()}
     replica = copy.deepcopy(module, shared)
     parameters = replica.parameters()
@@ -19,8 +19,8 @@ def replicate(module):
 
 
 class FlatParameter(Parameter):
-    """All parameters as one long one, of which each becomes a view: one array operation then updates them all, however
-    many they are."""
+    """All parameters in one long array, of which each becomes a view: one array operation then updates them all,
+    however many there are."""
 
     def __init__(self, parameters: list[Parameter]) -> None:
         size, dtype = sum(p.data.size for p in parameters), parameters[0].data.dtype
@@ -51,7 +51,7 @@ class FlatParameter(Parameter):
 
 
 def write_zeros(parameters):
-    """Write the zeros of gradients that were cleared and got nothing since, for those who read the flat array."""
+    """Write the zeros of gradients that were cleared and have got nothing since, before the flat array is read."""
     for p in parameters:
         _ = p.grad
 

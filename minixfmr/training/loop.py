@@ -21,7 +21,7 @@ from .variants.mpi import MPIGradients
 
 class TrainingDiverged(FloatingPointError):
     """The loss or the gradients are no longer finite. The step was not taken: the weights are still those of the step
-    before, which the message calls finite only if they are."""
+    before. The message says whether those are finite."""
 
 
 @dataclass
@@ -89,7 +89,7 @@ class Trainer:
         return of_data(self.data)
 
     def total_steps(self, epochs: int) -> int:
-        """How many optimizer steps so many epochs take, counted from the very beginning."""
+        """The number of optimizer steps in this many epochs, counted from the very beginning."""
         return count_steps(self.data, epochs, self.accumulate)
 
     def run(self, epochs: int) -> Iterator[StepResult]:
@@ -145,7 +145,7 @@ class Trainer:
         accept: names of settings that may have changed, such as "learning rates" or "workers"
         finite: refuse weights and moments that are NaN or infinite
         Raises ValueError or TypeError, and changes nothing, if this trainer would go on differently in anything else.
-        A setting that the state does not know, for it was written by an earlier version, is named in a warning.
+        A setting that the state lacks, because an earlier version wrote it, is named in a warning.
         """
         unknown = check_training_state(self, state, accept, finite)
         if unknown:
@@ -156,7 +156,7 @@ class Trainer:
 
 
 def count_steps(data: Any, epochs: int, accumulate: int = 1) -> int:
-    """How many optimizer steps so many epochs of the data take: what a schedule wants to know beforehand."""
+    """The number of optimizer steps in this many epochs of the data, which a schedule needs to know beforehand."""
     accumulate = count("accumulate", accumulate)
     return sum(-(-len(data.order(epoch)) // accumulate) for epoch in range(count("epochs", epochs, 0)))
 

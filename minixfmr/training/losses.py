@@ -12,18 +12,18 @@ from ..checks.learning import check_criterion, check_labels, check_range, diviso
 def cross_entropy(logits, labels, weight, smoothing=0.0):
     """Negative log-likelihood of the labels, with label smoothing (Szegedy et al. 2016, section 7).
 
-        e = exp(z),   Z = Σ e,   p = e / Z,   log p = z - log Z
+        z = logits - max(logits),   e = exp(z),   Z = Σ e,   log p = z - log Z
         ℓ = -(1 - ε) log p[label] - ε mean(log p),   loss = Σ weight ⊙ ℓ
 
-    logits: (N, V), of which z lies below by the maximum of each row, which changes no p
-    labels: (N, 1) integers    weight: (N, 1)    smoothing ε    →    loss: a number
+    Subtracting the maximum of each row leaves p as it is.
+    logits: (N, V)    labels: (N, 1) integers    weight: (N, 1)    smoothing ε    →    loss: a number
     """
     z = logits - row_max(logits)  # (N, V)
     e = xp.exp(z)
     Z = row_sum(e)  # (N, 1)
-    likelihood = xp.take_along_axis(z, labels, -1) - xp.log(Z)  # (N, 1)  log p[label]
-    mean = row_mean(z) - xp.log(Z)  # (N, 1)  mean(log p)
-    loss = weight * (-(1 - smoothing) * likelihood - smoothing * mean)
+    log_p_label = xp.take_along_axis(z, labels, -1) - xp.log(Z)  # (N, 1)
+    mean_log_p = row_mean(z) - xp.log(Z)  # (N, 1)
+    loss = weight * (-(1 - smoothing) * log_p_label - smoothing * mean_log_p)
     return loss.sum(), (e, Z, labels, weight, smoothing)  # e, Z: for p
 
 
@@ -31,7 +31,7 @@ def cross_entropy(logits, labels, weight, smoothing=0.0):
 def cross_entropy_backward(saved):
     """dL/dlogits for cross_entropy, where L is the loss itself.
 
-        dz = weight ⊙ (p - (1 - ε) [label] - ε / V)
+        p = e / Z,   dz = weight ⊙ (p - ε / V - (1 - ε) [label])
 
     [label] is 1 at the label and 0 elsewhere. → (N, V)
     Derived in tutorials/11_every_gradient_derived, chapter 5.

@@ -21,19 +21,19 @@ from ..checks.weights import check_moments
 from ..module import Parameter
 from .flat import FlatParameter
 
-BLOCK = 1 << 15  # numbers of each array at a time, which stay in the cache together
-WORTH = 1 << 19  # parameters, from which on helpers take a share of the update
+BLOCK = 1 << 15  # numbers of each array at a time, so that all of them stay in the cache
+WORTH = 1 << 19  # number of parameters above which helpers take a share of the update
 
 
 def adamw_update(p, g, moments, t, lr, betas, eps, weight_decay):
     """One AdamW step (Loshchilov & Hutter 2019, algorithm 2), in place on p and the moments m, v. t counts from 1.
 
-        m = β₁ m + (1 - β₁) g  = m + (1 - β₁) (g - m),    m̂ = m / (1 - β₁ᵗ)
-        v = β₂ v + (1 - β₂) g² = v + (1 - β₂) (g² - v),   v̂ = v / (1 - β₂ᵗ)
+        m = β₁ m + (1 - β₁) g  = m + (1 - β₁) (g - m)
+        v = β₂ v + (1 - β₂) g² = v + (1 - β₂) (g² - v)
+        m̂ = m / (1 - β₁ᵗ),   v̂ = v / (1 - β₂ᵗ)
         p = (1 - lr · weight_decay) p - lr · m̂ / (√v̂ + eps)
 
     The paper scales the decay by the schedule alone; here, as in PyTorch, it is scaled by the learning rate.
-
     Derived in tutorials/11_every_gradient_derived, chapter 15.
     """
     (m, v), (beta1, beta2) = moments, betas
@@ -95,12 +95,12 @@ class AdamW:
             helper.result()
 
     def zero_grad(self) -> None:
-        """Set the gradients of its parameters to zero: model.zero_grad() without a pass over memory, as the zeros are
-        written when they are next read, if nothing was accumulated by then."""
+        """Set the gradients of its parameters to zero: model.zero_grad() without a pass over memory, since zeros are
+        written only if a gradient is read before anything has been accumulated."""
         self.flat.clear_grad()
 
     def state_dict(self) -> dict[str, Any]:
-        """{"m", "v": numpy arrays, one number a parameter value, "t": steps taken}"""
+        """{"m", "v": numpy arrays, one number per parameter value, "t": steps taken}"""
         return {"m": to_numpy(self.m).copy(), "v": to_numpy(self.v).copy(), "t": self.t}
 
     def load_state_dict(self, state: dict[str, Any], finite: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""Data parallelism: workers share out the rows of a batch."""
+"""Data parallelism: the rows of a batch are divided among workers."""
 
 import contextlib
 import functools
@@ -26,13 +26,13 @@ BATCH_AXES = {"mask": 4}  # how many axes an entry must have to begin with the b
 
 
 class ParallelGradients:
-    """The loss and gradients of a batch, computed by several workers on a part of its rows each.
+    """The loss and gradients of a batch, computed by several workers, each on some of its rows.
 
     Modules keep no state between forward and backward, so all workers read the same weights; each adds into
     gradients of its own, which are summed at the end. Each worker's matrix products then run on one core. The result
     does not depend on timing; a different number of workers changes it by rounding (and draws other dropout).
-    The helpers hold a copy of the model as it was at the first call, of which only the weights follow it. A batch too
-    small to be worth a helper is computed by this process alone.
+    The helpers work on a copy of the model made at the first call; of later changes they see only those of the weights.
+    A batch too small to be worth a helper is computed by this process alone.
 
         gradients = ParallelGradients(model, criterion)
         for batch in batches:
@@ -75,7 +75,7 @@ class ParallelGradients:
                 helper.start(parts[w], w, seed, count)
             losses = [self._compute(parts[0], 0, seed, count)]
             losses += [helper.result() for helper in self._helpers]
-        except BaseException:  # what the others still compute must not be taken for the next answer
+        except BaseException:  # what the others are still computing must not be taken for the next answer
             close_all(self._helpers)
             self._arrays = []
             raise
@@ -125,7 +125,7 @@ def number_of_workers(workers: Any) -> int:
 
 
 def _rows(batch, worker, workers):
-    """A worker's rows of a batch. What has one row for all of them goes to every worker, as what has no rows does."""
+    """A worker's rows of a batch. What has one row for all, or no rows, goes to every worker."""
     B = len(batch["labels"])
     rows = {}
     for name, array in batch.items():

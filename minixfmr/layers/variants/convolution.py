@@ -21,6 +21,9 @@ def convolution(x, weight, bias):
 
 def convolution_backward(dy, saved):
     """dL/dx, dL/dweight, dL/dbias for convolution.
+
+        dx[t + j - ⌊K/2⌋] += dy[t] Wⱼᵀ,   dWⱼ = Σₜ x[t + j - ⌊K/2⌋]ᵀ dy[t],   db = Σ dy
+
     Derived in tutorials/11_every_gradient_derived, chapter 2."""
     padded, weight = saved
     K, T = len(weight), dy.shape[1]

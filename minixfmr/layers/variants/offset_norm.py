@@ -1,4 +1,4 @@
-"""RMSNorm with a gain that is stored less 1, so that decay of the weights draws it to 1 (Gemma)."""
+"""RMSNorm whose gain is stored minus 1, so that weight decay pulls it towards 1 (Gemma)."""
 
 from ...backend import xp
 from ...checks.vectors import check_vectors

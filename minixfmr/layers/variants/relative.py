@@ -18,7 +18,7 @@ def distances(Tq, Tk):
 
 
 def relative_buckets(distance, buckets, max_distance, bidirectional):
-    """T5's buckets (Raffel et al. 2020, section 2.1): one a distance when near, wider and wider when far.
+    """T5's buckets (Raffel et al. 2020, section 2.1): one per distance when near, wider and wider when far.
 
     distance: key - query. bidirectional: half of the buckets for keys after the query; otherwise those count as 0.
     """
@@ -36,7 +36,7 @@ def relative_buckets(distance, buckets, max_distance, bidirectional):
 
 
 class RelativeBias(Module):
-    """One learned number a bucket and head, added to the scores (Raffel et al. 2020)."""
+    """One learned number per bucket and head, added to the scores (Raffel et al. 2020)."""
 
     def __init__(self, num_heads, *, buckets=32, max_distance=128, bidirectional=True, rng=0, dtype="float32"):
         check_widths(buckets=buckets, num_heads=num_heads, max_distance=max_distance)

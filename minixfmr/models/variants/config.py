@@ -9,7 +9,7 @@ from ...checks.fields import Fields
 class VariantConfig(Fields):
     """What the descendants changed, and what the vectors are used for; the base of Config."""
 
-    norm: str = "layer"  # LayerNorm, or "rms" (T5, LLaMA), or "rms_offset", whose gain is stored less 1 (Gemma)
+    norm: str = "layer"  # LayerNorm, or "rms" (T5, LLaMA), or "rms_offset", whose gain is stored minus 1 (Gemma)
     final_norm: bool | None = None  # a norm at the end of each stack; None: with pre-norm only
     embedding_norm: bool = False  # a norm on the embedding sum (BERT, BART)
     embedding_padding: bool = True  # False: embeddings of padding are set to 0 (DeBERTa)
@@ -43,7 +43,7 @@ class VariantConfig(Fields):
     convolution: int = 0  # width of the convolution beside the first block (DeBERTa v2 xlarge); 0: none
     convolution_activation: str = "gelu"  # what the convolution's output goes through
     feed_forward_bias: bool = True  # biases of the feed-forward layers
-    gated_feed_forward: bool = False  # activation(x Wᵍ) · (x W¹) inside (Shazeer 2020)
+    gated_feed_forward: bool = False  # activation(x Wᵍ) ⊙ x W₁ inside (Shazeer 2020)
     decoder_num_heads: int | None = None  # of the decoder, where it differs from the encoder (BART)
     decoder_d_ff: int | None = None  # f of the decoder, likewise
     scale_output: bool = False  # final vectors times 1/√d before the output layer (T5 with tied embeddings)

@@ -62,7 +62,7 @@ def pool(x, attention_mask=None, pooling="first"):
 
 
 def pool_backward(ds, weights):
-    """dx = ds · weight:  (B, d) → (B, T, d)."""
+    """dx[t] = ds · weight[t]:  (B, d) → (B, T, d)."""
     return ds[:, None, :] * weights
 
 
@@ -140,7 +140,7 @@ class TokenClassifier(Module):
 
 
 class ReplacedTokenHead(Module):
-    """Was each token put in the place of another?   z = activation(x W + b) w + c (Clark et al. 2020)."""
+    """Has this token been put in place of another?   z = activation(x W + b) w + c (Clark et al. 2020)."""
 
     def __init__(self, config: Config, table: Parameter, rng: Any = 0) -> None:
         rng = random_generator(rng)

@@ -16,7 +16,7 @@ def sliding_window_mask(Tq, Tk, window):
 
 
 def prefix_mask(Tq, prefix_lengths):
-    """A look-ahead mask but for a prefix that is read as a whole, both ways (Raffel et al. 2020, section 3.2.1).
+    """A look-ahead mask, except for a prefix that is read as a whole, both ways (Raffel et al. 2020, section 3.2.1).
 
     prefix_lengths: (B,)    →    (B, 1, Tq, Tq)
     """

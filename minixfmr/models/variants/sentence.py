@@ -1,4 +1,4 @@
-"""One vector a sentence (Reimers & Gurevych 2019)."""
+"""One vector per sentence (Reimers & Gurevych 2019)."""
 
 from typing import Any
 
