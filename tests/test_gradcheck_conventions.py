@@ -44,6 +44,9 @@ PLACES = {
     "dictionaries": ("self.params['gain']", "self.params['shift']", "self.grads['gain']", "self.grads['shift']"),
     "named d": ("self.params['gain']", "self.params['shift']", "self.grads['dgain']", "self.grads['dshift']"),
     "one dictionary": ("self.p['gain']", "self.p['shift']", "self.p['dgain']", "self.p['dshift']"),
+    "within": ("self.fc_gain", "self.fc_shift", "self.fc_grad_gain", "self.fc_grad_shift"),
+    "of a loss": ("self.all_gain", "self.all_shift", "self.all_dl_dgain", "self.all_dl_dshift"),
+    "lists cut short": ("self.gains[0]", "self.shifts[0]", "self.nabla_g[0]", "self.nabla_s[0]"),
     "lists": ("self.params[0]", "self.params[1]", "self.grads[0]", "self.grads[1]"),
     "boxes": ("self.gain.value", "self.shift.value", "self.gain.gradient", "self.shift.gradient"),
     "beside a dictionary": ("self.gain", "self.shift", "self.grads['gain']", "self.grads['shift']"),
@@ -52,6 +55,7 @@ CONTAINERS = {
     "params[": "self.params = [None, None]",
     "params['": "self.params = {}",
     "p['": "self.p = {}",
+    "gains[": "self.gains, self.shifts, self.nabla_g, self.nabla_s = ([None] for _ in range(4))",
     "gain.value": "self.gain, self.shift = Box(None), Box(None)",
 }
 

@@ -10,6 +10,7 @@ Backward is compared with finite differences; then come the properties that thos
 is wrong, the mistakes that people make are undone one by one until it passes.
 
 check.py: the checks    subject.py, adapter.py: what is checked    differences.py: finite differences
+unseen.py: what was not compared
 properties.py: what these cannot see    report.py: the outcome    explain.py: why a gradient is wrong, from outside,
 with remedies.py and constants.py    repair.py, instrument.py: which line of the source    parts.py: which layer
 """

@@ -5,7 +5,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy
+
+from .blame import name_of, place_of
 from .names import CACHE, OUTPUTS, RATES, UPSTREAM, plain
+from .report import GradcheckError
 
 RATE = 0.125  # given as the learning rate: a power of two, so that dividing by it is exact
 
@@ -71,6 +75,41 @@ def parameters(function: Callable) -> tuple[list[str], list[str]]:
     return needed, [p.name for p in positional if p.default is not p.empty]
 
 
+def argument_names(forward: Callable, arguments: tuple) -> list[str]:
+    """What forward calls the arguments it is given."""
+    named = [p.name for p in positional(forward)]
+    return [named[i] if i < len(named) else f"argument {i}" for i in range(len(arguments))]
+
+
+def wants_context(forward: Callable, arguments: tuple) -> bool:
+    """Is a ctx to come before these arguments?"""
+    needed = [p.name for p in positional(forward) if p.default is p.empty]
+    return needed[:1] in (["ctx"], ["context"]) and len(needed) == len(arguments) + 1
+
+
+def positional(function: Callable) -> list[inspect.Parameter]:
+    """The arguments that may be given without their names; none of a function without a signature, as of C."""
+    try:
+        signature = inspect.signature(function).parameters.values()
+    except (ValueError, TypeError):
+        return []
+    return [p for p in signature if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+def must_fit(function: Callable, arguments: list, options: dict) -> None:
+    """Raises GradcheckError where a function does not take these arguments."""
+    try:
+        inspect.signature(function).bind(*arguments, **options)
+    except ValueError:
+        pass  # a function without a signature, such as one written in C
+    except TypeError as error:
+        takes = ", ".join(inspect.signature(function).parameters) or "no arguments"
+        given = len(arguments) + len(options)
+        raise GradcheckError(
+            f"{name_of(function)} takes ({takes}) but is called with {given} arguments: {error}{place_of(function)}"
+        ) from None
+
+
 def is_upstream(name: str) -> bool:
     return bool(UPSTREAM.match(name)) and not CACHE.match(name)
 
@@ -121,6 +160,8 @@ def _of_one(names, optional, result, arguments):
             yield Convention((), None, ("dy",))
         yield Convention((), None, ())
         return
+    if len(names) == 1 and names[0] in arguments and not numpy.shape(result):  # a loss, whose dy is 1
+        yield Convention((), None, (f"={names[0]}",), False)
     roles: list[str] = []
     unknown = []
     for i, name in enumerate(names):

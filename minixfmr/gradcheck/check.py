@@ -13,11 +13,12 @@ from ..checks.values import count, flag, number
 from .adapter import parameters_of
 from .coverage import Watch, float32_line
 from .diagnosis.explain import explain_rows
-from .finding import prepare, unseen
+from .finding import prepare
 from .profile import Profile, profile_of
 from .properties import properties
 from .report import GradcheckError, Report
 from .subject import LayerSubject, Subject, kind_of
+from .unseen import name_unseen, nothing_compared, set_data_aside
 from .verdict import Comparison, moved_inputs
 
 TOLERANCE = 1e-7  # of the relative error
@@ -141,7 +142,7 @@ def _compared(subject, rng, tolerance, max_entries, max_seconds, seed, explain):
     analytic = {name: None if gradients[name] is None else to_numpy(gradients[name]).copy() for name in subject.values}
     report = Report(tolerance)
     with contextlib.redirect_stdout(io.StringIO()):  # what the code under check prints was seen in its first calls
-        _set_data_aside(subject, analytic)
+        set_data_aside(subject, analytic)
         _apply_factor(subject, analytic)
         if not subject.values:
             raise _nothing(subject)
@@ -151,8 +152,8 @@ def _compared(subject, rng, tolerance, max_entries, max_seconds, seed, explain):
         comparison = Comparison(subject, dy, analytic, rng, max_entries)
         report.rows = comparison.run(tolerance, max_seconds)
         subject.notes += comparison.notes
-        subject.unchecked += comparison.unchecked + watch.never_ran() + _nothing_compared(report)
-        _name_unseen(subject)
+        subject.unchecked += comparison.unchecked + watch.never_ran() + nothing_compared(report)
+        name_unseen(subject)
         _look_again(subject, rng, report, comparison, tolerance)
         if low or not report.ok:
             _name_float32(subject, report)
@@ -170,31 +171,6 @@ def _nothing(subject):
     )
 
 
-def _set_data_aside(subject, analytic):
-    """Inputs without a gradient: targets and the like are data, others are named where they move the output."""
-    y = to_numpy(subject.forward()[0])
-    for name in [n for n in subject.inputs if analytic.get(n) is None]:
-        value = subject.values[name]
-        kept = value.copy()
-        value[...] = kept * (1 + 1e-3) + 1e-6
-        try:
-            moves = not numpy.array_equal(to_numpy(subject.forward()[0]), y, equal_nan=True)
-        except GradcheckError:
-            moves = True
-        finally:
-            value[...] = kept
-        if moves and not subject.profile.looks_like_data(name.split("[")[0]):
-            subject.unchecked.append(
-                f"{name} moves the output and backward gives no gradient of it: return one, or say in the course's "
-                f'profile that it is data (data = ["{name}"])'
-            )
-        elif moves:
-            subject.notes.append(f"{name} is taken as data, without a gradient")
-        subject.others[name] = subject.values.pop(name)
-        analytic.pop(name)
-        subject.inputs.remove(name)
-
-
 def _apply_factor(subject, analytic):
     """A course's own scale of the gradients of parameters, undone before they are compared."""
     factor, first = subject.profile.factor, next((subject.values[n] for n in subject.inputs), None)
@@ -207,26 +183,6 @@ def _apply_factor(subject, analytic):
             analytic[name] = analytic[name] * count
     if names:
         subject.notes.append(f"the course divides the gradients of {', '.join(names)} by {count}, its {factor}")
-
-
-def _nothing_compared(report):
-    found = []
-    for row in report.rows:
-        if row.ok and not row.checked and row.verdict != "ok":
-            why = "the output is NaN or infinite" if row.broken else "each is at a kink"
-            found.append(f"{row.name}: no entry could be compared ({why}); give other inputs")
-    return found
-
-
-def _name_unseen(subject):
-    arrays, numbers = unseen(subject)
-    for label in arrays:
-        subject.unchecked.append(
-            f"{label} moves the output, and no gradient of it was found: call it d{label.split('.')[-1]}, or name it "
-            f'with parameters={{"{label}": ...}}, or say in the profile that it is data (data = ["{label}"])'
-        )
-    if numbers:
-        subject.notes.append(f"taken as settings, without a gradient: {', '.join(numbers)}")
 
 
 def _look_again(subject, rng, report, comparison, tolerance):

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from .blame import is_students
+from .calling import is_upstream
+from .names import GRADIENT_HOLDERS, GRADIENTS, gradient_keys, plain
 from .profile import Profile
 
-LOSS = re.compile(r"loss|cost|criterion|objective", re.I)
+LOSS = re.compile(r"loss|cost|criterion|objective|cross_?entropy|(^|_)(x?ce|bce|nll|mse|xent|hinge)(_|$)", re.I)
 DERIVATIVES = ("_derivative", "_deriv", "_prime", "_grad", "_gradient")
 
 
@@ -31,6 +33,7 @@ class Item:
     module: Any = None
     problem: str = ""
     asked: tuple[str, ...] = ()  # names that gradcheck_inputs may know it by
+    doubt: str = ""  # why what disagrees here may be no gradient at all
 
 
 def items_in(module: types.ModuleType, profile: Profile) -> list[Item]:
@@ -65,7 +68,7 @@ def _pairs(functions, profile):
             continue
         used |= {name, partner}
         backward = functions[partner]
-        if partner.endswith(DERIVATIVES) and len(_needed(backward)) == 1:
+        if (partner.endswith(DERIVATIVES) or partner == f"d{name}") and _takes_a_point(backward):
             backward = _times(backward)
         base = stem.removesuffix(next((s for s in profile.suffixes if stem.endswith(s)), ""))
         found.append(Item(stem, "pair", function, backward, asked=(stem, name, re.sub(r"_[a-z0-9]+$", "", base), base)))
@@ -73,7 +76,7 @@ def _pairs(functions, profile):
         if name in used or any(item.forward is function for item in found):
             continue
         if LOSS.search(name) and _returns_a_tuple(function):
-            found.append(Item(name, "loss", function, function, asked=(name,)))
+            found.append(Item(name, "loss", function, function, asked=(name,), doubt=_unnamed(function)))
         elif re.search(r"(^|_)backward(_|$)|(^|_)backprop(_|$)", name):
             problem = f"{name} has no forward beside it: name that {name.replace('backward', 'forward')}"
             found.append(Item(name, "", function, problem=problem))
@@ -107,18 +110,45 @@ def _times(derivative):
     return backward
 
 
+def _takes_a_point(function):
+    """Is its one argument where the derivative is taken, and not an upstream gradient?"""
+    needed = [p.name for p in _needed(function)]
+    return len(needed) == 1 and not is_upstream(needed[0])
+
+
 def _returns_a_tuple(function):
+    return bool(_returned_tuples(function))
+
+
+def _returned_tuples(function):
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError):
-        return False
+        return []
     returns = [node.value for node in ast.walk(tree) if isinstance(node, ast.Return)]
-    return any(isinstance(value, ast.Tuple) and len(value.elts) > 1 for value in returns)
+    return [value for value in returns if isinstance(value, ast.Tuple) and len(value.elts) > 1]
+
+
+def _unnamed(function):
+    """Why what a loss returns beside it may be no gradient: by their names, none of them is one."""
+    beside = [part for value in _returned_tuples(function) for part in value.elts[1:]]
+    names = [part.id for part in beside if isinstance(part, ast.Name)]
+    if len(names) < len(beside) or any(map(_says_gradient, names)):
+        return ""
+    told = " and ".join(dict.fromkeys(names))
+    return (
+        f"{function.__name__} returns {told} beside the loss, which is not its gradient; if it is meant to be, call "
+        f"it d... or grad; if not, write {function.__name__}_backward"
+    )
 
 
 def _needed(function):
     kinds = inspect.signature(function).parameters.values()
     return [p for p in kinds if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+def _says_gradient(name):
+    return is_upstream(name) or plain(name) in GRADIENT_HOLDERS | GRADIENTS or bool(gradient_keys((name,)))
 
 
 # --- classes ---

@@ -1,4 +1,4 @@
-"""Find out, by running a pair once, how it is called, what has a gradient, and what moves the output unseen."""
+"""Find out, by running a pair once, how it is called and what has a gradient."""
 
 from typing import Any
 
@@ -6,13 +6,12 @@ import numpy
 
 from ..backend import to_device, to_numpy
 from ..module import Module
-from .calling import Convention
-from .pairing import RETURNED, Pair, Stepped, aliases_of, changed, named, pairs, snapshot
-from .places import Place, is_array, places_in
+from .calling import RATE, Convention
+from .names import RATES, plain
+from .pairing import RETURNED, Pair, Stepped, aliases_of, by_shape, changed, named, pairs, snapshot
+from .places import Place, is_array, is_number
 from .report import GradcheckError
 from .subject import Subject
-
-MOVES = 1e-12  # relative change of the output that is more than rounding
 
 
 def prepare(subject: Subject, rng: numpy.random.Generator, explicit: bool = False) -> None:
@@ -30,44 +29,22 @@ def prepare(subject: Subject, rng: numpy.random.Generator, explicit: bool = Fals
     subject.notes += subject.convention.told()
 
 
-def fit(subject: Subject) -> int:
-    """2 if gradients of the right shapes come back for these inputs, 1 if backward runs, 0 if not."""
+def fit(subject: Subject) -> float:
+    """2 if gradients of the right shapes come back for these inputs, 1 if backward runs, 0 if not.
+
+    1.5 where a loss is averaged over more axes than one of examples and one of numbers: over which, it may not say."""
+    rng = numpy.random.default_rng(0)
     try:
-        subject.convention = _convention(subject, subject.run_forward())
+        prepare(subject, rng)
         y, saved = subject.forward()
-        gradients = subject.backward(subject.starting_gradient(y, numpy.random.default_rng(0)), saved)
+        gradients = subject.backward(subject.starting_gradient(y, rng), saved)
     except GradcheckError:
         return 0
     finally:
         subject.put_back()
-    return 1 + all(g is None or numpy.shape(g) == subject.values[n].shape for n, g in gradients.items())
-
-
-def unseen(subject: Subject) -> tuple[list[str], list[str]]:
-    """(arrays, numbers) that move the output, beside the values that are compared."""
-    if isinstance(subject.layer, Module):  # its contract: what is no Parameter is not learned
-        return [], []
-    seen = {id(v) for v in subject.values.values()}
-    spots = {(id(place.owner), place.key) for p in subject.parameters.values() for place in getattr(p, "aliases", [])}
-    y = to_numpy(subject.forward()[0])
-    subject.state.rewind({id(v) for v in subject.values.values()})
-    arrays: list[str] = []
-    numbers: list[str] = []
-    tried = set()
-    for place in list(places_in(subject.roots)):
-        value = place.get()
-        key = id(value) if is_array(value) else (id(place.owner), place.key)
-        if key in seen or key in tried or (id(place.owner), place.key) in spots:
-            continue
-        if isinstance(place.owner, tuple) and not is_array(value):
-            continue  # nothing can put another number there: it is not learned
-        if subject.profile.is_data(place.label):
-            subject.notes.append(f"{place.label} is data, as the profile says")
-            continue
-        tried.add(key)
-        if _moves(subject, place, value, y):
-            (arrays if is_array(value) else numbers).append(place.label)
-    return arrays, numbers
+    fits = all(g is None or numpy.shape(g) == subject.values[n].shape for n, g in gradients.items())
+    deep = not numpy.shape(y) and any(value.ndim > 2 for value in subject.values.values())
+    return 1 + fits * (0.5 if deep else 1)
 
 
 def _declared(subject):
@@ -160,17 +137,39 @@ def _find_parameters(subject, before, state, left):
     ]
     gradients = [p for p in [*left, *there] if (id(p.owner), p.key) not in explicit]
     found = pairs(values, _unique(gradients), templates)
+    found += _returned_in_order(subject, values, left, found)
     subject.state.rewind()
     for pair in found:
         pair.aliases += aliases_of(pair.value, values)
     subject.add_parameters(dict(subject.parameters) | named(found))
     taken = {(id(p.value.owner), p.value.key) for p in found}
-    if "rate" in subject.convention.roles:
+    if (rate := _rate(subject, there)) is not None:
         spots = {(id(p.owner), p.key) for p in stepped}
         steps = [p for p in values if (id(p.owner), p.key) in spots - taken]
-        subject.add_parameters(dict(subject.parameters) | named([Stepped(p, aliases_of(p, there)) for p in steps]))
+        new = named([Stepped(p, aliases_of(p, there), rate) for p in steps])
+        subject.add_parameters(dict(subject.parameters) | new)
         if steps:
             subject.notes.append("backward takes a learning rate: the gradient is what it takes off, divided by it")
+
+
+def _returned_in_order(subject, values, left, found):
+    """Pairs of what backward returned without a name, after the gradients of the inputs."""
+    paired = {id(p.value.get()) for p in found}
+    free = [v for v in values if is_array(v.get()) and id(v.get()) not in paired]
+    nameless = [g for g in left if g.path[0] == RETURNED and isinstance(g.path[-1], int)]
+    new = by_shape(free, [g for g in nameless if all(p.gradient is not g for p in found)])
+    if new:
+        told = ", ".join(named(new))
+        subject.notes.append(f"what backward returns beside the gradients of its inputs is those of {told}, by shape")
+    return new
+
+
+def _rate(subject, there):
+    """The learning rate that backward is given, or the one that it sees; None if there is none, or more than one."""
+    if "rate" in subject.convention.roles:
+        return RATE
+    seen = {float(p.get()) for p in there if is_number(p.get()) and plain(p.path[-1]) in RATES}
+    return seen.pop() if len(seen) == 1 and min(seen) > 0 else None
 
 
 def _unique(places):
@@ -178,29 +177,3 @@ def _unique(places):
     for place in places:
         found.setdefault((id(place.owner), place.key), place)
     return list(found.values())
-
-
-def _moves(subject: Subject, place: Place, value: Any, y: numpy.ndarray) -> bool:
-    """Does the output move when this value moves a little?"""
-    rng = numpy.random.default_rng(0)
-    array = is_array(value)
-    kept = value.copy() if array else value
-    size = 1e-3 * (1e-3 + numpy.abs(to_numpy(value)))
-    step = rng.uniform(0.5, 1, numpy.shape(value)) * (size if array else 1e-3 * (1e-3 + abs(value)))
-    subject.pinned = id(value)
-    try:
-        if array:
-            value[...] = kept + to_device(step)
-            again = to_numpy(subject.forward()[0])
-        else:
-            again = to_numpy(subject.forward(pinned=(place, value + float(step)))[0])
-    except (GradcheckError, ValueError):
-        return False
-    finally:
-        subject.pinned = None
-        if array and getattr(getattr(value, "flags", None), "writeable", True):
-            value[...] = kept
-    if again.shape != y.shape:
-        return True
-    largest = numpy.abs(y[numpy.isfinite(y)]).max(initial=0)
-    return bool((numpy.abs(again - y) > MOVES * largest).any())

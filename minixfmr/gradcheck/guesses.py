@@ -81,8 +81,9 @@ def made_up_layers(kind: type, seed: int) -> Iterator[Any]:
     needed = required(kind)
     if not needed and any(p.kind == p.VAR_POSITIONAL for p in _signature(kind)):
         raise GradcheckError(f"{kind.__name__} is made of other layers")
-    error: Exception | None = None
-    numbers = [SETTINGS.get(plain(p.name), 6) for p in needed]
+    error, made = None, False
+    sizes = SETTINGS | {"dim": 6}  # of a layer dim is its width, of a function an axis
+    numbers = [sizes.get(plain(p.name), 6) for p in needed]
     arrays = [
         _choices(p.name, (5, 6), 1, rng)[0] if _is_array_name(p.name) else n
         for p, n in zip(needed, numbers, strict=True)
@@ -90,9 +91,10 @@ def made_up_layers(kind: type, seed: int) -> Iterator[Any]:
     for values in [numbers, [a(rng) if callable(a) else a for a in arrays], [4] * len(needed), [1] * len(needed)]:
         try:
             yield kind(*values)
+            made = True
         except Exception as problem:
             error = error or problem
-    if error:
+    if not made:
         told = ", ".join(f"{p.name}={v!r}" for p, v in zip(needed, numbers, strict=True))
         raise GradcheckError(f"{kind.__name__}({told}) raised {type(error).__name__}: {error}")
 
@@ -155,9 +157,9 @@ def _choices(name, first, position, rng):
     if position == 0:
         return [_floats(first)]
     if p in VECTORS or (p.startswith("b") and len(p) <= 2):
-        return [*map(_floats, vectors)]
+        return [*map(_floats, [*vectors, first, (d, 4)])]  # b is a matrix beside an a
     if p in MATRICES or (p.startswith("w") and len(p) <= 4):
-        return [*map(_floats, [*matrices, (3, 3, 2, 2)])]
+        return [*map(_floats, [*matrices, (3, 3, 2, 2), (d,), (1, d)])]  # a gain is a weight, too
     return [*map(_floats, dict.fromkeys([first, *matrices, *vectors, (n, 4)]))]
 
 

@@ -1,5 +1,6 @@
 """Where a student's backward leaves its gradients: returned one by one, in lists, by name, or as attributes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy
@@ -17,6 +18,25 @@ def left_on(layer: Any, arguments: list) -> Any:
         if plain(name) in OUTPUTS and is_float(thing) and not any(thing is a for a in arguments):
             return thing
     return None
+
+
+def checked_output(y: Any, forward: Callable) -> Any:
+    """y, if it is floats; a number as NumPy's. Raises GradcheckError for anything else."""
+    if is_float(y):
+        return y
+    name, place = name_of(forward), place_of(forward)
+    if y is None:
+        raise GradcheckError(f"{name} returned nothing: is a return statement missing?{place}")
+    if isinstance(y, float | int) and not isinstance(y, bool):  # a loss
+        return numpy.float64(y)
+    if type(y).__module__.split(".")[0] == "torch":
+        raise GradcheckError(
+            f"{name} returned a torch.Tensor: the checker moves NumPy arrays; PyTorch checks its own with "
+            f"torch.autograd.gradcheck, or write the pair in NumPy{place}"
+        )
+    if not hasattr(y, "dtype") or not hasattr(y, "shape"):
+        raise GradcheckError(f"{name} returned {kind_of(y)} as its output: return a NumPy array{place}")
+    raise GradcheckError(f"{name} returned {kind_of(y)}: only an output of floats has a gradient{place}")
 
 
 class Returned:
@@ -64,18 +84,23 @@ class Returned:
             self._structured(found, name, part)
 
     def _is_of_dictionary(self, part):
-        """Is it the gradient of an argument that is a dictionary?"""
-        return any(
-            isinstance(self.arguments[name], dict)
-            and any(key in part or _gradient_of(key, part) is not None for key in self.arguments[name])
-            for name in self.wanted
+        """Is it the gradient of an argument that is a dictionary, and of nothing beside that?"""
+        held = [self.arguments[name] for name in self.wanted if isinstance(self.arguments[name], dict)]
+        plain = [name for name in self.wanted if not isinstance(self.arguments[name], dict)]
+        return any(_gradient_of(key, part) is not None for inner in held for key in inner) and not any(
+            _gradient_of(name, part) is not None for name in plain
         )
 
     def _by_name(self, found, part):
+        held = [name for name in self.wanted if isinstance(self.arguments[name], dict)]
+        inner = [(name, key) for name in held for key in self.arguments[name]]
         for key, gradient in part.items():
             name = next((n for n in self.wanted if n == key or match((n,), (key,))), None)
+            item = next(((n, k) for n, k in inner if k == key or match((k,), (key,))), None)
             if name is not None and found.get(name, gradient) is None:
                 self._structured(found, name, gradient)
+            elif name is None and item is not None:
+                self._into(found, f"{item[0]}[{item[1]!r}]", self.arguments[item[0]][item[1]], gradient)
             else:
                 self.subject.returned[key] = gradient
 

@@ -6,6 +6,7 @@ from typing import Any
 
 PREFIXES = ("dld", "dlossd", "dl", "d", "gradientof", "gradient", "gradof", "grad", "g", "delta", "nabla")
 SUFFIXES = ("gradients", "gradient", "grads", "grad", "g")
+INFIXES = ("dld", "grad")  # all_dl_dweights, fc1_grad_weight
 HOLDERS = {"params", "parameters", "param", "weights", "learnable", "trainable", "variables", "data", "p"}
 GRADIENT_HOLDERS = {"grads", "gradients", "grad", "gradient", "dparams", "gradparams", "paramgrads", "g", "derivatives"}
 VALUES = {"data", "value", "val", "values", "v", "array", "w", "weight"}  # of a student's own Parameter
@@ -29,6 +30,7 @@ def stems(name: object) -> set:
     p = plain(name)
     cut = {p.removeprefix(prefix) for prefix in PREFIXES if p.startswith(prefix)}
     cut |= {p.removesuffix(suffix) for suffix in SUFFIXES if p.endswith(suffix)}
+    cut |= {p.replace(infix, "", 1) for infix in INFIXES}
     return cut - {"", p}
 
 
@@ -64,12 +66,14 @@ def match(value: tuple, gradient: tuple, templates: Iterable[str] = ()) -> int:
     wanted, offered = value_keys(value), gradient_keys(gradient)
     if wanted & offered:
         return 2
-    for w in wanted:
-        for g in offered:
-            if w[:-1] == g[:-1] and isinstance(w[-1], str) and isinstance(g[-1], str) and _abbreviates(g[-1], w[-1]):
-                return 1
-    return 0
+    return int(any(_abbreviates(g, w) for w in wanted for g in offered))
 
 
-def _abbreviates(short, long):
-    return len(short) < len(long) and long.startswith(short)
+def _abbreviates(short: tuple, long: tuple) -> bool:
+    """Is it the same path, with one name cut short: ("b", 0) for ("biases", 0)?"""
+    differ = [(s, n) for s, n in zip(short, long, strict=False) if s != n]
+    return (
+        len(short) == len(long)
+        and len(differ) == 1
+        and all(isinstance(s, str) and isinstance(n, str) and len(s) < len(n) and n.startswith(s) for s, n in differ)
+    )

@@ -6,7 +6,6 @@ from typing import Any
 import numpy
 
 from ..backend import to_numpy
-from .calling import RATE
 from .names import HOLDERS, VALUES, match, plain
 from .places import MISSING, Place, is_array, is_number, places_in
 
@@ -39,26 +38,28 @@ class Pair:
 
     @property
     def grad(self) -> Any:
-        found: Any = self.gradient.get() if self.gradient else MISSING
+        place = self.gradient.now() if self.gradient else None
+        found: Any = place.get() if place else MISSING
         number = is_number(found) or (isinstance(found, int) and not isinstance(found, bool))
         return numpy.float64(found) if number else found if hasattr(found, "dtype") else MISSING
 
     @grad.setter
     def grad(self, new: Any) -> None:
-        if self.gradient:
-            self.gradient.set(new)
+        if place := self.gradient.now() if self.gradient else None:
+            place.set(new)
 
 
 class Stepped(Pair):
     """A value that backward itself changes by -rate × gradient."""
 
-    def __init__(self, value: Place, aliases: Iterable[Place] = ()):
+    def __init__(self, value: Place, aliases: Iterable[Place], rate: float):
         super().__init__(value, None, aliases)
+        self.rate = rate
         self.before: Any = None  # set ahead of each backward
 
     @property
     def grad(self) -> Any:
-        return MISSING if self.before is None else (self.before - to_numpy(self.data)) / RATE
+        return MISSING if self.before is None else (self.before - to_numpy(self.data)) / self.rate
 
     @grad.setter
     def grad(self, new: Any) -> None:
@@ -81,6 +82,13 @@ def pairs(values: list[Place], gradients: list[Place], templates: Iterable[str] 
             taken |= {_same(v), ("gradient", _spot(g)), ("value", _spot(v))}
             found[i] = Pair(v, g)
     return [found[i] for i in sorted(found)]
+
+
+def by_shape(values: list[Place], gradients: list[Place]) -> list[Pair]:
+    """Each gradient with the one value of its shape; none where that leaves a doubt."""
+    shapes, wanted = ([numpy.shape(place.get()) for place in places] for places in (values, gradients))
+    clear = len(set(wanted)) == len(wanted) and all(shapes.count(shape) == 1 for shape in wanted)
+    return [Pair(values[shapes.index(s)], g) for s, g in zip(wanted, gradients, strict=True)] if clear else []
 
 
 def aliases_of(place: Place, others: list[Place]) -> list[Place]:
@@ -132,7 +140,8 @@ def _fit(value, gradient, rank):
 
 def _short(path):
     parts = [part for part in path[:-1] if plain(part) not in HOLDERS or isinstance(path[-1], int)]
-    parts += [] if parts and plain(path[-1]) in VALUES and not isinstance(path[-1], int) else [path[-1]]
+    inner = isinstance(path[-1], str) and plain(path[-1]) in VALUES - {"w", "weight"}  # W.data is W; fc.weight stays
+    parts += [] if parts and inner else [path[-1]]
     first, *rest = parts
     return str(first) + "".join(
         f"[{p}]" if isinstance(p, int) and i == len(rest) - 1 else f".{p}" for i, p in enumerate(rest)

@@ -4,7 +4,7 @@ import inspect
 import sys
 import types
 from collections.abc import Callable, Iterator, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy
@@ -21,17 +21,25 @@ MISSING = object()
 class Place:
     """One place that holds a value: owner[key], owner.key, or the cell of a closure.
 
-    path: the names that lead there, ("params", "W") for self.params["W"]
+    path: the names that lead there, ("params", "W") for self.params["W"]    within: the place that holds the owner
     """
 
     owner: Any
     key: Any
     path: tuple
+    within: "Place | None" = field(default=None, compare=False, repr=False)
 
     @property
     def label(self) -> str:
         first, *rest = self.path
         return str(first) + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
+
+    def now(self) -> "Place | None":
+        """The same place, reached again, for a backward may have made what holds it anew; None if it is gone."""
+        if self.within is None:
+            return self
+        outer = self.within.now()
+        return next((p for p in _inside(outer.get(), outer) if p.key == self.key), None) if outer else None
 
     def get(self) -> Any:
         if isinstance(self.owner, types.CellType):
@@ -76,7 +84,7 @@ def places_in(roots: list[Place]) -> Iterator[Place]:
             yield place
         elif depth < DEEP and id(value) not in seen:
             seen.add(id(value))
-            queue += [(inner, depth + 1) for inner in _inside(value, place.path)]
+            queue += [(inner, depth + 1) for inner in _inside(value, place)]
 
 
 def objects_in(roots: list[Place], kinds: tuple) -> Iterator[Place]:
@@ -89,12 +97,12 @@ def objects_in(roots: list[Place], kinds: tuple) -> Iterator[Place]:
             yield place
         elif depth < DEEP and id(value) not in seen:
             seen.add(id(value))
-            queue += [(inner, depth + 1) for inner in _inside(value, place.path)]
+            queue += [(inner, depth + 1) for inner in _inside(value, place)]
 
 
 def roots_of(functions: list[Callable], layer: Any = None) -> list[Place]:
     """What functions and a layer can see of their own: attributes, closures and the globals that they name."""
-    found = _inside(layer, ()) if layer is not None else []
+    found = _inside(layer) if layer is not None else []
     taken: set[Any] = set()
     for function in _with_callees(functions):
         code, namespace = function.__code__, function.__globals__
@@ -144,7 +152,7 @@ class State:
     def _keep(self, value, depth):
         if id(value) in self.containers or id(value) in self.arrays or depth > DEEP:
             return
-        is_array = hasattr(value, "dtype") and isinstance(getattr(value, "shape", None), tuple)
+        is_array = hasattr(value, "dtype") and type(getattr(value, "shape", None)) is tuple  # torch.Size is another
         if is_array and not isinstance(value, numpy.generic):
             flags = getattr(value, "flags", None)
             if value.size <= LARGE and getattr(flags, "writeable", True):
@@ -154,7 +162,7 @@ class State:
         container = attributes if attributes is not None else value
         if isinstance(container, dict | list):
             self.containers[id(value)] = (container, container.copy())
-        for place in _inside(value, ()):
+        for place in _inside(value):
             self._keep(place.get(), depth + 1)
 
 
@@ -162,24 +170,29 @@ def _equal(a, b):
     return bool(((a == b) | (a != a)).all()) if a.size else True
 
 
-def _inside(value, path):
-    """The places inside a value: items, or the attributes of an object of the student's."""
+def _inside(value, within=None):
+    """The places inside a value, which is held there: items, or the attributes of an object of the student's."""
+    path = within.path if within else ()
+
+    def at(owner, key):
+        return Place(owner, key, (*path, key), within)
+
     if isinstance(value, dict):
-        return [Place(value, key, (*path, key)) for key in value]
+        return [at(value, key) for key in value]
     if isinstance(value, list | tuple):
-        return [Place(value, i, (*path, i)) for i in range(len(value))]
+        return [at(value, i) for i in range(len(value))]
     if not _is_open(value):
         return []
-    own = [Place(vars(value), name, (*path, name)) for name in getattr(value, "__dict__", {})]
+    own = [at(vars(value), name) for name in getattr(value, "__dict__", {})]
     slots = [s for kind in type(value).__mro__ for s in _slots(kind) if hasattr(value, s)]
     shared = [
-        Place(kind, name, (*path, name))
+        at(kind, name)
         for kind in type(value).__mro__
         for name, thing in vars(kind).items()
         if name not in getattr(value, "__dict__", {}) and isinstance(thing, dict | list | float | numpy.ndarray)
         if not name.startswith("__") and _is_students_class(kind)
     ]
-    return own + [Place(value, s, (*path, s)) for s in slots] + shared
+    return own + [at(value, s) for s in slots] + shared
 
 
 def _slots(kind):

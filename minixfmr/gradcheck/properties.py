@@ -39,20 +39,8 @@ def properties(subject: Subject, dy: Any, analytic: dict[str, numpy.ndarray | No
 
 
 def _of_backward(subject, dy):
-    _, saved = subject.forward()
-    upstream = copy.deepcopy(dy)
-    kept = {label: to_numpy(a).copy() for label, a in arrays_in(saved)}
-    subject.zero_grad()
-    first = _copies(subject.backward(upstream, saved))
-    spoiled = [label for label, a in arrays_in(saved) if label in kept and not _equal(a, kept[label])]
-    spoiled = (["dy"] if not _equal(upstream, dy) else []) + spoiled
-    # once more, with other random numbers: the same gradients of the inputs, twice or once those of the parameters
-    _, saved = subject.forward()
     parameters = {label: subject.parameters[name] for name, label in subject.parameter_names.items()}
-    for label, p in parameters.items():
-        if first[label] is not None and hasattr(p.grad, "dtype"):
-            p.grad = p.grad * 0 + _as_held(p.grad, first[label])
-    second = _copies(subject.backward(copy.deepcopy(dy), saved, turn=2))
+    first, second, spoiled = _two_backwards(subject, dy, parameters)
     added = [n for n in parameters if first[n] is not None and _close(_twice(first[n]), second[n])]
     kept_equal = [n for n in first if _close(first[n], second[n])]
     repeated = [n for n in first if n not in added and n not in kept_equal]
@@ -84,6 +72,25 @@ def _of_backward(subject, dy):
     elif overwritten:
         subject.notes.append(f"backward sets the gradients of {', '.join(overwritten)} anew, and does not add to them")
     return lines
+
+
+def _two_backwards(subject, dy, parameters):
+    """(gradients, those of a second call, what the first has changed in place).
+
+    The second draws other random numbers, and finds the parameters' gradients of the first: to give the same for the
+    inputs, and twice or once as much for the parameters."""
+    _, saved = subject.forward()
+    upstream = copy.deepcopy(dy)
+    kept = {label: to_numpy(a).copy() for label, a in arrays_in(saved)}
+    subject.zero_grad()
+    first = _copies(subject.backward(upstream, saved))
+    spoiled = [label for label, a in arrays_in(saved) if label in kept and not _equal(a, kept[label])]
+    spoiled = (["dy"] if not _equal(upstream, dy) else []) + spoiled
+    _, saved = subject.forward()
+    for label, p in parameters.items():
+        if first[label] is not None and hasattr(p.grad, "dtype"):
+            p.grad = p.grad * 0 + _as_held(p.grad, first[label])
+    return first, _copies(subject.backward(copy.deepcopy(dy), saved, turn=2)), spoiled
 
 
 def _of_arrays(subject, y, analytic):

@@ -1,16 +1,15 @@
 """What is checked, as the rest of the checker sees it: arrays to move, a forward, a backward, gradients by name."""
 
 import copy
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy
 
 from ..backend import to_device, to_numpy
-from .blame import blame, name_of, place_of
-from .calling import RATE, Convention, conventions
-from .harvest import Returned, left_on
+from .blame import blame
+from .calling import RATE, Convention, argument_names, conventions, must_fit, wants_context
+from .harvest import Returned, checked_output, left_on
 from .kinds import Context, arrays_in, is_float, is_mask, kind_of, prepared
 from .pairing import Pair, Stepped
 from .places import Place, State, is_number, roots_of
@@ -40,10 +39,10 @@ class Subject:
                 raise GradcheckError(f"{role} is {function!r}: pass a function")
         self.forward_code, self.backward_code, self.options, self.seed = forward, backward, options, seed
         self.profile: Profile = profile_of(profile)
-        self.names = _argument_names(forward, arguments)
-        if self.names[:1] != ["ctx"] and _wants_context(forward, arguments):
+        self.names = argument_names(forward, arguments)
+        if self.names[:1] != ["ctx"] and wants_context(forward, arguments):
             arguments = (Context(), *arguments)
-            self.names = _argument_names(forward, arguments)
+            self.names = argument_names(forward, arguments)
         self.arguments = [prepared(a, name) for name, a in zip(self.names, arguments, strict=True)]
         self.notes: list[str] = []
         self.unchecked: list[str] = []
@@ -180,45 +179,21 @@ class Subject:
         return self.candidates(result)[0]
 
     def _call(self, function, arguments, options):
-        try:
-            if function not in self.called:
-                inspect.signature(function).bind(*arguments, **options)
-                self.called.add(function)
-        except ValueError:
-            pass  # a function without a signature, such as one written in C
-        except TypeError as error:
-            takes = ", ".join(inspect.signature(function).parameters) or "no arguments"
-            given = len(arguments) + len(options)
-            raise GradcheckError(
-                f"{name_of(function)} takes ({takes}) but is called with {given} arguments: {error}{place_of(function)}"
-            ) from None
+        if function not in self.called:
+            must_fit(function, arguments, options)
+            self.called.add(function)
         with blame(function), numpy.errstate(all="ignore"):
             return function(*arguments, **options)
 
     def _output(self, result):
         outputs = self._convention().outputs
         if not isinstance(result, tuple) or not outputs:
-            return self._checked(result[0] if isinstance(result, tuple) and len(result) == 1 else result)
-        found = [self._checked(result[i]) for i in outputs]
+            return checked_output(
+                result[0] if isinstance(result, tuple) and len(result) == 1 else result, self.forward_code
+            )
+        found = [checked_output(result[i], self.forward_code) for i in outputs]
         self.shapes = [numpy.shape(y) for y in found]
         return found[0] if len(found) == 1 else numpy.concatenate([numpy.ravel(to_numpy(y)) for y in found])
-
-    def _checked(self, y):
-        if is_float(y):
-            return y
-        name, place = name_of(self.forward_code), place_of(self.forward_code)
-        if y is None:
-            raise GradcheckError(f"{name} returned nothing: is a return statement missing?{place}")
-        if isinstance(y, float | int) and not isinstance(y, bool):  # a loss
-            return numpy.float64(y)
-        if type(y).__module__.split(".")[0] == "torch":
-            raise GradcheckError(
-                f"{name} returned a torch.Tensor: the checker moves NumPy arrays; PyTorch checks its own with "
-                f"torch.autograd.gradcheck, or write the pair in NumPy{place}"
-            )
-        if not hasattr(y, "dtype") or not hasattr(y, "shape"):
-            raise GradcheckError(f"{name} returned {kind_of(y)} as its output: return a NumPy array{place}")
-        raise GradcheckError(f"{name} returned {kind_of(y)}: only an output of floats has a gradient{place}")
 
     def _backward_arguments(self, dy, saved):
         outputs, roles = self._convention().outputs, self._convention().roles
@@ -258,24 +233,6 @@ class LayerSubject(Subject):
         self.layer = layer
         super().__init__(forward, layer.backward, arguments, options, seed, profile)
         self.add_parameters(parameters)
-
-
-def _argument_names(forward, arguments):
-    named = [p.name for p in _positional(forward)]
-    return [named[i] if i < len(named) else f"argument {i}" for i in range(len(arguments))]
-
-
-def _wants_context(forward, arguments):
-    needed = [p.name for p in _positional(forward) if p.default is p.empty]
-    return needed[:1] in (["ctx"], ["context"]) and len(needed) == len(arguments) + 1
-
-
-def _positional(forward):
-    try:
-        signature = inspect.signature(forward).parameters.values()
-    except (ValueError, TypeError):
-        return []
-    return [p for p in signature if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
 def _shift(data, rng):

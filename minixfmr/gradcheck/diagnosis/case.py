@@ -40,7 +40,7 @@ class Case:
         if len(self.numeric.slopes) != math.prod(self.shape):
             return None
         right = numpy.empty(self.shape)
-        right[self.numeric.indices] = self.numeric.slopes
+        right[self.numeric.indices] = self.numeric.slopes if self.shape else self.numeric.slopes[0]
         return right
 
     def factor(self, v: numpy.ndarray, direction: numpy.ndarray | None = None) -> float | None:

@@ -18,6 +18,23 @@ def constants_of(subject: Subject, dy: Any, y: Any, saved: Any) -> Constants:
     """{name: number} of the sizes, counts and probabilities of a check."""
     inputs = [(n, v) for n, v in subject.values.items() if n in subject.names]
     shape: tuple[int, ...] = numpy.shape(y) or next((v.shape for _, v in inputs), ())
+    numbers = _numbers(subject, saved)
+    named = _sizes(subject, inputs, shape)
+    if not numpy.shape(dy) and dy != 1:
+        named["dy, the upstream gradient"] = float(dy)
+    others = {n: a for n, a in globals_of(subject).items() if hasattr(a, "dtype") and a.ndim} | subject.others
+    for name, array in others.items():
+        if array.dtype.kind in "iu" and not is_mask(name, array):
+            named |= _counts(to_numpy(array), numbers, named)
+    for name, number in numbers.items():
+        if number > 0:
+            named |= _meanings(name, number, subject, shape)
+    named |= {f"axis {axis} of {name}": size for name, array in inputs for axis, size in enumerate(array.shape)}
+    return named
+
+
+def _sizes(subject, inputs, shape):
+    """What the axes of the output mean."""
     named: Constants = {}
     if len(shape) >= 2:
         named["batch size"] = shape[0]
@@ -31,44 +48,35 @@ def constants_of(subject: Subject, dy: Any, y: Any, saved: Any) -> Constants:
     if shape:
         named["number of examples" if _in_columns(subject, inputs, shape) else "width"] = shape[-1]
         named["number of entries"] = math.prod(shape)
-    others = {n: a for n, a in globals_of(subject).items() if hasattr(a, "dtype") and a.ndim} | subject.others
-    labels = [(n, a) for n, a in others.items() if a.dtype.kind in "iu" and not is_mask(n, a)]
-    numbers = _numbers(subject, saved)
-    if not numpy.shape(dy) and dy != 1:
-        named["dy, the upstream gradient"] = float(dy)
-    for _, array in labels:
-        count = int((to_numpy(array) != numbers.get("ignore_index", -100)).sum())
-        if "ignore_index" not in numbers and to_numpy(array).min(initial=0) < 0:
-            count = int((to_numpy(array) >= 0).sum())
-        named["number of labels"] = array.size
-        if count < array.size:
-            named["number of labels that count"] = count
-        for size in ("batch size", "length", "number of labels", "number of entries"):
-            if 0 < count != named.get(size, array.size):
-                named[f"labels that count / {size}"] = count / named.get(size, array.size)
-    for name, number in numbers.items():
-        if number <= 0:
-            continue
-        if isinstance(number, int) and "head" in name:
-            named["number of heads"] = number
-            widths = [n for v in subject.values.values() for n in v.shape[::-1] if n % number == 0]
-            widths = [*(n for n in shape[-1:] if n % number == 0), *widths]
-            if widths:
-                named["d_head"] = tuple(width // number for width in dict.fromkeys(widths))
-        elif isinstance(number, int):
-            named[name] = number
-        elif number < 1:
-            named |= {
-                name: number,
-                f"keep probability 1 - {name}": 1 - number,
-                f"{name} / (1 - {name})": number / (1 - number),
-            }
-        else:
-            named[name] = number
-    for name, array in inputs:
-        for axis, size in enumerate(array.shape):
-            named[f"axis {axis} of {name}"] = size
     return named
+
+
+def _counts(labels, numbers, named):
+    """How many labels there are, and how many of them count."""
+    count = int((labels != numbers.get("ignore_index", -100)).sum())
+    if "ignore_index" not in numbers and labels.min(initial=0) < 0:
+        count = int((labels >= 0).sum())
+    found: Constants = {"number of labels": labels.size}
+    if count < labels.size:
+        found["number of labels that count"] = count
+    sizes = named | found
+    for size in ("batch size", "length", "number of labels", "number of entries"):
+        if 0 < count != sizes.get(size, labels.size):
+            found[f"labels that count / {size}"] = count / sizes.get(size, labels.size)
+    return found
+
+
+def _meanings(name, number, subject, shape):
+    """What a positive number may stand for: itself, a number of heads, a probability."""
+    if isinstance(number, int) and "head" in name:
+        widths = [n for v in subject.values.values() for n in v.shape[::-1] if n % number == 0]
+        widths = [*(n for n in shape[-1:] if n % number == 0), *widths]
+        d_head = {"d_head": tuple(width // number for width in dict.fromkeys(widths))} if widths else {}
+        return {"number of heads": number} | d_head
+    if number < 1:
+        keep = {f"keep probability 1 - {name}": 1 - number, f"{name} / (1 - {name})": number / (1 - number)}
+        return {name: number} | keep
+    return {name: number}
 
 
 def numbers_in(value: float | tuple[float, ...]) -> tuple[float, ...]:

@@ -25,7 +25,7 @@ from .words import in_their_words
 
 SECONDS = 30.0  # for all explanations of a report, should the counts not end them before
 WHOLE = 3000  # entries: arrays up to here are compared in full
-UNSOUND = {"forward leaves its inputs alone", "dtypes are kept", "no NaN or infinity"}
+UNSOUND = {"forward leaves its inputs alone", "dtypes are kept"}
 
 
 def explain_rows(
@@ -33,29 +33,45 @@ def explain_rows(
 ) -> None:
     """Add explanations, and maps where there is none, to a report that has wrong rows. check: gradcheck, for the
     parts of a layer."""
+    wrong = [row.name for row in report.rows if not row.ok]
+    report.explanations = [e for name in wrong if (e := _without_numbers(name, analytic[name]))]
     if {p.name for p in report.properties if not p.ok} & UNSOUND:
         return  # the line about that property says what to mend first: what is compared means little before
     end = time.monotonic() + SECONDS
     first = first_setting(subject, dy, analytic, numeric, tolerance)
-    others = Others(first)
-    wrong = {row.name for row in report.rows if not row.ok}
-    cases = [c for c in first.cases.values() if c.name in wrong and numpy.isfinite(c.analytic).all()]
-    if not cases:
+    told = _names(report.explanations)
+    cases = [case for case in first.cases.values() if case.name in wrong and case.name not in told]
+    if not cases or not numpy.isfinite(first.pool["the output"]).all():
         return
-    found = _or({}, _explanations, first, cases, others, check, end)
-    told = {name for e in found.values() for name in e.names}
+    others = Others(first)
+    found = _or([], _explanations, first, cases, others, check, end)
     for case in cases:
-        if case.name not in told:
-            _compare_all(first, case, end)
-            if e := _or(None, likely, case, first, others) or irreversible(case):
-                found[case.name] = e
+        if case.name not in _names(found):
+            if e := _or(None, _last_resort, case, first, others, end):
+                found.append(e)
             else:
                 report.maps[case.name] = _map(case)
-    for e in found.values():
+    for e in found:
         e.sentence = in_their_words(e.sentence, subject)
-    report.explanations = _merged(found.values())
+    report.explanations += _merged(found)
     report.first_step = _or("", first_wrong_step, first, cases, end)
     report.pencil = _or({}, pencil_case, first, cases[0])
+
+
+def _without_numbers(name: str, gradient: numpy.ndarray | None) -> Explanation | None:
+    """Of a gradient that is missing, NaN or infinite there is nothing to compare."""
+    if gradient is None:
+        return Explanation((name,), "missing", "backward leaves none")
+    finite = numpy.isfinite(gradient)
+    if finite.all():
+        return None
+    where = "×".join(str(int(i)) for i in numpy.argwhere(~finite)[0])
+    some = f"{(~finite).sum()} of its {finite.size} entries are" if finite.size > 1 else "it is"
+    return Explanation((name,), "not finite", f"{some} NaN or infinite{f', the first at {where}' if where else ''}")
+
+
+def _names(explanations):
+    return {name for e in explanations for name in e.names}
 
 
 def _or(nothing: Any, search: Callable, *arguments: Any) -> Any:
@@ -68,11 +84,11 @@ def _or(nothing: Any, search: Callable, *arguments: Any) -> Any:
 
 
 def _explanations(first: Setting, cases: list[Case], others: Others, check: Callable, end: float):
-    """{name of a wrong gradient: its explanation}, from outside, from a layer's parts or from a line."""
+    """Explanations of the wrong gradients, from outside, from a layer's parts or from a line."""
     shape = numpy.shape(first.pool["the output"])
-    found = swapped(cases, others) or {c.name: e for c in cases if (e := explained(c, first, others, shape))}
-    told = {name for e in found.values() for name in e.names}
-    if told >= {c.name for c in cases} and len({(e.cause, e.sentence) for e in found.values()}) == 1:
+    found = swapped(cases, others) or [e for c in cases if (e := explained(c, first, others, shape))]
+    told = _names(found)
+    if told >= {c.name for c in cases} and len({(e.cause, e.sentence) for e in found}) == 1:
         return found
     whole = None
     if isinstance(first.subject, LayerSubject):
@@ -80,10 +96,15 @@ def _explanations(first: Setting, cases: list[Case], others: Others, check: Call
     whole = whole or repair(first, cases, others, end)
     if whole is None or len(whole.names) < len(cases):
         whole = wrongly_saved(first, cases, others) or whole
-    if whole and len(whole.names) > len(set(whole.names) & told):
-        found = {name: e for name, e in found.items() if not set(e.names) <= set(whole.names)}
-        found[whole.names[0]] = whole
+    if whole and not set(whole.names) <= told:
+        found = [*(e for e in found if not set(e.names) <= set(whole.names)), whole]
     return found
+
+
+def _last_resort(case: Case, first: Setting, others: Others, end: float) -> Explanation | None:
+    """What fits any gradient, of one that neither outside nor a line explains, compared in full."""
+    _compare_all(first, case, end)
+    return likely(case, first, others) or irreversible(case)
 
 
 def _compare_all(first, case, end):

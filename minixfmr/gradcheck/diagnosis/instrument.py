@@ -242,7 +242,8 @@ def _looked_up(outside):
 
 
 def _vanished(value, before):
-    """Is it 0, to rounding, where it was not?"""
-    if not isinstance(value, numpy.ndarray | float) or not isinstance(before, numpy.ndarray | float):
-        return False
-    return numpy.abs(value).max(initial=0) < 1e-12 * numpy.abs(before).max(initial=0)
+    """Is it 0, to rounding, where it was not? Or a condition that is always met where it was not?"""
+    if isinstance(value, numpy.ndarray) and value.dtype.kind == "b":
+        return bool(value.all() and not numpy.all(before))
+    real = all(isinstance(v, numpy.ndarray | float) for v in (value, before))
+    return real and numpy.abs(value).max(initial=0) < 1e-12 * numpy.abs(before).max(initial=0)

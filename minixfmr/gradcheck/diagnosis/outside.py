@@ -59,7 +59,7 @@ def scaled(case: Case, others: Others) -> Explanation | None:
     return Explanation((case.name,), "factor", text)
 
 
-def swapped(cases: list[Case], others: Others) -> dict[str, Explanation]:
+def swapped(cases: list[Case], others: Others) -> list[Explanation]:
     """Gradients that are right but stand in each other's place."""
     for a, b in itertools.combinations(cases, 2):
 
@@ -73,8 +73,8 @@ def swapped(cases: list[Case], others: Others) -> dict[str, Explanation]:
         if a.agrees(b.analytic) and b.agrees(a.analytic) and a.evidence > 1 and others.hold(exchanged):
             text = "each is the other's gradient: exchange them where they are returned"
             rest = [case for case in cases if case is not a and case is not b]
-            return {a.name: Explanation((a.name, b.name), "swapped", text)} | swapped(rest, others)
-    return {}
+            return [Explanation((a.name, b.name), "swapped", text), *swapped(rest, others)]
+    return []
 
 
 def _telling(case: Case, first: Setting) -> Iterator[Remedy]:
