@@ -61,10 +61,8 @@ def generation_settings(stored: dict[str, Any], where: str, vocab_size: int) -> 
     eos = found.get("eos_token_id", [])
     if found.get("eos_token_id") is not None:  # -1 and the like end nothing
         ends = [e for e in (eos if isinstance(eos, list) else [eos]) if not (isinstance(e, int) and e < 0)]
-        if isinstance(eos, list) and len(ends) < len(eos):  # in beam search each adds to what is looked at
-            warnings.warn(
-                f"{where}: eos_token_id = {eos}: what is negative ends nothing, and is not read", stacklevel=4
-            )
+        if isinstance(eos, list) and len(ends) < len(eos):
+            warnings.warn(f"{where}: eos_token_id = {eos}: a negative one is not read", stacklevel=4)
         found["eos_token_id"] = ends[0] if len(ends) == 1 and not isinstance(eos, list) else ends
     for name in ("pad_token_id", "bos_token_id"):
         if isinstance(found.get(name), int) and found[name] < 0:
