@@ -419,7 +419,7 @@ class TestBadFolders:
     def test_shapes(self, folder):
         self.edit(folder, intermediate_size=29)
         with pytest.raises(
-            minixfmr.CheckpointError, match=r"hidden.weight: shape \(24, 28\), the model has \(24, 29\)"
+            minixfmr.CheckpointError, match=r"intermediate.dense.weight: shape \(24, 28\), the model has \(24, 29\)"
         ):
             minixfmr.load_pretrained(folder)
 

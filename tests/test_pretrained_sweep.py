@@ -68,13 +68,13 @@ def changes_of(config, kind):
             yield name, {key: v for key, v in config.items() if key != name}
         others = [None]
         if isinstance(value, bool):
-            others = [not value]
+            others = [not value, "true"]
         elif isinstance(value, int):
-            others = [value + 1, -1] if name.endswith("token_id") else [value + 1]
+            others = [value + 1, -1] if name.endswith("token_id") else [value + 1, str(value), 0]
         elif isinstance(value, float):
-            others = [2 * value + 0.1]
+            others = [2 * value + 0.1, -value - 1.0, True]
         elif isinstance(value, str):
-            others = ["relu", "gated-silu"]
+            others = ["relu", "gated-silu", ["relu"]]
         elif value is None:
             others = [2, "relu"]
         for other in others:
@@ -176,22 +176,49 @@ SETTINGS = {  # one value each that is not the default
 }
 
 
-@pytest.mark.parametrize("case", ["gpt2", "bart", "marian"])
+WAYS = ({}, {"num_beams": 3}, {"do_sample": True, "top_k": 1})
+ALL = ("gpt2", "bart", "marian")  # of which each setting is tried; of the others one in eight, in one of three ways
+WRITING = [
+    *ALL,
+    "llama",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "gemma",
+    "phi3",
+    "opt",
+    "gpt-neo",
+    "gpt-neox",
+    "mbart",
+    "pegasus",
+]
+WRITING += ["m2m100", "t5", "mt5", "umt5"]
+
+
+@pytest.mark.parametrize("case", WRITING)
 def test_each_setting_of_generation(case, tmp_path):
     hugging.make(case, tmp_path)
     path = tmp_path / "generation_config.json"
     usual, kind = json.loads(path.read_text()), CASES[case][0]
     peer = kind.from_pretrained(tmp_path, attn_implementation="eager").eval()
-    assert set(vars(hf.GenerationConfig())) - set(SETTINGS) <= FREE | {"use_mtp"}
+    assert set(vars(hf.GenerationConfig())) - set(SETTINGS) <= FREE | {"use_mtp", "prefill_chunk_size"}
     side = "right" if peer.config.is_encoder_decoder else "left"
     batch, _ = hugging.inputs(peer, seed=3, side=side, lengths=(6, 4, 5, 3))
     batch = {name: batch[name] for name in ("input_ids", "attention_mask")}
-    wrong = []
-    for name, value in [(n, None) for n in usual] + list(SETTINGS.items()):
+    wrong, tried = [], [(n, None) for n in usual] + list(SETTINGS.items())
+    for i, (name, value) in enumerate(tried):
+        turn = i + WRITING.index(case)
+        if case not in ALL and turn % 8:
+            continue
         changed = {n: v for n, v in usual.items() if n != name} | ({} if value is None else {name: value})
         path.write_text(json.dumps(changed))
         more: dict = {} if name.startswith("max_") else {"max_new_tokens": 8}
-        more |= {"num_beams": 3} if name in ("length_penalty", "early_stopping", "num_return_sequences") else {}
+        more |= WAYS[turn // 8 % 3] if case not in ALL and name not in ("do_sample", "num_beams", "temperature") else {}
+        more |= (
+            {"num_beams": 3, "do_sample": False}
+            if name in ("length_penalty", "early_stopping", "num_return_sequences")
+            else {}
+        )
         with warnings.catch_warnings(record=True) as heard:
             warnings.simplefilter("always")
             try:

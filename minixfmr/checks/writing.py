@@ -1,5 +1,6 @@
 """Whether the arguments of generate make sense, and each as Python's own type."""
 
+import warnings
 from typing import Any
 
 import numpy
@@ -75,7 +76,7 @@ def check_sampling(temperature: Any, top_k: Any, top_p: Any) -> tuple[float, int
     return float(plain(temperature)), None if top_k is None else int(plain(top_k)), top_p
 
 
-def check_rules(rules: dict[str, Any], V: int) -> None:
+def check_rules(rules: dict[str, Any], V: int, num_beams: int = 1) -> None:
     """Put into rules each as lists and numbers of Python's. Raises ValueError for one that makes no sense for V tokens.
 
     rules: as generation.variants.rules.RULES"""
@@ -83,6 +84,9 @@ def check_rules(rules: dict[str, Any], V: int) -> None:
         value = _plain_lists(rules[name])
         require(name, rules[name], value is None or holds(value), valid)
         rules[name] = value
+    ends = rules["forced_eos_token_id"]
+    one = num_beams == 1 or not isinstance(ends, list) or len(set(ends)) < 2
+    require("forced_eos_token_id", ends, one, "one token id with num_beams > 1, which cannot choose between several")
 
 
 def _valid_rules(V):
@@ -110,7 +114,10 @@ def _valid_rules(V):
     def is_factor(value):
         return is_number(value, FACTOR)
 
-    token, several = f"a token id in [0, {V})", f"a list of token ids in [0, {V})"
+    def are_some(value):
+        return are_tokens(value) and len(set(value)) < V
+
+    token, several = f"a token id in [0, {V})", f"a list of token ids in [0, {V}), and not of all"
     factor, size = "greater than 0, from 1e-10 to 1e10", "an integer of at least 0"
     return (
         ("repetition_penalty", is_factor, factor),
@@ -123,8 +130,8 @@ def _valid_rules(V):
         ("sequence_bias", are_biases, f"a list of pairs [ids in [0, {V}), bias], such as [[[20, 21], 9.0]]"),
         ("forced_bos_token_id", is_token, token),
         ("forced_eos_token_id", lambda v: is_token(v) or are_tokens(v), token),
-        ("suppress_tokens", are_tokens, several),
-        ("begin_suppress_tokens", are_tokens, several),
+        ("suppress_tokens", are_some, several),
+        ("begin_suppress_tokens", are_some, several),
         ("renormalize_logits", lambda v: isinstance(v, bool), "True or False"),
     )
 
@@ -164,5 +171,7 @@ def check_room(settings: Any, prompt_length: int, config: Any) -> int:
     if total is not None:
         valid = f"more than the {prompt_length} tokens of input_ids"
         require("max_length", total, is_count(total, prompt_length + 1), valid)
+        if total - prompt_length > room and config.positions == "sinusoidal_t2t":  # elsewhere there is no going on
+            warnings.warn(f"max_length = {total} is more than the {longest} positions: it ends there", stacklevel=5)
         return min(total - prompt_length, room)
     return min(USUAL, max(longest - prompt_length, 1)) if ends else USUAL

@@ -74,7 +74,7 @@ def settings_for(model: Model, input_ids: Any, given: dict[str, Any]) -> Setting
     config, V = model.config, model.config.target_vocab_size
     check_given(given, V)
     check_search(search)
-    check_rules(rules, V)
+    check_rules(rules, V, search["num_beams"])
     own_eos = [] if config.eos_token_id is None or model.published else [config.eos_token_id]
     eos = own_eos if search["eos_token_id"] is None else search["eos_token_id"]
     pad = search["pad_token_id"]

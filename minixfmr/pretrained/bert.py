@@ -1,4 +1,4 @@
-"""BERT, and RoBERTa under its several names."""
+"""BERT, and what all encoders have in common."""
 
 from ..models import EncoderOnly
 from .family import BODY, Family, activation, num_labels, token_fields
@@ -28,10 +28,7 @@ KEYS = {
     "type_vocab_size": to("type_vocab_size", 2),
     "position_embedding_type": must("absolute"),
 }
-TIES = {
-    "bert": ("cls.predictions.decoder.weight", "cls.predictions.decoder.bias", "cls.predictions.bias"),
-    "roberta": ("lm_head.decoder.weight", "lm_head.decoder.bias", "lm_head.bias"),
-}
+MATRIX, BIAS, FIRST = "cls.predictions.decoder.weight", "cls.predictions.decoder.bias", "cls.predictions.bias"
 TABLE = f"{BODY}embeddings.word_embeddings.weight"
 
 
@@ -47,23 +44,14 @@ def heads(name):
 
 def ties(c):
     """The output matrix and its bias."""
-    matrix, bias, first = TIES[style(c)]
-    return [(matrix, TABLE), (bias, first)]
-
-
-def style(c):
-    """Whose names the head has."""
-    return "bert" if c.kind in ("bert", "deberta", "deberta-v2") else "roberta"
+    return [(MATRIX, TABLE), (BIAS, FIRST)]
 
 
 def fields(c, head):
     """The fields of Config that are not one key each."""
-    roberta = c.kind != "bert"
-    act = activation(c, "hidden_act")
-    usual = "tanh" if head == "sequence_classification" else "gelu" if roberta else act  # RoBERTa's is always gelu
-    return encoder_fields(c, roberta) | {
-        "head_activation": usual,
-        "tie_word_embeddings": ties(c)[0][0] not in c.separate,
+    return encoder_fields(c) | {
+        "head_activation": "tanh" if head == "sequence_classification" else activation(c, "hidden_act"),
+        "tie_word_embeddings": MATRIX not in c.separate,
     }
 
 
@@ -80,25 +68,16 @@ def encoder_fields(c, counted=False):
 
 def names(c, config):
     """{our name: their name}"""
-    matrix, bias, first = TIES[style(c)]
-    output = matrix if config.head == "masked_lm" else "classifier.weight"
-    if c.kind == "bert":
-        dense = "cls.predictions.transform.dense" if config.head == "masked_lm" else f"{BODY}pooler.dense"
-        norm = "cls.predictions.transform.LayerNorm"
-    else:
-        dense = "lm_head.dense" if config.head == "masked_lm" else "classifier.dense"
-        norm = "lm_head.layer_norm"
-        if config.head == "sequence_classification":
-            output = "classifier.out_proj.weight"
+    lm = config.head == "masked_lm"
     return (
         embedding_names()
         | block_names(*bert_block())
         | {
-            "head.dense": dense,
-            "head.norm": norm,
-            "head.bias": c.own(bias, first),
-            "head.output.weight": output,
-            "head.output.bias": output.replace("weight", "bias"),
+            "head.dense": "cls.predictions.transform.dense" if lm else f"{BODY}pooler.dense",
+            "head.norm": "cls.predictions.transform.LayerNorm",
+            "head.bias": c.own(BIAS, FIRST),
+            "head.output.weight": MATRIX if lm else "classifier.weight",
+            "head.output.bias": "classifier.bias",
         }
     )
 
@@ -128,25 +107,18 @@ def block_names(projections, rest):
     return rules | {f"encoder.blocks.{{i}}.self_attention.layer.{part}": theirs for part, theirs in projections.items()}
 
 
-UNUSED = r"\*\.pooler\..*|cls\..*|lm_head\..*|classifier\..*|qa_outputs\..*"
-OUTSIDE = r"cls\.|lm_head\.|classifier\.|qa_outputs\."
+OUTSIDE = r"(cls|classifier|qa_outputs)\."
 FAMILIES = [
     Family(
-        kind,
-        heads(name),
-        keys,
+        "bert",
+        heads("Bert"),
+        KEYS,
         fields,
         names,
-        "bert." if kind == "bert" else "roberta.",
+        "bert.",
         ties,
         OUTSIDE,
-        UNUSED,
-        aliases={"BertForPreTraining": "BertForMaskedLM"} if kind == "bert" else {},
-    )
-    for kind, name, keys in (
-        ("bert", "Bert", KEYS),
-        ("roberta", "Roberta", KEYS | tokens(1, 0, 2) | {"vocab_size": to("vocab_size", 50265)}),
-        ("xlm-roberta", "XLMRoberta", KEYS | tokens(1, 0, 2)),
-        ("camembert", "Camembert", KEYS | tokens(1, 0, 2)),
+        OUTSIDE + r".*|\*\.pooler\..*",
+        aliases={"BertForPreTraining": "BertForMaskedLM"},
     )
 ]

@@ -1,6 +1,18 @@
 """DeBERTa, versions 1 to 3."""
 
-from .bert import ENCODER, SIZES, TIES, bert_block, block_names, embedding_names, encoder_fields, heads, ties
+from .bert import (
+    BIAS,
+    ENCODER,
+    FIRST,
+    MATRIX,
+    SIZES,
+    bert_block,
+    block_names,
+    embedding_names,
+    encoder_fields,
+    heads,
+    ties,
+)
 from .family import BODY, Family, activation
 from .keys import free, must, must_all, read, to, tokens
 
@@ -15,9 +27,9 @@ KEYS = {
     "type_vocab_size": to("type_vocab_size", 0),
     "layer_norm_eps": to("layer_norm_eps", 1e-7),
     "relative_attention": read(False),
-    "max_relative_positions": read(-1),
+    "max_relative_positions": read(-1, decides="relative_max_distance"),
     "position_biased_input": read(True),
-    "pos_att_type": read(None),
+    "pos_att_type": read(None, decides="disentangled_terms"),
     "pooler_hidden_act": read("gelu"),
     "pooler_hidden_size": read(None),
     "legacy": read(True),
@@ -43,8 +55,9 @@ def fields(c, head):
     if c.pooler_hidden_size not in (None, d):
         raise c.refuse("pooler_hidden_size", f"cannot be obeyed here, only hidden_size = {d}")
     terms = c.pos_att_type or []
-    terms = terms.lower().split("|") if isinstance(terms, str) else terms
-    if not isinstance(terms, list) or not set(terms) <= {"c2p", "p2c"}:
+    terms = [word.strip() for word in terms.lower().split("|")] if isinstance(terms, str) else terms
+    known = isinstance(terms, list) and set(terms) <= {"c2p", "p2c"} and len(set(terms)) == len(terms)
+    if not known or (c.relative_attention and not terms):
         raise c.refuse("pos_att_type", "must name c2p, p2c or both, as c2p|p2c")
     furthest = c.max_relative_positions if c.max_relative_positions >= 1 else c.max_position_embeddings
     is_classifier = head == "sequence_classification"
@@ -55,12 +68,14 @@ def fields(c, head):
         "disentangled_terms": "|".join(terms),
         "relative_buckets": 0 if v1 else max(c.position_buckets, 0),
         "relative_max_distance": furthest,
-        "relative_norm": not v1 and c.relative_attention and "layer_norm" in c.norm_rel_ebd,
+        "relative_norm": not v1
+        and c.relative_attention
+        and "layer_norm" in [word.strip() for word in c.norm_rel_ebd.lower().split("|")],
         "key_bias": not v1,
         "attention_scale": (d // c.num_attention_heads * (1 + len(terms))) ** -0.5,
         "convolution_activation": activation(c, "conv_act"),
         "head_activation": activation(c, "pooler_hidden_act" if is_classifier else "hidden_act"),
-        "tie_word_embeddings": not c.legacy or ties(c)[0][0] not in c.separate,
+        "tie_word_embeddings": not c.legacy or MATRIX not in c.separate,
     }
 
 
@@ -79,7 +94,6 @@ def names(c, config):
     else:
         projections |= {part: f"{attention}{part}_proj" for part in ("query", "key", "value")}
         extra, to_key, to_query = {}, "pos_key_proj", "pos_query_proj"
-    matrix, bias, first = TIES["bert"]
     lm = config.head == "masked_lm"
     return (
         embedding_names()
@@ -88,8 +102,8 @@ def names(c, config):
         | {
             "head.dense": "cls.predictions.transform.dense" if lm else "pooler.dense",
             "head.norm": "cls.predictions.transform.LayerNorm",
-            "head.bias": c.own(bias, first),
-            "head.output.weight": matrix if lm else "classifier.weight",
+            "head.bias": c.own(BIAS, FIRST),
+            "head.output.weight": MATRIX if lm else "classifier.weight",
             "head.output.bias": "classifier.bias",
             "encoder.relative_positions": f"{BODY}encoder.rel_embeddings",
             "encoder.relative_positions.norm": f"{BODY}encoder.LayerNorm",

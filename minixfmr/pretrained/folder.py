@@ -11,6 +11,7 @@ from ..checkpoint import CheckpointError, Tensor, as_path, is_there, open_tensor
 
 WEIGHTS = "model.safetensors"
 INDEX = WEIGHTS + ".index.json"
+ADAPTER = "adapter_config.json"
 
 
 class Lazy(Mapping):
@@ -34,6 +35,11 @@ class Lazy(Mapping):
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
     """{name: Tensor} of model.safetensors, or of all the files that its index names. Raises CheckpointError."""
+    if is_there(folder / ADAPTER):
+        raise CheckpointError(
+            f"{folder / ADAPTER}: adapters are not supported: merge it into the model (merge_and_unload in peft), save "
+            "that, and open the new folder"
+        )
     if is_there(folder / WEIGHTS) or not is_there(folder / INDEX):
         return _tensors_of(folder / WEIGHTS)
     where = read_json(folder / INDEX).get("weight_map")

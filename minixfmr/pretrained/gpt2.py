@@ -19,7 +19,7 @@ KEYS = {
     "n_embd": to("d_model", 768, "hidden_size"),
     "n_layer": to("num_decoder_layers", 12, "num_hidden_layers"),
     "n_head": to("num_heads", 12, "num_attention_heads"),
-    "n_inner": read(None),
+    "n_inner": read(None, decides="d_ff"),
     "activation_function": read("gelu_new"),
     "resid_pdrop": to("dropout", 0.1),
     "attn_pdrop": to("attention_dropout", 0.1),

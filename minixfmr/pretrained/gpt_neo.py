@@ -15,7 +15,7 @@ KEYS = {
     "intermediate_size": read(None),
     "attention_types": read([[["global", "local"], 12]]),
     "attention_layers": read(None),
-    "window_size": read(256),
+    "window_size": read(256, decides="sliding_window"),
     "activation_function": read("gelu_new"),
     "resid_dropout": to("dropout", 0.0),
     "attention_dropout": to("attention_dropout", 0.0),

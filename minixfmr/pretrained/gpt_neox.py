@@ -8,7 +8,9 @@ from .rope import ROPE_KEYS, rope_fields
 KEYS = {
     **DECODER,
     **tokens(None, 0, 2),
-    **ROPE_KEYS,
+    **{name: key for name, key in ROPE_KEYS.items() if name not in ("rope_theta", "partial_rotary_factor")},
+    "rotary_emb_base": read(10000.0),
+    "rotary_pct": read(0.25),
     "vocab_size": to("vocab_size", 50432),
     "hidden_size": to("d_model", 6144),
     "num_hidden_layers": to("num_decoder_layers", 44),
@@ -35,7 +37,7 @@ def fields(c, head):
     dh = c.hidden_size // max(c.num_attention_heads, 1)
     return (
         decoder_fields(c)
-        | rope_fields(c, dh, 0.25)
+        | rope_fields(c, dh, partial=True, keys=("rotary_emb_base", "rotary_pct"))
         | {
             "positions": "none",
             "relative_positions": "rotary",

@@ -4,6 +4,7 @@ Defaults are those of transformers' configuration classes. The table of a family
 gives a meaning; any other key cannot change what is computed, and is named in a warning.
 """
 
+import re
 import warnings
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -35,6 +36,7 @@ class Key:
     null: bool = False  # whether null is a value
     free: bool = False  # it does not change what is computed
     token: bool = False  # a token id, checked in family.token_fields
+    decides: str = ""  # the field of Config that errors about this key name, where there is no `to`
 
 
 def to(name: str, default: Any, *also: str) -> Key:
@@ -42,9 +44,9 @@ def to(name: str, default: Any, *also: str) -> Key:
     return Key(default, name, also=also, null=default is None)
 
 
-def read(default: Any, *also: str, null: bool = False) -> Key:
+def read(default: Any, *also: str, null: bool = False, decides: str = "") -> Key:
     """A key that the family's fields look at."""
-    return Key(default, also=also, null=null or default is None)
+    return Key(default, also=also, null=null or default is None, decides=decides)
 
 
 def must(*values: Any) -> Key:
@@ -119,6 +121,16 @@ class Values:
     def fields(self) -> dict[str, Any]:
         """The fields of Config that are keys under another name."""
         return {key.to: getattr(self, name) for name, key in self.table.items() if key.to}
+
+    def worded(self, text: str) -> str:
+        """A text about fields of Config as one about the keys that they come from."""
+        keys = {key.to or key.decides: name for name, key in self.table.items()}
+        return re.sub(r"\w+", lambda word: keys.get(word[0], word[0]), text)
+
+    def said(self) -> str:
+        """The keys that decide what a model is, as config.json gives them."""
+        told = {n: v for n, v in self.given.items() if not self.table[n].free and not self.table[n].token}
+        return ", ".join(f"{name} = {value!r}" for name, value in told.items())
 
     def with_value(self, name: str, value: Any) -> "Values":
         """The same with another value of a key."""

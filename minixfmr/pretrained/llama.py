@@ -1,8 +1,8 @@
-"""LLaMA and its descendants: Mistral, Qwen2, Qwen3, Gemma and Phi-3."""
+"""LLaMA; mistral.py, qwen.py, gemma.py and phi3.py say how its descendants differ."""
 
 from .family import BODY, Family, activation
 from .gpt2 import DECODER, OUTPUTS, decoder_fields, heads
-from .keys import must, read, to, tokens
+from .keys import read, to, tokens
 from .rope import ROPE_KEYS, rope_fields
 
 KEYS = {
@@ -24,62 +24,6 @@ KEYS = {
     "attention_dropout": to("attention_dropout", 0.0),
     "tie_word_embeddings": read(False),
 }
-QWEN = (
-    KEYS
-    | tokens(None, None, None)
-    | {
-        "vocab_size": to("vocab_size", 151936),
-        "intermediate_size": to("d_ff", 22016),
-        "max_position_embeddings": to("max_position_embeddings", 32768),
-        "mlp_bias": must(False),
-        "use_sliding_window": read(False),
-        "sliding_window": read(None),
-        "max_window_layers": read(28),
-        "layer_types": read(None),
-    }
-)
-GEMMA = (
-    KEYS
-    | tokens(0, 2, 1)
-    | {
-        "vocab_size": to("vocab_size", 256000),
-        "hidden_size": to("d_model", 3072),
-        "intermediate_size": to("d_ff", 24576),
-        "num_hidden_layers": to("num_decoder_layers", 28),
-        "num_attention_heads": to("num_heads", 16),
-        "num_key_value_heads": to("num_key_value_heads", 16),
-        "head_dim": to("head_dim", 256),
-        "hidden_act": read("gelu_pytorch_tanh"),
-        "max_position_embeddings": to("max_position_embeddings", 8192),
-        "tie_word_embeddings": read(True),
-        "mlp_bias": must(False),
-        "use_bidirectional_attention": must(None, False),
-    }
-)
-MISTRAL = KEYS | {
-    "intermediate_size": to("d_ff", 14336),
-    "num_key_value_heads": to("num_key_value_heads", 8),
-    "max_position_embeddings": to("max_position_embeddings", 131072),
-    "sliding_window": read(4096, null=True),
-    "attention_bias": must(False),
-    "mlp_bias": must(False),
-}
-PHI3 = (
-    KEYS
-    | tokens(32000, 1, 32000)
-    | {
-        "vocab_size": to("vocab_size", 32064),
-        "hidden_size": to("d_model", 3072),
-        "intermediate_size": to("d_ff", 8192),
-        "max_position_embeddings": to("max_position_embeddings", 4096),
-        "original_max_position_embeddings": read(4096),
-        "rms_norm_eps": to("layer_norm_eps", 1e-5),
-        "resid_pdrop": to("dropout", 0.0),
-        "sliding_window": read(None),
-        "attention_bias": must(False),
-        "mlp_bias": must(False),
-    }
-)
 
 
 def ties(c):
@@ -87,13 +31,16 @@ def ties(c):
     return [("lm_head.weight", f"{BODY}embed_tokens.weight")]
 
 
-def fields(c, head):
-    """The fields of Config that are not one key each."""
-    dh = c.head_dim or c.hidden_size // max(c.num_attention_heads, 1)
-    kinds = {"su": "longrope", "yarn": "longrope"} if c.kind == "phi3" else {}
+def width(c):
+    """Of a head."""
+    return c.head_dim or c.hidden_size // max(c.num_attention_heads, 1)
+
+
+def fields(c, head, rope=None):
+    """The fields of Config that are not one key each. rope: those of rotary positions, where they are not the usual"""
     return (
         decoder_fields(c, padded=True)
-        | rope_fields(c, dh, kinds=kinds)
+        | (rope or rope_fields(c, width(c)))
         | {
             "positions": "none",
             "relative_positions": "rotary",
@@ -102,31 +49,10 @@ def fields(c, head):
             "activation": activation(c, "hidden_act"),
             "attention_bias": bool(c.attention_bias),
             "feed_forward_bias": bool(c.mlp_bias),
-            "dropout": c.resid_pdrop if c.kind == "phi3" else 0.0,
+            "dropout": 0.0,
             "sliding_window": c.sliding_window,
         }
     )
-
-
-def qwen_fields(c, head):
-    """Qwen2 and Qwen3: windows in the last blocks alone, and biases or norms on queries and keys."""
-    window = c.sliding_window if c.use_sliding_window else None
-    sliding = [window is not None and i >= c.max_window_layers for i in range(c.num_hidden_layers)]
-    kinds = ["sliding_attention" if s else "full_attention" for s in sliding]
-    if c.layer_types not in (None, kinds):
-        raise c.refuse("layer_types", f"cannot be obeyed here, only what the other keys say, {kinds}")
-    return fields(c, head) | {
-        "sliding_window": window,
-        "window_from": max(c.max_window_layers, 0) if window else 0,
-        "attention_bias": c.kind == "qwen2" or c.attention_bias,
-        "output_bias": False if c.kind == "qwen2" else None,
-        "query_key_norm": c.kind == "qwen3",
-    }
-
-
-def gemma_fields(c, head):
-    """Gemma: gains stored less 1, and embeddings times √d."""
-    return fields(c, head) | {"norm": "rms_offset", "scale_embeddings": True}
 
 
 def names(c, config):
@@ -145,26 +71,6 @@ def names(c, config):
     }
 
 
-def qwen_names(c, config):
-    """{our name: their name}, with the norms of queries and keys"""
-    ours, layer = "decoder.blocks.{i}.self_attention.layer.", f"{BODY}layers.{{i}}.self_attn."
-    return names(c, config) | {f"{ours}query_norm": f"{layer}q_norm", f"{ours}key_norm": f"{layer}k_norm"}
-
-
-def phi_names(c, config):
-    """{our name: their name}: query, key and value in one matrix, one below the other; so gate and hidden"""
-    ours, layer = "decoder.blocks.{i}.", f"{BODY}layers.{{i}}."
-    dh = config.head_dim or config.d_model // config.num_heads
-    shared = (config.num_key_value_heads or config.num_heads) * dh
-    widths, halves = (config.num_heads * dh, shared, shared), (config.d_ff, config.d_ff)
-    rules: dict = names(c, config)
-    for k, part in enumerate(("query", "key", "value")):
-        rules[f"{ours}self_attention.layer.{part}"] = (f"{layer}self_attn.qkv_proj", ("rows", k, widths))
-    for k, part in enumerate(("gate", "hidden")):
-        rules[f"{ours}feed_forward.layer.{part}"] = (f"{layer}mlp.gate_up_proj", ("rows", k, halves))
-    return rules
-
-
 OUTSIDE = r"(lm_head|score|qa_outputs)\."
 
 
@@ -176,11 +82,4 @@ def family(kind, name, keys, fields=fields, names=names, **aliases):
     )
 
 
-FAMILIES = [
-    family("llama", "Llama", KEYS, LLaMAForCausalLM="LlamaForCausalLM"),
-    family("mistral", "Mistral", MISTRAL),
-    family("qwen2", "Qwen2", QWEN | {"attention_bias": must(None)}, qwen_fields),
-    family("qwen3", "Qwen3", QWEN | {"head_dim": to("head_dim", 128)}, qwen_fields, qwen_names),
-    family("gemma", "Gemma", GEMMA, gemma_fields),
-    family("phi3", "Phi3", PHI3, names=phi_names),
-]
+FAMILIES = [family("llama", "Llama", KEYS, LLaMAForCausalLM="LlamaForCausalLM")]

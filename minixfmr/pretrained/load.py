@@ -1,5 +1,6 @@
 """A Hugging Face folder in, a Hugging Face folder out."""
 
+import contextlib
 import difflib
 import warnings
 from pathlib import Path
@@ -8,7 +9,26 @@ from typing import Any
 from ..backend import to_numpy
 from ..checkpoint import CheckpointError, as_path, built, check_size, is_there, read_json
 from ..models import Config
-from . import albert, bart, bert, deberta, distilbert, electra, gpt2, gpt_neo, gpt_neox, llama, mpnet, opt, t5
+from . import (
+    albert,
+    bart,
+    bert,
+    deberta,
+    distilbert,
+    electra,
+    gemma,
+    gpt2,
+    gpt_neo,
+    gpt_neox,
+    llama,
+    mistral,
+    mpnet,
+    opt,
+    phi3,
+    qwen,
+    roberta,
+    t5,
+)
 from .family import Family
 from .folder import read_tensors, write_folder
 from .keys import COMMON, Values, values_of
@@ -16,7 +36,9 @@ from .layouts import find, join, transposed
 from .settings import FREE, NEUTRAL, OBEYED, TOKENS, generation_settings, settings_in_config
 from .tensors import File, fill
 
-FILES: Any = (bert, distilbert, electra, mpnet, albert, deberta, gpt2, gpt_neo, gpt_neox, opt, llama, bart, t5)
+ENCODERS: Any = (bert, roberta, distilbert, electra, mpnet, albert, deberta)
+DECODERS: Any = (gpt2, gpt_neo, gpt_neox, opt, llama, mistral, qwen, gemma, phi3)
+FILES: Any = (*ENCODERS, *DECODERS, bart, t5)
 FAMILIES: dict[str, Family] = {family.kind: family for file in FILES for family in file.FAMILIES}
 
 
@@ -44,6 +66,7 @@ def load_pretrained(
     """
     folder = as_path(directory)
     config, tensors = read_json(folder / "config.json"), read_tensors(folder)
+    _warn_of_rounding(config, tensors, folder)
     family = _family(config, str(folder / "config.json"))
     file = File(family, tensors, str(folder))
     model, c = _build(family, config, dtype, file=file, head=head, where=str(folder / "config.json"))
@@ -107,11 +130,12 @@ def _build(family, config, dtype, *, file=None, head=None, where="config", seed=
         file.tie(c)
     elif not (c.tie_word_embeddings or family.always_tied):
         c.separate |= {target for target, _ in family.ties(c)}
-    fields = built(lambda: c.fields() | family.fields(c, head) | {"head": head}, where)
-    ours = built(lambda: Config(**fields, dtype=dtype), where)
-    if file is not None:
-        check_size(ours, model_class, file.tensors, where)
-    model = built(lambda: model_class(ours, seed), where)
+    with _in_their_words(c, where):
+        fields = built(lambda: c.fields() | family.fields(c, head) | {"head": head}, where)
+        ours = built(lambda: Config(**fields, dtype=dtype), where)
+        if file is not None:
+            check_size(ours, model_class, file.tensors, where)
+        model = built(lambda: model_class(ours, seed), where)
     model.published = c.published() | {"model_type": family.kind, "architectures": [architecture]}
     model.separate, model.kept = c.separate, {}
     if head in ("causal_lm", "seq2seq_lm"):
@@ -119,10 +143,27 @@ def _build(family, config, dtype, *, file=None, head=None, where="config", seed=
     return model, c
 
 
+@contextlib.contextmanager
+def _in_their_words(c, where):
+    """Errors about fields of Config name the keys that they come from."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(where + c.worded(str(error).removeprefix(where))) from error
+
+
 def _older_settings(c, moved):
     """The settings of generation of a folder that has no file for them, with the class's special tokens."""
     usual = {name: getattr(c, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     return {name: value for name, value in (usual | moved).items() if value is not None}
+
+
+def _warn_of_rounding(config, tensors, folder):
+    """Say so where transformers would round the weights to the dtype of config.json."""
+    key = "dtype" if config.get("dtype") is not None else "torch_dtype"
+    if config.get(key) in ("float16", "bfloat16") and any(t.stored in ("F32", "F64") for t in tensors.values()):
+        text = f"{key} = {config[key]!r} is not obeyed: the weights are stored with more bits, and are not rounded"
+        warnings.warn(f"{folder}/config.json: {text}", stacklevel=3)
 
 
 def _warn_of_older(moved, stored, family, folder):
@@ -153,7 +194,7 @@ def _architecture(family, config, head, where):
     if name not in family.heads:
         known = ", ".join(family.heads)
         raise CheckpointError(
-            f"{where}: architecture {named[0]!r} of model_type {family.kind!r} is not known; known are {known}: "
+            f"{where}: architectures = {named!r} of model_type {family.kind!r} is not known; known are {known}: "
             "give head= to open it as one of them"
         )
     return name

@@ -10,8 +10,8 @@ from .keys import Values, read
 ROPE_KEYS = {
     "rope_parameters": read(None),
     "rope_scaling": read(None),
-    "rope_theta": read(10000.0, "rotary_emb_base"),
-    "partial_rotary_factor": read(None, "rotary_pct"),
+    "rope_theta": read(10000.0),
+    "partial_rotary_factor": read(None),
     "original_max_position_embeddings": read(None),
 }
 NUMBERS = {  # what each type needs, and what it may have
@@ -25,10 +25,19 @@ NUMBERS = {  # what each type needs, and what it may have
 FREE = {"rope_theta", "rope_type", "type", "partial_rotary_factor", "original_max_position_embeddings"}
 
 
-def rope_fields(c: Values, dh: int, part: float = 1.0, kinds: dict[str, str] | None = None) -> dict[str, Any]:
-    """The fields of Config. dh: width of a head; part: how much of it turns, where nothing says so; kinds: other names
-    of types. Raises CheckpointError for a scaling that cannot be obeyed."""
-    rope, key = (c.rope_scaling, "rope_scaling") if c.rope_scaling else (c.rope_parameters or {}, "rope_parameters")
+def rope_fields(
+    c: Values,
+    dh: int,
+    *,
+    partial: bool = False,
+    keys: tuple[str, str] = ("rope_theta", "partial_rotary_factor"),
+    kinds: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    """The fields of Config. dh: width of a head; partial: whether a part of it may turn, and not all; keys: names of
+    the two beside the dictionary; kinds: other names of types.
+    Raises CheckpointError for a scaling that cannot be obeyed."""
+    rope, key = (c.rope_scaling, "rope_scaling") if c.rope_scaling else (c.rope_parameters, "rope_parameters")
+    rope = {} if rope is None else rope
     if not isinstance(rope, dict):
         raise c.refuse(key, "must be a dictionary such as {'rope_type': 'linear', 'factor': 2.0}")
     kind = str(rope.get("rope_type", rope.get("type", "default")))
@@ -37,16 +46,27 @@ def rope_fields(c: Values, dh: int, part: float = 1.0, kinds: dict[str, str] | N
         raise c.refuse(key, f"has a rope_type that is not known; known are {', '.join(NUMBERS)}")
     needed, optional = (set(names.split()) for names in NUMBERS[kind])
     _check(c, key, rope, needed, optional)
-    theta = rope.get("rope_theta", c.rope_theta)
-    part = rope.get("partial_rotary_factor", part if c.partial_rotary_factor is None else c.partial_rotary_factor)
-    if not isinstance(theta, int | float) or not theta > 0:
-        raise c.refuse("rope_theta", "must be a number greater than 0")
-    if not isinstance(part, int | float) or not 0 < part <= 1:
-        raise c.refuse("partial_rotary_factor", "must be in (0, 1]")
-    width = int(dh * part)  # an odd one has a last wave that is half outside, and yet turns two entries
-    if part < 1 and (width < 1 or width + width % 2 > dh or (width % 2 and kind == "dynamic")):
-        raise c.refuse("partial_rotary_factor", f"leaves {width} of the {dh} entries of a head to turn")
+    theta = rope.get("rope_theta", getattr(c, keys[0]))
+    if isinstance(theta, bool) or not isinstance(theta, int | float) or not theta > 0:
+        raise c.refuse(key if "rope_theta" in rope else keys[0], "must be, or have as rope_theta, a number over 0")
+    turning = key if "partial_rotary_factor" in rope else keys[1]
+    part = rope.get("partial_rotary_factor", getattr(c, keys[1])) if partial or kind != "default" else 1.0
+    width = _width(c, dh, 1.0 if part is None else part, turning)
+    if width < dh and not partial:
+        raise c.refuse(turning, f"turns {width} of the {dh} entries of a head: only all of them can turn here")
+    if width % 2 and kind in ("dynamic", "yarn", "longrope"):
+        raise c.refuse(turning, f"leaves {width} of the {dh} entries of a head to turn, which is odd")
     return {"rope_theta": float(theta), "rope_scaling": _scaling(c, kind, rope, width, dh, float(theta))}
+
+
+def _width(c, dh, part, key):
+    """How many entries of a head turn."""
+    if isinstance(part, bool) or not isinstance(part, int | float) or not 0 < part <= 1:
+        raise c.refuse(key, "must be, or have as partial_rotary_factor, a number in (0, 1]")
+    width = int(dh * part)  # an odd one has a last wave that is half outside, and yet turns two entries
+    if part < 1 and (width < 1 or width + width % 2 > dh):
+        raise c.refuse(key, f"leaves {width} of the {dh} entries of a head to turn")
+    return width
 
 
 def _check(c, key, rope, needed, optional):
@@ -95,7 +115,6 @@ def _scaling(c, kind, rope, width, dh, theta):
     if short.shape != i.shape or long.shape != i.shape:
         raise c.refuse("rope_scaling" if c.rope_scaling else "rope_parameters", f"needs {len(i)} numbers a list")
     beyond = {"long_frequencies": (frequency / long).tolist(), "length": original}
-    beyond |= {"reread": original} if c.kind == "phi3" else {}  # as transformers has it
     return _neutral(frequency / short, factor) | beyond
 
 

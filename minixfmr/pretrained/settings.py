@@ -14,7 +14,7 @@ FREE = {
     "return_legacy_cache", "num_assistant_tokens", "num_assistant_tokens_schedule", "assistant_confidence_threshold",
     "max_matching_ngram_size", "assistant_early_exit", "assistant_lookbehind", "target_lookbehind",
     "assistant_ensemble_weight", "speculation_type", "compile_config", "disable_compile",
-    "continuous_batching_config", "low_memory", "prefill_chunk_size", "is_assistant", "trust_remote_code",
+    "continuous_batching_config", "low_memory", "is_assistant", "trust_remote_code",
     "use_model_defaults", "begin_index", "generation_kwargs",
 }
 # fmt: on
@@ -61,7 +61,13 @@ def generation_settings(stored: dict[str, Any], where: str, vocab_size: int) -> 
     eos = found.get("eos_token_id", [])
     if found.get("eos_token_id") is not None:  # -1 and the like end nothing
         ends = [e for e in (eos if isinstance(eos, list) else [eos]) if not (isinstance(e, int) and e < 0)]
+        if isinstance(eos, list) and len(ends) < len(eos):
+            warnings.warn(f"{where}: eos_token_id = {eos}: a negative one is not read", stacklevel=4)
         found["eos_token_id"] = ends[0] if len(ends) == 1 and not isinstance(eos, list) else ends
+    for name in ("pad_token_id", "bos_token_id"):
+        if isinstance(found.get(name), int) and found[name] < 0:
+            text = f"{name} = {found.pop(name)} is no token, and is not read: padding is then the end token"
+            warnings.warn(f"{where}: {text}", stacklevel=4)
     try:
         check_search(SEARCH | {name: value for name, value in found.items() if name in SEARCH})
         check_rules(RULES | {name: value for name, value in found.items() if name in RULES}, vocab_size)

@@ -51,9 +51,9 @@ def fields(c, head):
     if gate not in ("", "gated"):
         raise c.refuse("feed_forward_proj", "must be an activation, or gated- and an activation")
     name = "gelu_new" if gate and name == "gelu" else name  # v1.1's is the other one
-    act = "dense_act_fn" if c.dense_act_fn else "feed_forward_proj"
+    act = "dense_act_fn" if "dense_act_fn" in c.given else "feed_forward_proj"  # there, null is a value
     c = c.with_value("feed_forward_proj", name)
-    scaled = c.tie_word_embeddings if c.scale_decoder_outputs is None else c.scale_decoder_outputs
+    scaled = c.scale_decoder_outputs if "scale_decoder_outputs" in c.given else c.tie_word_embeddings
     return token_fields(c, padded=False) | {
         "num_decoder_layers": c.num_layers if c.num_decoder_layers is None else c.num_decoder_layers,
         "max_position_embeddings": 1 << 20,  # there is no table that could end
@@ -62,7 +62,7 @@ def fields(c, head):
         "relative_per_block": c.kind == "umt5",
         "norm_order": "pre",
         "norm": "rms",
-        "gated_feed_forward": bool(gate) if c.is_gated_act is None else bool(c.is_gated_act),
+        "gated_feed_forward": bool(c.is_gated_act if "is_gated_act" in c.given else gate),
         "activation": activation(c, act),
         "attention_bias": False,
         "feed_forward_bias": False,

@@ -9,7 +9,7 @@ import numpy
 from ..backend import lay_out
 from ..checkpoint import CheckpointError, Tensor
 from ..module import Buffer
-from .family import BODY, LEFTOVERS, Family
+from .family import LEFTOVERS, Family
 from .folder import Lazy
 from .keys import Values
 from .layouts import take, transposed
@@ -64,7 +64,8 @@ def fill(model: Any, file: File, places: dict, c: Values, *, finite: bool, head:
     expected = {theirs for theirs, _ in places.values()}
     optional = {places[name][0] for name, array in arrays.items() if isinstance(array, Buffer)}  # they start right
     missing = sorted(expected - optional - set(file.stored))
-    fresh = [name for name in missing if head and not name.startswith(BODY)]
+    heads = {theirs for ours, (theirs, _) in places.items() if ours.startswith("head.")} if head else set()
+    fresh = [name for name in missing if name in heads]
     missing = [family.written(name, model) for name in missing if name not in fresh]
     copies = {target for target, _ in family.ties(c)} - c.separate
     unexpected = _sort_out(file, expected, copies, model)
@@ -73,10 +74,14 @@ def fill(model: Any, file: File, places: dict, c: Values, *, finite: bool, head:
             f"{where} does not hold what a {type(model).__name__} of its config needs:\n"
             f"  expected: {len(expected)} arrays, such as "
             f"{', '.join(sorted(family.written(name, model) for name in expected)[:3])}\n"
-            f"  missing: {', '.join(missing) or 'none'}\n  unexpected: {', '.join(unexpected) or 'none'}"
+            f"  missing: {', '.join(missing) or 'none'}\n  unexpected: {', '.join(unexpected) or 'none'}\n"
+            f"  config.json says: {c.said()}"
         )
     if fresh:
-        warnings.warn(f"{where}: not in the file, so they start anew: {', '.join(fresh)}", stacklevel=3)
+        text = (
+            f"{where}: not in the file, so they start anew: {', '.join(family.written(name, model) for name in fresh)}"
+        )
+        warnings.warn(text, stacklevel=3)
     _check_kinds(file, expected)
     flip = transposed(model, family.as_they_are)
 
@@ -100,7 +105,9 @@ def fill(model: Any, file: File, places: dict, c: Values, *, finite: bool, head:
     except CheckpointError:
         raise
     except ValueError as error:
-        raise CheckpointError(f"{where}: {error}") from error
+        theirs = {ours: file.stored.get(name, ours) for ours, (name, _) in places.items()}
+        told = re.sub(r"[\w.]+", lambda word: theirs.get(word[0], word[0]), str(error))
+        raise CheckpointError(f"{where}: {told}\n  matrices as (in, out); config.json says: {c.said()}") from error
 
 
 def _check_kinds(file, expected):

@@ -39,7 +39,8 @@ def apply_rules(scores, ids, settings):
         return scores
     scores = scores.copy()
     source = numpy.repeat(settings.source, len(ids) // len(settings.source), axis=0)  # (B, S)
-    for sequence, bias in rules["sequence_bias"] or []:
+    biases = {tuple(sequence): bias for sequence, bias in rules["sequence_bias"] or []}  # of one said twice, the last
+    for sequence, bias in biases.items():
         scores[to_device(_ends_with(ids, sequence[:-1])), sequence[-1]] += bias
     if rules["encoder_repetition_penalty"] != 1:
         scores = _penalized(scores, source, 1 / rules["encoder_repetition_penalty"])

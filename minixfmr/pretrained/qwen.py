@@ -1,0 +1,56 @@
+"""Qwen2 and Qwen3: LLaMA with windows in the last blocks alone, and biases or norms on queries and keys."""
+
+from .family import BODY
+from .keys import must, read, to, tokens
+from .llama import KEYS as LLAMA
+from .llama import family
+from .llama import fields as llama_fields
+from .llama import names as llama_names
+
+KEYS = (
+    LLAMA
+    | tokens(None, None, None)
+    | {
+        "vocab_size": to("vocab_size", 151936),
+        "intermediate_size": to("d_ff", 22016),
+        "max_position_embeddings": to("max_position_embeddings", 32768),
+        "mlp_bias": must(False),
+        "use_sliding_window": read(False),
+        "sliding_window": read(None),
+        "max_window_layers": read(28),
+        "layer_types": read(None),
+    }
+)
+
+
+def fields(c, head):
+    """The fields of Config that are not one key each."""
+    layers, window = c.num_hidden_layers, c.sliding_window if c.use_sliding_window else None
+    first = layers if window is None else min(max(c.max_window_layers, 0), layers)
+    if c.layer_types is not None:  # it wins over max_window_layers
+        first = c.layer_types.index("sliding_attention") if "sliding_attention" in c.layer_types else layers
+        last = layers - first
+        if c.layer_types != ["full_attention"] * first + ["sliding_attention"] * last or (last and window is None):
+            why = (
+                "full_attention so often, then sliding_attention, this only with use_sliding_window and sliding_window"
+            )
+            raise c.refuse("layer_types", f"must name {layers} layers, {why}")
+    return llama_fields(c, head) | {
+        "sliding_window": window if first < layers else None,
+        "window_from": first if first < layers else 0,
+        "attention_bias": c.kind == "qwen2" or c.attention_bias,
+        "output_bias": False if c.kind == "qwen2" else None,
+        "query_key_norm": c.kind == "qwen3",
+    }
+
+
+def names(c, config):
+    """{our name: their name}, with the norms of queries and keys"""
+    ours, layer = "decoder.blocks.{i}.self_attention.layer.", f"{BODY}layers.{{i}}.self_attn."
+    return llama_names(c, config) | {f"{ours}query_norm": f"{layer}q_norm", f"{ours}key_norm": f"{layer}k_norm"}
+
+
+FAMILIES = [
+    family("qwen2", "Qwen2", KEYS | {"attention_bias": must(None)}, fields),
+    family("qwen3", "Qwen3", KEYS | {"head_dim": to("head_dim", 128)}, fields, names),
+]
