@@ -147,3 +147,13 @@ def test_prompts_may_be_a_list(trained):
 
 def test_a_model_reads_lists(trained):
     np.testing.assert_array_equal(trained([[3, 4]], [[1, 2]]), trained(np.array([[3, 4]]), np.array([[1, 2]])))
+
+
+def test_padding_outside_the_vocabulary_serves_a_single_prompt_alone():
+    model = minixfmr.DecoderOnly(small_config(eos_token_id=None))
+    ids = minixfmr.generate(model, [[5, 6]], max_new_tokens=3)
+    model.generation = {"pad_token_id": 99, "eos_token_id": int(ids[0, 2])}
+    assert minixfmr.generate(model, [[5, 6]], max_new_tokens=3).tolist() == [[5, 6, int(ids[0, 2])]]
+    for more in ({"num_beams": 2}, {"do_sample": True, "num_return_sequences": 2}):
+        with pytest.raises(ValueError, match=r"pad_token_id must be a token id in \[0, \d+\).*got 99"):
+            minixfmr.generate(model, [[5, 6]], max_new_tokens=3, **more)

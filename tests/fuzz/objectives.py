@@ -154,7 +154,7 @@ def shifting(rng):
         return close(result["mask"], seen)
 
     name = "prompt_lengths" if kind == "next_token" else "prefix_lengths"
-    return call(kind, getattr(objectives, kind), {"ids": ids, name: lengths}, check)
+    return call(kind, getattr(more if kind == "prefix_lm" else objectives, kind), {"ids": ids, name: lengths}, check)
 
 
 DOORS = [objective, objective, shifting]
