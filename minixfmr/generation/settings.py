@@ -81,7 +81,8 @@ def settings_for(model: Model, input_ids: Any, given: dict[str, Any]) -> Setting
     pad = search["pad_token_id"]
     pad = config.pad_token_id if pad is None and not model.published else pad
     pad = pad if pad is not None else eos[0] if eos else config.pad_token_id
-    is_read = eos and (len(input_ids) > 1 or max(search["num_beams"], search["num_return_sequences"]) > 1)
+    several = len(input_ids) > 1 or max(search["num_beams"], search["num_return_sequences"]) > 1
+    is_read = several and any(end < V for end in eos)  # after the end of one, while others go on
     require("pad_token_id", pad, pad < V or not is_read, f"a token id in [0, {V}) to fill up what has ended")
     beam_pad = eos[0] if model.published and not pad and eos else pad  # Hugging Face takes a padding id of 0 for none
     start = search["decoder_start_token_id"]
