@@ -16,7 +16,7 @@ from hugging_face import CASES, as_torch
 
 import minixfmr
 
-pytestmark = [pytest.mark.parity, pytest.mark.slow]
+pytestmark = pytest.mark.slow  # not parity: its tests take a quarter of an hour
 USUAL: dict = {}
 for case, (_, config_class, _, _) in CASES.items():
     USUAL.setdefault(config_class.model_type, case)
