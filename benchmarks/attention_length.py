@@ -10,6 +10,7 @@ import sys
 import numpy as np
 
 import minixfmr
+from minixfmr.backend import keep_freed_memory
 
 from . import common
 
@@ -27,6 +28,7 @@ def ours(T, backend="numpy"):
     """attend: plain attention, or by blocks from LONG keys on"""
     minixfmr.use_backend(backend)
     module = sys.modules["minixfmr.layers.variants.either"]
+    keep_freed_memory()  # as where training begins
     libraries = common.held_mb()
     q, k, v, dy = map(minixfmr.to_device, inputs(T))
     mask = minixfmr.models.masks.causal_mask(T)

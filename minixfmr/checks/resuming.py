@@ -6,6 +6,7 @@ from typing import Any
 
 from ..backend import to_numpy
 from .batches import check_accept
+from .fields import Fields
 from .values import count, shown
 from .weights import check_keys
 
@@ -15,10 +16,10 @@ EVERY_STEP, SPARSE, LAST = 20_000, 1.01, 10**7  # where a schedule is read: ever
 def fingerprint(trainer: Any) -> dict[str, Any]:
     """{name: JSON value}, equal for two trainers that go on alike from the same state."""
     o, own = trainer.optimizer, trainer.model
-    config: Any = getattr(own, "config", None)  # a model of the user's own may lack one
+    config = getattr(own, "config", None)  # a model of the user's own may lack one
     return {
         "architecture": type(own).__name__,
-        "model config": config.to_dict() if hasattr(config, "to_dict") else None,
+        "model config": config.to_dict() if isinstance(config, Fields) else None,
         "betas, eps, weight_decay": [*o.betas, o.eps, o.weight_decay],
         "learning rates": _of_schedule(trainer.schedule),
         "criterion": _of_criterion(trainer.criterion),

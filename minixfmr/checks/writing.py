@@ -171,7 +171,7 @@ def check_room(settings: Any, prompt_length: int, config: Any) -> int:
     if total is not None:
         valid = f"more than the {prompt_length} tokens of input_ids"
         require("max_length", total, is_count(total, prompt_length + 1), valid)
-        if total - prompt_length > room and config.positions == "sinusoidal_t2t":  # elsewhere there is no going on
-            warnings.warn(f"max_length = {total} is more than the {longest} positions: it ends there", stacklevel=5)
+        if total - prompt_length > room:
+            warnings.warn(f"max_length = {total} is more than the {longest} positions: it ends there", stacklevel=6)
         return min(total - prompt_length, room)
     return min(USUAL, max(longest - prompt_length, 1)) if ends else USUAL

@@ -49,13 +49,18 @@ V2 = {
 }
 
 
+def words(text):
+    """ "P2C | c2p" → ["p2c", "c2p"]"""
+    return [word.strip() for word in text.lower().split("|")]
+
+
 def fields(c, head):
     """The fields of Config that are not one key each. Raises CheckpointError for options of no published model."""
     v1, d = c.kind == "deberta", c.hidden_size
     if c.pooler_hidden_size not in (None, d):
         raise c.refuse("pooler_hidden_size", f"cannot be obeyed here, only hidden_size = {d}")
     terms = c.pos_att_type or []
-    terms = [word.strip() for word in terms.lower().split("|")] if isinstance(terms, str) else terms
+    terms = words(terms) if isinstance(terms, str) else terms
     known = isinstance(terms, list) and set(terms) <= {"c2p", "p2c"} and len(set(terms)) == len(terms)
     if not known or (c.relative_attention and not terms):
         raise c.refuse("pos_att_type", "must name c2p, p2c or both, as c2p|p2c")
@@ -68,9 +73,7 @@ def fields(c, head):
         "disentangled_terms": "|".join(terms),
         "relative_buckets": 0 if v1 else max(c.position_buckets, 0),
         "relative_max_distance": furthest,
-        "relative_norm": not v1
-        and c.relative_attention
-        and "layer_norm" in [word.strip() for word in c.norm_rel_ebd.lower().split("|")],
+        "relative_norm": not v1 and c.relative_attention and "layer_norm" in words(c.norm_rel_ebd),
         "key_bias": not v1,
         "attention_scale": (d // c.num_attention_heads * (1 + len(terms))) ** -0.5,
         "convolution_activation": activation(c, "conv_act"),

@@ -1,4 +1,4 @@
-"""Gemma: LLaMA with gains stored less 1, and embeddings times √d."""
+"""Gemma: LLaMA with gains stored minus 1, and embeddings times √d."""
 
 from .keys import must, read, to, tokens
 from .llama import KEYS as LLAMA

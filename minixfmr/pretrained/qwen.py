@@ -31,10 +31,8 @@ def fields(c, head):
         first = c.layer_types.index("sliding_attention") if "sliding_attention" in c.layer_types else layers
         last = layers - first
         if c.layer_types != ["full_attention"] * first + ["sliding_attention"] * last or (last and window is None):
-            why = (
-                "full_attention so often, then sliding_attention, this only with use_sliding_window and sliding_window"
-            )
-            raise c.refuse("layer_types", f"must name {layers} layers, {why}")
+            order = "first full_attention, then, with use_sliding_window and a sliding_window, sliding_attention"
+            raise c.refuse("layer_types", f"must name {layers} layers, {order}")
     return llama_fields(c, head) | {
         "sliding_window": window if first < layers else None,
         "window_from": first if first < layers else 0,
