@@ -4,13 +4,14 @@ from typing import Any
 
 from ..backend import Array, random_generator, to_numpy
 from ..checks.arrays import check_inputs
+from ..checks.writing import check_head
 from .config import Config
 from .decoding import DecodingState
-from .heads import LanguageModelHead, Vectors, make_head
+from .heads import LanguageModelHead, make_head
 from .masks import causal_mask, padding_mask
 from .model import Model
 from .stack import DecoderStack, Stack
-from .variants.heads import EndClassifier
+from .variants.heads import EndClassifier, Vectors
 from .variants.inputs import make_input_embedding
 
 HEADS = {"seq2seq_lm": LanguageModelHead, "sequence_classification": EndClassifier, "none": Vectors}
@@ -82,7 +83,7 @@ class EncoderDecoder(Model):
     def start(self, input_ids: Any, attention_mask: Any = None) -> tuple[Any, DecodingState]:
         """Encode the source once. → (the ids to go on from: the start token of each sequence, the state that step
         needs: the memory, and empty key/value caches)"""
-        self.check_writes()
+        check_head(isinstance(self.head, LanguageModelHead), self.config.head, "seq2seq_lm")
         input_ids, mask = check_inputs(input_ids, attention_mask)
         mask = None if mask is None else padding_mask(mask)  # (B, 1, 1, S)
         memory = self.encoder(self.source(input_ids), mask, save=False)  # (B, S, d)

@@ -5,11 +5,11 @@ from typing import Any
 from ..backend import Array, random_generator
 from ..checks.arrays import check_inputs, check_types
 from .config import Config
-from .heads import Vectors, make_head
+from .heads import make_head
 from .masks import padding_mask
 from .model import Model
 from .stack import Stack
-from .variants.heads import MaskedLMHead, ReplacedTokenHead, SequenceClassifier, TokenClassifier
+from .variants.heads import MaskedLMHead, ReplacedTokenHead, SequenceClassifier, TokenClassifier, Vectors
 from .variants.narrow import make_encoder_embedding
 
 HEADS = {
