@@ -104,6 +104,7 @@ ORDER = {
         "models/variants/heads": ("masked words, classes, tags", 3),
         "models/variants/sentence": ("one vector per sentence", 8),
         "training/variants/objectives": ("masked tokens, prefixes, spans, gaps, denoising", 7),
+        "training/variants/resuming": ("where training stands, and going on from there", 9),
         "training/variants/mpi": ("workers on several machines: a sum in the order of the ranks", 10),
         "generation/variants/rules": ("what a generated sequence must or must not contain", 4),
         "generation/variants/prompts": ("padding that a published model finds by itself", 8),
