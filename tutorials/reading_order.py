@@ -107,7 +107,8 @@ ORDER = {
         "training/variants/resuming": ("where training stands, and going on from there", 9),
         "training/variants/mpi": ("workers on several machines: a sum in the order of the ranks", 10),
         "generation/variants/rules": ("what a generated sequence must or must not contain", 4),
-        "generation/variants/prompts": ("padding that a published model finds by itself", 8),
+        "generation/variants/published": ("what a published model takes where nobody says it", 8),
+        "generation/variants/steps": ("each token with its probability and its alternatives", 4),
     },
     "Published checkpoints": {
         "pretrained/keys": ("what becomes of each key of a config.json", 8),
