@@ -8,7 +8,7 @@ from ..checks.writing import check_head
 from .config import Config
 from .decoding import PromptState
 from .heads import LanguageModelHead, make_head
-from .masks import causal_mask, padding_mask
+from .masks import causal_mask, hide_padding
 from .model import Model
 from .stack import Stack
 from .variants.heads import PooledClassifier, TokenClassifier, Vectors
@@ -59,8 +59,7 @@ class DecoderOnly(Model):
         input_ids, attention_mask = check_inputs(input_ids, attention_mask, rng=rng)
         B, T = input_ids.shape
         mask = causal_mask(T) if mask is None else check_mask(mask, (B, self.config.num_heads, T, T))
-        if attention_mask is not None:
-            mask = mask & padding_mask(attention_mask)
+        mask = hide_padding(attention_mask, mask)
         position_ids = positions_of(position_ids, attention_mask, (B, T), self.config)
         x, saved_embedding = self.embedding.forward(input_ids, rng, position_ids=position_ids)  # (B, T, d)
         y, saved_decoder = self.decoder.forward(x, mask, rng, save=save)
@@ -91,10 +90,8 @@ class DecoderOnly(Model):
         """Read the next tokens.  ids: (B, T): the prompts at first, then T = 1 → logits of what follows: (B, V)"""
         ids, _ = check_inputs(ids, None)
         T, seen = ids.shape[1], state.length
-        mask = causal_mask(T, seen + T) if T > 1 else None
-        padding, positions = state.padding(T)
-        if padding is not None:
-            mask = padding if mask is None else mask & padding
+        real, positions = state.padding(T)
+        mask = hide_padding(real, causal_mask(T, seen + T) if T > 1 else None)
         x = self.embedding(ids, offset=seen, position_ids=positions)  # (B, T, d)
         y = self.decoder(x, mask, caches=state.caches, save=False)
         state.length += T

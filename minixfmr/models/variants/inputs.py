@@ -6,7 +6,7 @@ from ...backend import Array, random_generator, to_numpy
 from ...checks.arrays import check_positions
 from ...layers import Embedding
 from ..config import Config
-from ..decoding import PromptState
+from ..decoding import positions_by
 from ..inputs import InputEmbedding
 from .parts import make_norm
 
@@ -85,4 +85,4 @@ def positions_of(position_ids: Any, attention_mask: Any, shape: tuple[int, int],
         return check_positions(position_ids, shape, config)
     if attention_mask is None or not config.positions_from_mask:
         return None
-    return PromptState([], to_numpy(attention_mask)).positions(shape[1])
+    return positions_by(to_numpy(attention_mask), shape[1])
