@@ -821,7 +821,7 @@ figure
 #
 # - [`relu_backward` in activations.py](../minixfmr/layers/activations.py)
 # - [`tanh_backward` in activations.py](../minixfmr/layers/variants/activations.py)
-# - [`gelu_backward` in activations.py](../minixfmr/layers/activations.py)
+# - [`gelu_backward` in activations.py](../minixfmr/layers/variants/activations.py)
 # - [`gelu_tanh_backward` in activations.py](../minixfmr/layers/variants/activations.py)
 # - [`silu_backward` in activations.py](../minixfmr/layers/variants/activations.py)
 

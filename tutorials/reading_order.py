@@ -42,7 +42,7 @@ ORDER = {
         "layers/positions": ("sinusoids and learned positions", 0),
         "layers/softmax": ("scores become weights; why the backward subtracts a weighted mean", 1),
         "layers/normalization": ("LayerNorm: what comes back through the mean and the variance", 2),
-        "layers/activations": ("ReLU and GELU", 11),
+        "layers/activations": ("ReLU, and the others by name", 11),
         "layers/dropout": ("randomness comes only from a generator that you pass", 11),
         "layers/attention": ("softmax(Q Kᵀ / √dh) V and its backward", 1),
         "layers/cache": ("keys and values kept while a model writes", 4),
@@ -86,7 +86,7 @@ ORDER = {
     },
     "The descendants, and longer texts": {
         "layers/variants/rms_norm": ("LayerNorm without mean and bias (T5, LLaMA)", 11),
-        "layers/variants/activations": ("GELU by tanh, SiLU, tanh", 11),
+        "layers/variants/activations": ("both GELUs, SiLU, tanh", 11),
         "layers/variants/either": ("the plain attention, or by blocks for long sequences", 11),
         "layers/variants/long_attention": ("attention over blocks of keys: memory grows with T, not with T²", 11),
         "layers/variants/rotary": ("positions as angles (LLaMA)", 0),

@@ -1,7 +1,7 @@
 """The layers of a Transformer, each a pair of pure functions with the class that holds its parameters below."""
 
 # fmt: off
-from .activations import ACTIVATIONS, Activation, gelu, gelu_backward, relu, relu_backward
+from .activations import ACTIVATIONS, Activation, relu, relu_backward
 from .attention import attention, attention_backward
 from .cache import KeyValueCache
 from .dropout import Dropout, dropout, dropout_backward
@@ -12,7 +12,9 @@ from .multi_head import MultiHeadAttention, merge_heads, split_heads
 from .normalization import LayerNorm, layer_norm, layer_norm_backward
 from .positions import LearnedPositions, SinusoidalPositions, add_positions, add_positions_backward, sinusoidal_table
 from .softmax import log_softmax, softmax, softmax_backward
-from .variants.activations import gelu_tanh, gelu_tanh_backward, silu, silu_backward, tanh, tanh_backward
+from .variants.activations import (
+    gelu, gelu_backward, gelu_tanh, gelu_tanh_backward, silu, silu_backward, tanh, tanh_backward,
+)
 from .variants.convolution import Convolution, convolution, convolution_backward
 from .variants.gated import GatedFeedForward
 from .variants.grouped_heads import VariantAttention, repeat_heads, repeat_heads_backward

@@ -1,9 +1,27 @@
-"""Later activations: GELU by tanh (GPT-2), SiLU (LLaMA) and tanh itself, in the heads of classifiers.
+"""The descendants' activations: GELU (BERT), also by tanh (GPT-2), SiLU (LLaMA), and tanh in the heads of classifiers.
 Derived in tutorials/11_every_gradient_derived, chapter 8."""
 
 from math import pi, sqrt
 
-from ...backend import by_rows, xp
+from ...backend import by_rows, erf, xp
+
+
+@by_rows
+def gelu(x):
+    """Exact GELU (Hendrycks & Gimpel 2016): x times the probability Φ(x) that a standard normal lies below x.
+
+    Φ = ½ (1 + erf(x / √2)),   y = x Φ
+    """
+    Phi = 0.5 * (1 + erf(x / sqrt(2)))
+    return x * Phi, (x, Phi)
+
+
+@by_rows
+def gelu_backward(dy, saved):
+    """dx = dy ⊙ (Φ + x φ),   φ = Φ' = exp(-x²/2) / √(2π)."""
+    x, Phi = saved
+    phi = xp.exp(-0.5 * x * x) / sqrt(2 * pi)
+    return dy * (Phi + x * phi)
 
 
 @by_rows
@@ -48,3 +66,11 @@ def tanh_backward(dy, saved):
     """dx = dy ⊙ (1 - y²)."""
     (y,) = saved
     return dy * (1 - y * y)
+
+
+LATER = {
+    "gelu": (gelu, gelu_backward),
+    "gelu_tanh": (gelu_tanh, gelu_tanh_backward),
+    "silu": (silu, silu_backward),
+    "tanh": (tanh, tanh_backward),
+}
