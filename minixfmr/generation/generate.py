@@ -14,7 +14,7 @@ from .sampling import sampler
 from .settings import settings_for
 from .variants.published import prompt_mask
 
-SMALL = 1 << 25  # multiplications per step below which a second core does not pay
+SMALL = 1 << 20  # multiplications per step below which a second core does not pay
 
 _fits = fits_in_memory("generate for fewer sequences at a time, or search with fewer beams")
 
