@@ -19,7 +19,7 @@ def first_token(model: Model, search: dict[str, Any]) -> int | None:
 
 
 def beam_padding(model: Model, pad: int, eos: list[int]) -> int:
-    """What follows the end of a sequence in beam search, which takes a padding id of 0 for none."""
+    """What follows the end of a sequence in beam search, where Hugging Face takes a padding id of 0 for none."""
     return eos[0] if model.published and not pad and eos else pad
 
 
