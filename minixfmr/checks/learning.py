@@ -40,9 +40,8 @@ def check_labels(logits: Any, labels: Any) -> Any:
     return integers("labels", found if hasattr(labels, "dtype") else labels)
 
 
-def check_range(labels: Any, V: int, ignored: int) -> None:
-    """Raise ValueError unless all labels lie in [0, V) or are the ignored one."""
-    safe = labels * (labels != ignored)
+def check_range(safe: Any, V: int, ignored: int) -> None:
+    """Raise ValueError unless all labels lie in [0, V). safe: with 0 in the place of the ignored one"""
     if not are_within(safe, V):
         raise ValueError(
             f"labels must lie in [0, {V}) or be ignore_index = {ignored}, got values from {safe.min()} to {safe.max()}"
