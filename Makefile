@@ -80,6 +80,7 @@ benchmark: .venv/benchmark
 	$(BIN)/python -m benchmarks.training_step $(ARGS)
 	$(BIN)/python -m benchmarks.generation $(ARGS)
 	$(BIN)/python -m benchmarks.attention_length $(ARGS)
+	@if command -v valgrind >/dev/null; then $(BIN)/python -m benchmarks.instructions; else echo "no valgrind: instructions are not counted"; fi
 	$(BIN)/python -m benchmarks.results
 
 test-gpu: .venv/tutorials .venv/test .venv/$(CUDA)

@@ -32,11 +32,15 @@ class Side:
 
     def __init__(self, function, **case):
         command = [sys.executable, "-m", "benchmarks.common", function, json.dumps(case)]
-        environment = {name: value for name, value in os.environ.items() if "TF32" not in name}
-        environment |= {"TORCHINDUCTOR_FX_GRAPH_CACHE": "0", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-        environment["CUPY_TF32"] = str(int(case.get("precision") == "TF32"))  # read when CuPy first multiplies
+        more = {"TORCHINDUCTOR_FX_GRAPH_CACHE": "0", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        more["CUPY_TF32"] = str(int(case.get("precision") == "TF32"))  # read when CuPy first multiplies
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(more),
         )
         self.ready = self._answer()
 
@@ -56,6 +60,11 @@ class Side:
             written = self._process.communicate()[1].strip().splitlines()
             raise SideFailed(written[-1] if written else "it ended without a word")
         return json.loads(line)
+
+
+def environment(more):
+    """That of this process, without its own choice of TF32, and more."""
+    return {name: value for name, value in os.environ.items() if "TF32" not in name} | more
 
 
 def serve(function, case):

@@ -14,6 +14,7 @@ PARTS = {
     "training_step": "One training step",
     "generation": "Generation",
     "attention_length": "Attention by length",
+    "instructions": "Instructions of one training step",
 }
 GPU_PARTS = {"training_step_gpu": "One training step on a GPU", "generation_gpu": "Generation on a GPU"}
 EXPLANATIONS = {
@@ -33,6 +34,11 @@ EXPLANATIONS = {
     "attention_length": (
         "Milliseconds of causal attention, forward and backward: B 1, 8 heads of width 64, float32, median over the "
         "rounds (fastest-slowest round), against `scaled_dot_product_attention`."
+    ),
+    "instructions": (
+        "What cachegrind counts in a training step by one process, and in its matrix products alone. It knows no "
+        "AVX-512, so both are those of a machine with AVX2; L1 and L2 are of 48 KiB and 2 MiB. The difference is what "
+        "this package adds, and does not depend on who else uses the machine."
     ),
     "training_step_gpu": (
         "Milliseconds of forward, backward and AdamW (PyTorch's is fused), between two CUDA events around many steps, "

@@ -95,13 +95,19 @@ def flops(case):
 # --- the sides
 
 
-def products(case, dropout, precision=None):
-    """The matrix products of our step and nothing else, shared out in the same way: NumPy cannot be faster."""
-    every = []
-    for stacked, rows, inner, columns, share in shapes(case, SIZES[case][5] // common.CORES):
+def multiplications(case, parts):
+    """Pairs of matrices of a step's products, forward and backward, for one of so many parts of the batch."""
+    pairs = []
+    for stacked, rows, inner, columns, share in shapes(case, SIZES[case][5] // parts):
         x, w = np.ones((stacked, rows, inner), "f"), np.ones((stacked, inner, columns), "f")
         y = (x @ w)[:, : round(rows * share)]
-        every += [(x, w), (y, w.swapaxes(1, 2)), (x[:, : round(rows * share)].swapaxes(1, 2), y)]
+        pairs += [(x, w), (y, w.swapaxes(1, 2)), (x[:, : round(rows * share)].swapaxes(1, 2), y)]
+    return pairs
+
+
+def products(case, dropout, precision=None):
+    """The matrix products of our step and nothing else, shared out in the same way: NumPy cannot be faster."""
+    every = multiplications(case, common.CORES)
 
     def multiply():
         for a, b in every:

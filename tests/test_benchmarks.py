@@ -17,7 +17,7 @@ import minixfmr
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import common, generation, gpu, results, training_step
+from benchmarks import common, generation, gpu, instructions, results, training_step
 
 CASE = "encoder-decoder d 32"
 
@@ -76,10 +76,36 @@ def has_gpu():
 
 def test_the_products_alone_are_those_of_the_step():
     assert training_step.products(CASE, 0.0)() == 0
+    pairs = training_step.multiplications(CASE, 1)
+    assert sum(2 * a.size * b.shape[-1] for a, b in pairs) == training_step.flops(CASE)
     for case, (V, d, _, f, layers, B, T) in training_step.SIZES.items():
         if case.startswith("encoder-decoder"):
             block = 3 * (4 * d * d + 2 * T * d) + 2 * 2 * d * f
             assert training_step.flops(case) == 3 * 2 * B * T * (layers * block + V * d)
+
+
+def test_the_instructions_of_a_step_are_what_more_steps_add(monkeypatch):
+    commands = []
+
+    def valgrind(command, **_):
+        commands.append(command)
+        n = int(command[-1])
+        text = f"I   refs:   {1000 + 100 * n:,}\nD1  misses:   {50 + 7 * n:,} (...)\nLLd misses:   {9 + n} (...)"
+        return types.SimpleNamespace(returncode=0, stderr=text)
+
+    monkeypatch.setattr(instructions.subprocess, "run", valgrind)
+    assert instructions.one_step(CASE, "a step") == [100, 7, 1]
+    assert [command[0] for command in commands] == ["valgrind"] * 2
+    monkeypatch.setattr(
+        instructions.subprocess, "run", lambda *_, **__: types.SimpleNamespace(returncode=1, stderr="no")
+    )
+    with pytest.raises(SystemExit, match="valgrind failed: no"):
+        instructions.one_step(CASE, "a step")
+
+
+def test_what_the_instructions_are_counted_of_runs():
+    for side in instructions.SIDES.values():
+        side(CASE, 1)
 
 
 @pytest.mark.parametrize("name", ["training_step", "generation"])
