@@ -39,7 +39,7 @@ class File:
         """Find out which tensors are tied, as transformers does: where tie_word_embeddings holds, and the file does
         not hold two that differ. One that is there under the other's name alone serves as both."""
         flag = self.family.always_tied or c.tie_word_embeddings
-        for target, source in self.family.ties(c):
+        for target, source in self.family.tied(c):
             if not flag:
                 c.separate.add(target)
             elif target in self.stored and source in self.stored:
@@ -67,7 +67,7 @@ def fill(model: Any, file: File, places: dict, c: Values, *, finite: bool, head:
     heads = {theirs for ours, (theirs, _) in places.items() if ours.startswith("head.")} if head else set()
     fresh = [name for name in missing if name in heads]
     missing = [family.written(name, model) for name in missing if name not in fresh]
-    copies = {target for target, _ in family.ties(c)} - c.separate
+    copies = {target for target, _ in family.tied(c)} - c.separate
     unexpected = _sort_out(file, expected, copies, model)
     if missing or unexpected:
         raise CheckpointError(
@@ -131,7 +131,7 @@ def _sort_out(file, expected, copies, model):
             continue
         if leftovers.fullmatch(stored):
             left.append(stored)
-        elif re.fullmatch(family.unused, name) and file.tensors[stored].is_float:
+        elif family.is_unused(name) and file.tensors[stored].is_float:
             kept.append(name)
         else:
             kind = "" if file.tensors[stored].is_float else f" ({file.tensors[stored].stored})"
