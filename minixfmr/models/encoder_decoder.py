@@ -37,7 +37,7 @@ class EncoderDecoder(Model):
     def forward(
         self,
         input_ids: Any,
-        decoder_input_ids: Any,
+        decoder_input_ids: Any = None,
         attention_mask: Any = None,
         decoder_attention_mask: Any = None,
         rng: Any = None,
@@ -102,6 +102,9 @@ class EncoderDecoder(Model):
 
 def checked(input_ids, decoder_input_ids, attention_mask, decoder_attention_mask, rng):
     """(both ids as arrays, the padding mask of the source (B, 1, 1, S) or None, the look-ahead mask of the target)"""
+    if decoder_input_ids is None:
+        shifted = "the target shifted right (minixfmr.training.shift_right), or, for a classifier, the source likewise"
+        raise TypeError(f"decoder_input_ids is missing: give what the decoder reads: {shifted}")
     target_ids, target = check_inputs(decoder_input_ids, decoder_attention_mask, "decoder_", rng=rng)
     ids, source = check_inputs(input_ids, attention_mask, batch=len(target_ids))
     ahead = causal_mask(target_ids.shape[1])  # (1, 1, T, T)
