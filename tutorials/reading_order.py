@@ -130,6 +130,7 @@ ORDER = {
         "pretrained/qwen": ("Qwen2 and Qwen3", 8),
         "pretrained/gemma": ("Gemma", 8),
         "pretrained/phi3": ("Phi-3", 8),
+        "pretrained/pairs": ("what the pairs of encoder and decoder have in common", 8),
         "pretrained/bart": ("BART and mBART", 8),
         "pretrained/pegasus": ("PEGASUS", 8),
         "pretrained/m2m_100": ("M2M100 and NLLB", 8),

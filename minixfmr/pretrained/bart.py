@@ -1,9 +1,10 @@
 """BART and mBART; pegasus.py, m2m_100.py and marian.py say how their relatives differ."""
 
 from ..models import EncoderDecoder
-from .family import Family, act, heads, num_labels, token_fields
+from .family import Family, act, heads, token_fields
 from .keys import COMMON, free, must, must_all, to, tokens
 from .layouts import block
+from .pairs import OUTPUT, SOURCE, TABLES, TARGET, UNUSED, pair_fields, ties
 
 KEYS = {
     **COMMON,
@@ -27,9 +28,6 @@ KEYS = {
     "activation_dropout": to("activation_dropout", 0.0),
     "scale_embedding": to("scale_embeddings", False),
 }
-SHARED, SOURCE = "*.shared.weight", "*.encoder.embed_tokens.weight"
-TARGET, OUTPUT = "*.decoder.embed_tokens.weight", "lm_head.weight"
-TIES = [(OUTPUT, SHARED), (SOURCE, SHARED), (TARGET, SHARED)]
 
 
 def attention(name):
@@ -39,41 +37,34 @@ def attention(name):
 
 BLOCK = {"self_attention": attention("self_attn"), "feed_forward": ("final_layer_norm", "fc1", "fc2")}
 NAMES = {
-    "source.tokens.weight": SOURCE,
+    **TABLES,
     "source.positions.weight": "*.encoder.embed_positions.weight",
     "source.positions.table": "*.encoder.embed_positions.weight",  # one that is not trained
     "source.norm": "*.encoder.layernorm_embedding",
     "encoder.norm": "*.encoder.layer_norm",
     **block("encoder.blocks.{i}.", "*.encoder.layers.{i}.", **BLOCK),
-    "target.tokens.weight": TARGET,
     "target.positions.weight": "*.decoder.embed_positions.weight",
     "target.positions.table": "*.decoder.embed_positions.weight",
     "target.norm": "*.decoder.layernorm_embedding",
     "decoder.norm": "*.decoder.layer_norm",
     **block("decoder.blocks.{i}.", "*.decoder.layers.{i}.", **BLOCK, cross_attention=attention("encoder_attn")),
-    "seq2seq_lm.output.weight": OUTPUT,
     "seq2seq_lm.bias": ("final_logits_bias", ("row", 0)),
-    "sequence_classification.dense": "classification_head.dense",
-    "sequence_classification.output": "classification_head.out_proj",
 }
 
 
 def fields(c, head):
     """The fields of Config that are not one key each."""
-    shared = not c.separate & {SOURCE, TARGET}
-    return token_fields(c) | {
-        "head_activation": "tanh",
-        "num_labels": num_labels(c),
-        "pooling": "last",
-        "tie_word_embeddings": not c.separate & {OUTPUT, TARGET},
-        "decoder_vocab_size": None if shared else c.vocab_size,
-        "share_encoder_decoder_embeddings": shared,
-        "positions": "learned",
-        "position_offset": 2,
-        "embedding_norm": True,
-        "norm_order": "post",
-        "logits_bias": True,
-    }
+    return (
+        token_fields(c)
+        | pair_fields(c)
+        | {
+            "positions": "learned",
+            "position_offset": 2,
+            "embedding_norm": True,
+            "norm_order": "post",
+            "logits_bias": True,
+        }
+    )
 
 
 def mbart_fields(c, head):
@@ -81,7 +72,10 @@ def mbart_fields(c, head):
     return fields(c, head) | {"norm_order": "pre"}
 
 
-def family(kind, architectures, keys, fields=fields, ties=lambda c: TIES, **others):
+TIES = ties(OUTPUT, TARGET, SOURCE)
+
+
+def family(kind, architectures, keys, fields=fields, ties=lambda c: TIES, **own):
     """One of the five."""
     return Family(
         kind,
@@ -91,8 +85,8 @@ def family(kind, architectures, keys, fields=fields, ties=lambda c: TIES, **othe
         NAMES,
         "model.",
         ties=ties,
-        unused=r"\*\.shared\.weight",
-        **others,
+        unused=UNUSED,
+        **own,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from ..models import EncoderOnly
 from .keys import Key, Values
 
 BODY = "*."  # stands, in the names of tensors, for what a model with a head puts before those of its body
@@ -73,9 +74,10 @@ class Family:
         usual_head = next(head for _, head in self.heads.values())
         return [(f"{self.names[f'{usual_head}.output']}.weight", f"{self.names['embedding.tokens']}.weight")]
 
-    def is_unused(self, name: str) -> bool:
-        """Whether a canonical name is one of those that other heads have a use for."""
-        return bool(self.outside.match(name) or re.fullmatch(self.unused, name))
+    def is_unused(self, name: str, model: Any) -> bool:
+        """Whether a canonical name is one that other heads have a use for, or the decoder beside this encoder."""
+        decoder = isinstance(model, EncoderOnly) and name.startswith(f"{BODY}decoder.")
+        return decoder or bool(self.outside.match(name) or re.fullmatch(self.unused, name))
 
     def canonical(self, stored: str) -> str:
         """The name in the file, whatever library wrote it, as names and ties say it."""

@@ -2,10 +2,11 @@
 
 from ..models import EncoderDecoder
 from .bart import KEYS as BART
-from .bart import OUTPUT, TARGET, TIES, family
+from .bart import TIES, family
 from .bart import fields as bart_fields
 from .family import heads
 from .keys import read, tokens, with_defaults
+from .pairs import OUTPUT, TARGET
 
 KEYS = {
     **with_defaults(BART, vocab_size=58101),

@@ -1,9 +1,10 @@
 """T5 and T5 v1.1 (FLAN); mt5.py says how mT5 and umT5 differ."""
 
 from ..models import EncoderDecoder, EncoderOnly
-from .family import Family, activation, heads, num_labels, token_fields
+from .family import Family, activation, heads, token_fields
 from .keys import COMMON, free, must_all, read, to, tokens
 from .layouts import block
+from .pairs import OUTPUT, SOURCE, TABLES, TARGET, UNUSED, pair_fields, ties
 
 KEYS = {
     **COMMON,
@@ -28,20 +29,14 @@ KEYS = {
     "dense_act_fn": read(None),
     "scale_decoder_outputs": read(None),
 }
-SHARED, TABLE = "*.shared", "layer.0.SelfAttention.relative_attention_bias"
-TIES = [  # whatever the configuration says, unless the file has tensors of their own
-    (f"{name}.weight", f"{SHARED}.weight") for name in ("lm_head", "*.encoder.embed_tokens", "*.decoder.embed_tokens")
-]
+TIES = ties(SOURCE, TARGET, OUTPUT)  # whatever the configuration says, unless the file has tensors of their own
+TABLE = "layer.0.SelfAttention.relative_attention_bias"
 NAMES = {
-    "source.tokens": SHARED,
-    "embedding.tokens": SHARED,
+    **TABLES,
     "encoder.norm": "*.encoder.final_layer_norm",
     "decoder.norm": "*.decoder.final_layer_norm",
     "encoder.relative_positions": f"*.encoder.block.0.{TABLE}",
     "decoder.relative_positions": f"*.decoder.block.0.{TABLE}",
-    "seq2seq_lm.output": "lm_head",
-    "sequence_classification.dense": "classification_head.dense",
-    "sequence_classification.output": "classification_head.out_proj",
     "token_classification.output": "classifier",
 }
 
@@ -57,26 +52,27 @@ def fields(c, head):
     act = "dense_act_fn" if "dense_act_fn" in c.given else "feed_forward_proj"  # there, null is a value
     c = c.with_value("feed_forward_proj", name)
     scaled = c.scale_decoder_outputs if "scale_decoder_outputs" in c.given else c.tie_word_embeddings
-    return token_fields(c, padded=False) | {
-        "num_decoder_layers": c.num_layers if c.num_decoder_layers is None else c.num_decoder_layers,
-        "max_position_embeddings": 1 << 20,  # there is no table that could end
-        "positions": "none",
-        "relative_positions": "buckets",
-        "norm_order": "pre",
-        "norm": "rms",
-        "gated_feed_forward": bool(c.is_gated_act if "is_gated_act" in c.given else gate),
-        "activation": activation(c, act),
-        "attention_bias": False,
-        "feed_forward_bias": False,
-        "attention_scale": 1.0,
-        "scale_embeddings": False,
-        "head_activation": "tanh",
-        "num_labels": num_labels(c),
-        "pooling": "last",
-        "scale_output": bool(scaled),
-        "attention_dropout": c.dropout_rate,
-        "activation_dropout": c.dropout_rate,
-    }
+    return (
+        token_fields(c, padded=False)
+        | pair_fields(c)
+        | {
+            "num_decoder_layers": c.num_layers if c.num_decoder_layers is None else c.num_decoder_layers,
+            "max_position_embeddings": 1 << 20,  # there is no table that could end
+            "positions": "none",
+            "relative_positions": "buckets",
+            "norm_order": "pre",
+            "norm": "rms",
+            "gated_feed_forward": bool(c.is_gated_act if "is_gated_act" in c.given else gate),
+            "activation": activation(c, act),
+            "attention_bias": False,
+            "feed_forward_bias": False,
+            "attention_scale": 1.0,
+            "scale_embeddings": False,
+            "scale_output": bool(scaled),
+            "attention_dropout": c.dropout_rate,
+            "activation_dropout": c.dropout_rate,
+        }
+    )
 
 
 def sublayer(n, name, parts):
@@ -114,7 +110,7 @@ def family(kind, name, keys, fields=fields, names=NAMES):
         names,
         "transformer.",
         ties=lambda c: TIES,
-        unused=r"\*\.decoder\..*",
+        unused=UNUSED,
         more_names=block_names,
         leftovers=(r"(transformer\.)?decoder\..*\.EncDecAttention\.relative_attention_bias\.weight",),  # never used
         always_tied=True,

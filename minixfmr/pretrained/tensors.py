@@ -91,9 +91,6 @@ def fill(model: Any, file: File, places: dict, c: Values, *, finite: bool, head:
 def _compare(model, file, places, c, head):
     """Raise CheckpointError unless the file holds what the model needs, and nothing that it has no place for."""
 
-    def written(names):
-        return ", ".join(file.family.written(name, model) for name in names) or "none"
-
     expected = {theirs for theirs, _ in places.values()}
     buffers = {name for name, array in model.named_arrays() if isinstance(array, Buffer)}  # they start right
     missing = sorted(expected - {places[name][0] for name in buffers} - set(file.stored))
@@ -102,16 +99,25 @@ def _compare(model, file, places, c, head):
     missing = [name for name in missing if name not in fresh]
     copies = {target for target, _ in file.family.tied(c)} - c.separate
     unexpected = _sort_out(file, expected, copies, model)
+    written = {name: file.family.written(name, model) for name in expected}
     if missing or unexpected:
         raise CheckpointError(
             f"{file.where} does not hold what a {type(model).__name__} of its config needs:\n"
-            f"  expected: {len(expected)} arrays, such as {written(sorted(expected)[:3])}\n"
-            f"  missing: {written(missing)}\n  unexpected: {', '.join(unexpected) or 'none'}\n"
-            f"  config.json says: {c.said()}"
+            f"  config.json says: {c.said()}\n"
+            f"  expected: {len(expected)} arrays, such as {', '.join(sorted(written.values())[:3])}\n"
+            f"  missing: {_some(written[name] for name in missing)}\n  unexpected: {_some(unexpected)}"
         )
     if fresh:
-        warnings.warn(f"{file.where}: not in the file, so they start anew: {written(fresh)}", stacklevel=4)
+        names = ", ".join(written[name] for name in fresh)
+        warnings.warn(f"{file.where}: not in the file, so they start anew: {names}", stacklevel=4)
     _check_kinds(file, expected)
+
+
+def _some(names, most=12):
+    """The first of many names, and how many there are."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more or "none"
 
 
 def _check_kinds(file, expected):
@@ -135,7 +141,7 @@ def _sort_out(file, expected, copies, model):
             continue
         if leftovers.fullmatch(stored):
             left.append(stored)
-        elif family.is_unused(name) and file.tensors[stored].is_float:
+        elif family.is_unused(name, model) and file.tensors[stored].is_float:
             kept.append(name)
         else:
             kind = "" if file.tensors[stored].is_float else f" ({file.tensors[stored].stored})"
