@@ -8,7 +8,7 @@ from typing import Any
 
 from ..backend import to_numpy
 from ..checkpoint import CheckpointError, as_path, built, check_size, is_there, read_json
-from ..models import Config
+from ..models import Config, EncoderDecoder
 from . import (
     albert,
     bart,
@@ -138,6 +138,8 @@ def _build(family, config, dtype, *, file=None, head=None, where="config", seed=
         file.tie(c)
     elif not (c.tie_word_embeddings or family.always_tied):
         c.separate |= {target for target, _ in family.tied(c)}
+    if model_class is EncoderDecoder and not c.is_encoder_decoder:
+        raise c.refuse("is_encoder_decoder", f"cannot be obeyed in a {architecture}, only true")
     with _in_their_words(c, where):
         tied = family.tied(c)[0][0] not in c.separate
         usual = {"head": head, "tie_word_embeddings": tied}

@@ -43,8 +43,6 @@ NAMES = {
 
 def fields(c, head):
     """The fields of Config that are not one key each."""
-    if head in ("seq2seq_lm", "sequence_classification") and not c.is_encoder_decoder:
-        raise c.refuse("is_encoder_decoder", "cannot be obeyed here, only true")
     gate, _, name = c.feed_forward_proj.rpartition("-")
     if gate not in ("", "gated"):
         raise c.refuse("feed_forward_proj", "must be an activation, or gated- and an activation")
