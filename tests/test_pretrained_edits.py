@@ -53,7 +53,7 @@ KEYS = [
     ("gpt2", ["n_head"], {"num_attention_heads": 4}, None, EQUAL),
     ("gpt2", [], {"n_ctx": 20}, None, EQUAL),
     ("bert", [], {"hidden_act": "gelu_python"}, None, EQUAL),
-    ("bert", [], {"hidden_act": "mish"}, None, "hidden_act"),
+    ("bert", [], {"hidden_act": "mish"}, None, "hidden_act = 'mish' is none of the activations that are known: relu"),
     ("bert", ["layer_norm_eps"], {}, None, EQUAL),
     ("bert", [], {"position_embedding_type": "relative_key"}, None, "position_embedding_type"),
     ("bert", [], {"add_cross_attention": True, "is_decoder": True}, None, "add_cross_attention|is_decoder"),

@@ -112,7 +112,7 @@ def activation(c: Values, name: str) -> str:
     ours = ACTIVATIONS.get(value, value)
     if ours not in ("relu", "gelu", "gelu_tanh", "silu", "tanh"):
         known = "relu, gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, silu, swish, tanh"
-        raise c.refuse(name, f"is an activation that is not known; known are {known}")
+        raise c.refuse(name, f"is none of the activations that are known: {known}")
     return ours
 
 
