@@ -36,6 +36,14 @@ def test_imports(path):
             assert ROOMS.index(module.split(".")[0]) <= ROOMS.index(room), f"{path} imports {module}"
 
 
+def test_the_shelf_can_be_read_from_end_to_end():
+    rooms = ("layers", "models", "training", "generation")
+    shelf = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES if path.parent.name in rooms}
+    shelf[PACKAGE / "module.py"] = len((PACKAGE / "module.py").read_text(encoding="utf-8").splitlines())
+    assert max(shelf.values()) <= 250
+    assert 2000 < sum(shelf.values()) <= 2900, "what the paper does not need belongs in variants/, checks/ or backend/"
+
+
 def test_a_users_first_program_runs_and_is_typed():
     assert user_program.main() < 0.5
     mypy = pytest.importorskip("mypy.api", reason="mypy is not installed; pip install mypy does for this")

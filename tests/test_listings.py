@@ -41,7 +41,8 @@ def test_lines_stand_beside_those_that_answer_them():
 def test_a_decorated_function_is_found_in_its_own_file():
     beside = listings.SideBySide(double, [layers.rms_norm, minixfmr.DecoderOnly.backward], ["n =", "self.embedding"])
     assert (
-        beside.rows[0][1] == "# rms_norm in layers/normalization.py\n# DecoderOnly.backward in models/decoder_only.py"
+        beside.rows[0][1]
+        == "# rms_norm in layers/variants/rms_norm.py\n# DecoderOnly.backward in models/decoder_only.py"
     )
 
 

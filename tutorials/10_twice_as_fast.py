@@ -655,8 +655,9 @@ plots.bars(found, xlabel="ms, forward and backward, one core", digits=".1f")
 # No step changed what is computed, and none needed a line of C. The order of the steps matters too: first what to
 # compute, then how to spell it, and last where to put it. Compare the last bar with the one above it: that is the price
 # of keeping the formula. The package pays it. Its layer norm and its GELU
-# ([normalization.py](../minixfmr/layers/normalization.py), [activations.py](../minixfmr/layers/activations.py)) are the
-# formulas of step 2, with `row_mean_dot` for the mean of a product, and `by_rows` stands above them.
+# ([normalization.py](../minixfmr/layers/normalization.py),
+# [activations.py](../minixfmr/layers/variants/activations.py)) are the formulas of step 2, with `row_mean_dot` for the
+# mean of a product, and `by_rows` stands above them.
 #
 # ## Then on a GPU
 #

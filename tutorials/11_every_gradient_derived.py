@@ -739,7 +739,7 @@ N = X * R
 proves("dx of RMSNorm for d = 3", sp.Matrix([DN.dot(N)]).jacobian(X).T, R * (DN - N * DN.dot(N) / 3))
 
 # %% [markdown]
-# In the package it is [`rms_norm_backward` in normalization.py](../minixfmr/layers/normalization.py).
+# In the package it is [`rms_norm_backward` in rms_norm.py](../minixfmr/layers/variants/rms_norm.py).
 
 # %%
 r = (mean(x * x) + eps) ** -0.5
@@ -820,10 +820,10 @@ figure
 # $x$ and the factor that cost an exponential, $\Phi$, $t$ or $s$.
 #
 # - [`relu_backward` in activations.py](../minixfmr/layers/activations.py)
-# - [`tanh_backward` in activations.py](../minixfmr/layers/activations.py)
-# - [`gelu_backward` in activations.py](../minixfmr/layers/activations.py)
-# - [`gelu_tanh_backward` in activations.py](../minixfmr/layers/activations.py)
-# - [`silu_backward` in activations.py](../minixfmr/layers/activations.py)
+# - [`tanh_backward` in activations.py](../minixfmr/layers/variants/activations.py)
+# - [`gelu_backward` in activations.py](../minixfmr/layers/variants/activations.py)
+# - [`gelu_tanh_backward` in activations.py](../minixfmr/layers/variants/activations.py)
+# - [`silu_backward` in activations.py](../minixfmr/layers/variants/activations.py)
 
 # %%
 x, dy = rng.normal(size=(4, 6)), rng.normal(size=(4, 6))

@@ -6,6 +6,10 @@ import inspect
 import textwrap
 from pathlib import Path
 
+import minixfmr
+
+PACKAGE = Path(minixfmr.__file__).parent
+
 
 class Code:
     """Functions one below the other."""
@@ -66,9 +70,14 @@ def lines(function):
 
 def others_named(functions):
     """The names of functions, with the files in which they stand."""
-    files = [Path(inspect.getsourcefile(inspect.unwrap(function))) for function in functions]
-    names = [function.__qualname__ for function in functions]
-    return "\n".join(f"# {name} in {file.parent.name}/{file.name}" for name, file in zip(names, files, strict=True))
+    return "\n".join(f"# {function.__qualname__} in {short_path(function)}" for function in functions)
+
+
+def short_path(function):
+    """The path of a function's file from the package, or else with the folder it is in."""
+    file = Path(inspect.getsourcefile(inspect.unwrap(function)))
+    inside = file.is_relative_to(PACKAGE)
+    return (file.relative_to(PACKAGE) if inside else Path(file.parent.name, file.name)).as_posix()
 
 
 def the_line(known, start):

@@ -42,6 +42,12 @@ def lies_by_columns(x):
     return x.ndim > 1 and x.strides[-1] > x.strides[-2]
 
 
+def heads_apart(x):
+    """The same (B, H, T, dh), in memory one head after the other: split_heads leaves long strides between the rows of a
+    head, which slow down products that read it many times."""
+    return x if on_gpu() else numpy.ascontiguousarray(x)
+
+
 def heads_product(a, b):
     """a @ b:  (B, H, m, n), (B, H, n, dh) → (B, H, m, dh), laid out so that merge_heads is a view."""
     y = xp.empty((a.shape[0], a.shape[2], a.shape[1], b.shape[3]), dtype=a.dtype).swapaxes(1, 2)

@@ -47,9 +47,9 @@ def sum_to(x, shape):
 def row_max(x):
     """Largest over the last axis, which stays with length 1:  (..., n) → (..., 1).
 
-    Of what pairwise_dot made, by halves: NumPy's .max takes short rows one number at a time.
+    Of what pairwise_dot made for a few queries, by halves: NumPy's .max takes short columns one number at a time.
     """
-    if on_gpu() or not lies_by_columns(x):
+    if on_gpu() or not lies_by_columns(x) or x.shape[-2] >= 64:
         return x.max(axis=-1, keepdims=True)
     while (n := x.shape[-1]) > 1:
         half = (n + 1) // 2  # where n is odd, the one in the middle is on both sides
@@ -59,7 +59,7 @@ def row_max(x):
 
 def row_dot(a, b):
     """The inner product a · b over the last axis, which stays with length 1:  (..., n), (..., n) → (..., 1)."""
-    return (a * b).sum(axis=-1, keepdims=True) if on_gpu() else numpy.vecdot(a, b)[..., None]
+    return (a * b).sum(axis=-1, keepdims=True) if on_gpu() else numpy.vecdot(a, b, order="C")[..., None]
 
 
 def nonzero_rows(rows):

@@ -103,6 +103,8 @@ def backend(name: Any) -> Iterator[None]:
 
 def to_numpy(array: Any) -> numpy.ndarray:
     """The array as a numpy.ndarray on the host; a NumPy array comes back as it is."""
+    if type(array) is numpy.ndarray:
+        return array
     if hasattr(array, "get") and hasattr(array, "dtype"):
         return array.get()
     if hasattr(_module, "asnumpy") and isinstance(array, _module.ndarray):

@@ -1,13 +1,32 @@
-"""What training is given: labels and logits, parameters and rates, schedules, data, batches."""
+"""What training is given: labels and logits, parameters and rates, schedules; and whether it still converges."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy
 
-from ..backend import check_array
+from ..backend import check_array, to_numpy
 from .arrays import are_within, array, integers
 from .values import LARGEST, count, is_number, number, pair, plain, require, shown
+
+
+class TrainingDiverged(FloatingPointError):
+    """The loss or the gradients are no longer finite. The step was not taken: the weights are still those of the step
+    before. The message says whether those are finite."""
+
+
+def check_finite(step: int, loss: float, norm: float, weights: Any) -> None:
+    """Raise TrainingDiverged unless the loss and the gradient norm of this step are finite."""
+    if math.isfinite(loss) and math.isfinite(norm):
+        return
+    weights = to_numpy(weights)
+    finite = math.isfinite(weights.max()) and math.isfinite(weights.min())
+    raise TrainingDiverged(
+        f"training diverged at step {step}: the loss is {loss}, the gradient norm {norm}. The weights are those of "
+        f"step {step - 1}, {'which are finite' if finite else 'some of which are not finite either'}. "
+        "A lower learning rate or a longer warm-up may help"
+    )
 
 
 def check_labels(logits: Any, labels: Any) -> Any:
@@ -21,9 +40,8 @@ def check_labels(logits: Any, labels: Any) -> Any:
     return integers("labels", found if hasattr(labels, "dtype") else labels)
 
 
-def check_range(labels: Any, V: int, ignored: int) -> None:
-    """Raise ValueError unless all labels lie in [0, V) or are the ignored one."""
-    safe = labels * (labels != ignored)
+def check_range(safe: Any, V: int, ignored: int) -> None:
+    """Raise ValueError unless all labels lie in [0, V). safe: with 0 in the place of the ignored one"""
     if not are_within(safe, V):
         raise ValueError(
             f"labels must lie in [0, {V}) or be ignore_index = {ignored}, got values from {safe.min()} to {safe.max()}"

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy
 
+from .fields import ConfigError
 from .values import LARGEST, count, flag, is_count, is_number, number, plain, require, shown
 
 MOST = 10_000  # beams, or sequences for each input: more would not end
@@ -156,6 +157,12 @@ def check_model_writes(model: Any) -> None:
     """Raise TypeError unless generate can call it."""
     if not all(hasattr(model, name) for name in ("start", "step", "generation", "config")):
         raise TypeError(f"generate needs a DecoderOnly or an EncoderDecoder, got {shown(model)}")
+
+
+def check_head(writes: bool, head: str, needed: str) -> None:
+    """Raise ConfigError unless a model writes: its head says which token comes next. head, needed: names of heads"""
+    if not writes:
+        raise ConfigError(f"a model with head {head!r} writes nothing: its head must be {needed}")
 
 
 def check_room(settings: Any, prompt_length: int, config: Any) -> int:

@@ -3,9 +3,10 @@
 # fmt: off
 from .beam_search import beam_search
 from ..checks.writing import check_rules, check_search
-from .generate import Step, generate, generate_steps
+from .generate import generate
 from .greedy import likeliest, write
 from .variants.rules import RULES
+from .variants.steps import Step, generate_steps
 from .sampling import sampling_probabilities
 from .settings import SEARCH
 

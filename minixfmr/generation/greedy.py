@@ -28,7 +28,7 @@ def write(model: Any, ids: Any, state: Any, settings: Settings, choose: Callable
         token = choose(scores)  # (B,)
         token[finished] = settings.pad
         ids = numpy.concatenate([ids, token[:, None]], axis=1)  # (B, T + 1)
-        finished |= numpy.isin(token, settings.eos)
+        finished |= [t in settings.eos for t in token.tolist()]
         yield ids, scores
 
 

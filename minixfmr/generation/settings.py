@@ -7,6 +7,7 @@ from ..backend import to_numpy
 from ..checks.values import require
 from ..checks.writing import check_given, check_room, check_rules, check_search
 from ..models import Config, Model
+from .variants.published import USUAL, beam_padding, first_token
 from .variants.rules import RULES
 
 # the other arguments of generate that a model's generation_config.json may give, and their values where none does
@@ -27,6 +28,7 @@ SEARCH: dict[str, Any] = {
     "pad_token_id": None,
     "decoder_start_token_id": None,
 }
+TOKENS = ("eos_token_id", "pad_token_id", "decoder_start_token_id")  # those that a Config has as well
 
 
 @dataclass
@@ -70,25 +72,18 @@ def settings_for(model: Model, input_ids: Any, given: dict[str, Any]) -> Setting
     own = {name: value for name, value in model.generation.items() if value is not None and name in defaults}
     if "max_length" in given:  # explicit arguments win over the folder's max_new_tokens, too
         own.pop("max_new_tokens", None)
-    merged = defaults | ({"top_k": 50} if model.published else {}) | own | given
+    usual = USUAL if model.published else {name: getattr(model.config, name) for name in TOKENS}
+    merged = defaults | usual | own | given
     search, rules = ({name: merged[name] for name in names} for names in (SEARCH, RULES))
     config, V = model.config, model.config.target_vocab_size
     check_given(given, V)
     check_search(search)
     check_rules(rules, V, search["num_beams"])
-    own_eos = [] if config.eos_token_id is None or model.published else [config.eos_token_id]
-    eos = own_eos if search["eos_token_id"] is None else search["eos_token_id"]
-    pad = search["pad_token_id"]
-    pad = config.pad_token_id if pad is None and not model.published else pad
-    pad = pad if pad is not None else eos[0] if eos else config.pad_token_id
+    eos, pad = search["eos_token_id"] or [], search["pad_token_id"]
+    if pad is None:
+        pad = eos[0] if eos else config.pad_token_id
     several = len(input_ids) > 1 or max(search["num_beams"], search["num_return_sequences"]) > 1
     is_read = several and any(end < V for end in eos)  # after the end of one, while others go on
     require("pad_token_id", pad, pad < V or not is_read, f"a token id in [0, {V}) to fill up what has ended")
-    beam_pad = eos[0] if model.published and not pad and eos else pad  # Hugging Face takes a padding id of 0 for none
-    start = search["decoder_start_token_id"]
-    start = search["bos_token_id"] if start is None and model.published else start
-    if not model.published or model.reads_prompts:
-        start = config.decoder_start_token_id if start is None else start
-    elif start is None or start >= V:
-        raise ValueError(f"decoder_start_token_id must be a token id in [0, {V}), got {start}")
-    return Settings(search, rules, eos, pad, beam_pad, to_numpy(input_ids), start)
+    start = first_token(model, search) if model.published else search["decoder_start_token_id"]
+    return Settings(search, rules, eos, pad, beam_padding(model, pad, eos), to_numpy(input_ids), start)

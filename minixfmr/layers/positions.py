@@ -81,14 +81,3 @@ class LearnedPositions(Module):
             dtable[self.padding_idx] = 0
         self.weight.accumulate(dtable)
         return dx
-
-
-class NoPositions(Module):
-    """x itself, for models whose attention knows the positions."""
-
-    def forward(self, x: Array, rows: Any = 0) -> tuple[Array, None]:
-        """x: (B, T, d) → x"""
-        return x, None
-
-    def backward(self, dy: Array, saved: None) -> Array:
-        return dy

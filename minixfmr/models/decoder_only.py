@@ -3,15 +3,16 @@
 from typing import Any
 
 from ..backend import Array, random_generator, to_numpy
-from ..checks.arrays import check_inputs, check_mask, check_positions
+from ..checks.arrays import check_inputs, check_mask
+from ..checks.writing import check_head
 from .config import Config
 from .decoding import PromptState
-from .heads import LanguageModelHead, Vectors, make_head
-from .masks import causal_mask, padding_mask
+from .heads import LanguageModelHead, make_head
+from .masks import causal_mask, hide_padding
 from .model import Model
 from .stack import Stack
-from .variants.heads import PooledClassifier, TokenClassifier
-from .variants.inputs import make_input_embedding
+from .variants.heads import PooledClassifier, TokenClassifier, Vectors
+from .variants.inputs import make_input_embedding, positions_of
 
 HEADS = {
     "causal_lm": LanguageModelHead,
@@ -58,12 +59,8 @@ class DecoderOnly(Model):
         input_ids, attention_mask = check_inputs(input_ids, attention_mask, rng=rng)
         B, T = input_ids.shape
         mask = causal_mask(T) if mask is None else check_mask(mask, (B, self.config.num_heads, T, T))
-        if position_ids is not None:
-            position_ids = check_positions(position_ids, (B, T), self.config)
-        if attention_mask is not None:
-            mask = mask & padding_mask(attention_mask)
-            if self.config.positions_from_mask and position_ids is None:
-                position_ids = PromptState([], to_numpy(attention_mask)).positions(T)
+        mask = hide_padding(attention_mask, mask)
+        position_ids = positions_of(position_ids, attention_mask, (B, T), self.config)
         x, saved_embedding = self.embedding.forward(input_ids, rng, position_ids=position_ids)  # (B, T, d)
         y, saved_decoder = self.decoder.forward(x, mask, rng, save=save)
         logits, saved_head = self.head.forward(y, input_ids, attention_mask)  # (B, T, V)
@@ -85,7 +82,7 @@ class DecoderOnly(Model):
 
     def start(self, input_ids: Any, attention_mask: Any = None) -> tuple[Any, PromptState]:
         """(the ids to go on from: the prompts themselves, the state that step needs)"""
-        self.check_writes()
+        check_head(isinstance(self.head, LanguageModelHead), self.config.head, "causal_lm")
         input_ids, mask = check_inputs(input_ids, attention_mask)
         return input_ids, PromptState(self.decoder.new_caches(), None if mask is None else to_numpy(mask))
 
@@ -93,10 +90,8 @@ class DecoderOnly(Model):
         """Read the next tokens.  ids: (B, T): the prompts at first, then T = 1 → logits of what follows: (B, V)"""
         ids, _ = check_inputs(ids, None)
         T, seen = ids.shape[1], state.length
-        mask = causal_mask(T, seen + T) if T > 1 else None
-        padding, positions = state.padding(T)
-        if padding is not None:
-            mask = padding if mask is None else mask & padding
+        real, positions = state.padding(T)
+        mask = hide_padding(real, causal_mask(T, seen + T) if T > 1 else None)
         x = self.embedding(ids, offset=seen, position_ids=positions)  # (B, T, d)
         y = self.decoder(x, mask, caches=state.caches, save=False)
         state.length += T

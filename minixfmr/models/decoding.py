@@ -6,7 +6,6 @@ from typing import Any
 import numpy
 
 from ..backend import Array, Kinship, to_device
-from .masks import padding_mask
 
 
 @dataclass
@@ -54,23 +53,16 @@ class PromptState:
     kinship: Kinship = field(default_factory=Kinship)
 
     def padding(self, T):
-        """The mask and the position_ids of the next T tokens: padding on the left is hidden and does not count; what
-        is written after the prompt is real.
+        """(which of all positions are real, the position_ids of the next T tokens): padding on the left does not count,
+        and what is written after the prompt is real.
 
-        → (None, None) without padding, else ((B, 1, 1, length + T), (B, T))
+        → (None, None) without padding, else ((B, length + T), (B, T))
         """
         if self.attention_mask is None:
             return None, None
         B, prompt = self.attention_mask.shape
         real = numpy.concatenate([self.attention_mask, numpy.ones((B, self.length + T - prompt), bool)], axis=1)
-        return padding_mask(real), self.positions(self.length + T)[:, self.length :]
-
-    def positions(self, length):
-        """(B, length): for each token of the prompt the number of real ones before it; what is written counts on."""
-        mask = self.attention_mask
-        prompt = (mask.cumsum(axis=1) - 1) * mask  # (B, T)
-        written = prompt[:, -1:] + 1 + numpy.arange(length - mask.shape[1])
-        return numpy.concatenate([prompt, written], axis=1)
+        return real, positions_by(self.attention_mask, self.length + T)[:, self.length :]
 
     def reorder(self, rows: Any) -> None:
         """Keep these batch rows in this order; a row may come several times."""
@@ -85,3 +77,10 @@ class PromptState:
         self.length = 0
         for cache in self.caches:
             cache.clear()
+
+
+def positions_by(attention_mask, length):
+    """For each token of a prompt the number of real ones before it; what is written counts on.  (B, T) → (B, length)"""
+    prompt = (attention_mask.cumsum(axis=1) - 1) * attention_mask  # (B, T)
+    written = prompt[:, -1:] + 1 + numpy.arange(length - prompt.shape[1])
+    return numpy.concatenate([prompt, written], axis=1)

@@ -4,13 +4,14 @@ from typing import Any
 
 from ..backend import Array, random_generator, to_numpy
 from ..checks.arrays import check_inputs
+from ..checks.writing import check_head
 from .config import Config
 from .decoding import DecodingState
-from .heads import LanguageModelHead, Vectors, make_head
-from .masks import causal_mask, padding_mask
+from .heads import LanguageModelHead, make_head
+from .masks import causal_mask, hide_padding
 from .model import Model
 from .stack import DecoderStack, Stack
-from .variants.heads import EndClassifier
+from .variants.heads import EndClassifier, Vectors
 from .variants.inputs import make_input_embedding
 
 HEADS = {"seq2seq_lm": LanguageModelHead, "sequence_classification": EndClassifier, "none": Vectors}
@@ -51,9 +52,10 @@ class EncoderDecoder(Model):
         rng: a generator for dropout while training; None in evaluation. save: False where no backward follows
         Raises TypeError or ValueError for ids, masks or shapes that do not fit.
         """
-        ids, target_ids, source_mask, target_mask = checked(
-            input_ids, decoder_input_ids, attention_mask, decoder_attention_mask, rng
-        )
+        target_ids, target_real = check_inputs(decoder_input_ids, decoder_attention_mask, "decoder_", rng=rng)
+        ids, source_real = check_inputs(input_ids, attention_mask, batch=len(target_ids))
+        source_mask = hide_padding(source_real)  # (B, 1, 1, S) or None
+        target_mask = hide_padding(target_real, causal_mask(target_ids.shape[1]))  # (B or 1, 1, T, T)
         x, saved_source = self.source.forward(ids, rng)  # (B, S, d)
         memory, saved_encoder = self.encoder.forward(x, source_mask, rng, save=save)
         y, saved_target = self.target.forward(target_ids, rng)  # (B, T, d)
@@ -82,9 +84,9 @@ class EncoderDecoder(Model):
     def start(self, input_ids: Any, attention_mask: Any = None) -> tuple[Any, DecodingState]:
         """Encode the source once. → (the ids to go on from: the start token of each sequence, the state that step
         needs: the memory, and empty key/value caches)"""
-        self.check_writes()
-        input_ids, mask = check_inputs(input_ids, attention_mask)
-        mask = None if mask is None else padding_mask(mask)  # (B, 1, 1, S)
+        check_head(isinstance(self.head, LanguageModelHead), self.config.head, "seq2seq_lm")
+        input_ids, attention_mask = check_inputs(input_ids, attention_mask)
+        mask = hide_padding(attention_mask)  # (B, 1, 1, S) or None
         memory = self.encoder(self.source(input_ids), mask, save=False)  # (B, S, d)
         ids = to_numpy([[self.config.decoder_start_token_id]] * len(memory))  # (B, 1)
         return ids, DecodingState(memory, mask, self.decoder.new_caches())
@@ -98,15 +100,3 @@ class EncoderDecoder(Model):
         z = self.decoder(y, state.memory, mask, state.memory_mask, caches=state.caches, save=False)
         state.length += T
         return self.head(z[:, -1])  # (B, V)
-
-
-def checked(input_ids, decoder_input_ids, attention_mask, decoder_attention_mask, rng):
-    """(both ids as arrays, the padding mask of the source (B, 1, 1, S) or None, the look-ahead mask of the target)"""
-    if decoder_input_ids is None:
-        shifted = "the target shifted right (minixfmr.training.shift_right), or, for a classifier, the source likewise"
-        raise TypeError(f"decoder_input_ids is missing: give what the decoder reads: {shifted}")
-    target_ids, target = check_inputs(decoder_input_ids, decoder_attention_mask, "decoder_", rng=rng)
-    ids, source = check_inputs(input_ids, attention_mask, batch=len(target_ids))
-    ahead = causal_mask(target_ids.shape[1])  # (1, 1, T, T)
-    target_mask = ahead if target is None else ahead & padding_mask(target)
-    return ids, target_ids, None if source is None else padding_mask(source), target_mask

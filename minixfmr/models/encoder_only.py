@@ -5,11 +5,11 @@ from typing import Any
 from ..backend import Array, random_generator
 from ..checks.arrays import check_inputs, check_types
 from .config import Config
-from .heads import Vectors, make_head
-from .masks import padding_mask
+from .heads import make_head
+from .masks import hide_padding
 from .model import Model
 from .stack import Stack
-from .variants.heads import MaskedLMHead, ReplacedTokenHead, SequenceClassifier, TokenClassifier
+from .variants.heads import MaskedLMHead, ReplacedTokenHead, SequenceClassifier, TokenClassifier, Vectors
 from .variants.narrow import make_encoder_embedding
 
 HEADS = {
@@ -52,7 +52,7 @@ class EncoderOnly(Model):
         """
         input_ids, attention_mask = check_inputs(input_ids, attention_mask, rng=rng)
         token_type_ids = check_types(token_type_ids, input_ids.shape, self.config)
-        mask = None if attention_mask is None else padding_mask(attention_mask)  # (B, 1, 1, T)
+        mask = hide_padding(attention_mask)  # (B, 1, 1, T) or None
         x, saved_embedding = self.embedding.forward(input_ids, rng, token_type_ids=token_type_ids, mask=mask)
         y, saved_encoder = self.encoder.forward(x, mask, rng, save=save)  # (B, T, d)
         logits, saved_head = self.head.forward(y, input_ids, attention_mask)

@@ -12,20 +12,6 @@ from ..module import Buffer, Module, Parameter
 from .config import Config
 
 
-class Vectors(Module):
-    """The vectors themselves: the head "none"."""
-
-    def __init__(self, config: Config, table: Parameter, rng: Any = 0) -> None:
-        pass
-
-    def forward(self, x: Array, ids: Any = None, attention_mask: Any = None) -> tuple[Array, None]:
-        """x: (B, T, d) → x"""
-        return x, None
-
-    def backward(self, dy: Array, saved: None) -> Array:
-        return dy
-
-
 class LanguageModelHead(Module):
     """Which token comes next?   z = x Eᵀ; some published systems scale x or add a constant."""
 

@@ -19,3 +19,11 @@ def causal_mask(Tq, Tk=None):
 def padding_mask(attention_mask):
     """Hide padding from every query:  (B, Tk), 1 or True where there is a real token → (B, 1, 1, Tk)."""
     return to_device(check_padding(attention_mask))[:, None, None, :]
+
+
+def hide_padding(attention_mask, mask=None):
+    """The mask, or none, with padding hidden as well where an attention_mask (B, Tk) says that there is any."""
+    if attention_mask is None:
+        return mask
+    padding = padding_mask(attention_mask)
+    return padding if mask is None else mask & padding

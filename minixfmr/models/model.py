@@ -4,10 +4,8 @@ from typing import Any, ClassVar
 
 from ..backend import Array
 from ..checks.config import check_model
-from ..checks.fields import ConfigError
 from ..module import Module
 from .config import Config
-from .heads import LanguageModelHead
 
 
 class Model(Module):
@@ -34,12 +32,6 @@ class Model(Module):
     def start(self, input_ids: Any, attention_mask: Any = None) -> tuple[Any, Any]:
         """(the ids to go on from, the state that step needs). Raises TypeError for a model that does not write."""
         raise TypeError(f"{type(self).__name__} does not write: generate needs a DecoderOnly or an EncoderDecoder")
-
-    def check_writes(self) -> None:
-        """Raise ConfigError unless its head is one that says which token comes next."""
-        if not isinstance(self.head, LanguageModelHead):
-            needed = "causal_lm" if self.reads_prompts else "seq2seq_lm"
-            raise ConfigError(f"a model with head {self.config.head!r} writes nothing: its head must be {needed}")
 
     def step(self, ids: Any, state: Any) -> Array:
         """Read the next tokens.  ids: (B, T) → logits (B, V) of the token that follows"""

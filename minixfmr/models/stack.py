@@ -5,9 +5,9 @@ from typing import Any
 from ..backend import Array, random_generator, xp
 from ..layers import KeyValueCache
 from ..module import Module
-from .blocks import DecoderBlock, EncoderBlock
+from .blocks import DecoderBlock
 from .config import Config
-from .variants.blocks import ConvolutionBlock, ParallelBlock
+from .variants.blocks import block_kinds
 from .variants.masks import block_windows, window_masks
 from .variants.parts import make_norm, make_relative_positions
 
@@ -25,23 +25,12 @@ class BaseStack(Module):
         self.norm = make_norm(config) if config.has_final_norm else None
         self.windows = block_windows(config, len(kinds))
 
-    def final_norm(self, x: Array) -> tuple[Array, Any]:
-        """norm(x), or x itself where there is none."""
-        return (x, None) if self.norm is None else self.norm.forward(x)
-
-    def final_norm_backward(self, dy: Array, saved: Any) -> Array:
-        """dx for final_norm."""
-        return dy if self.norm is None else self.norm.backward(dy, saved)
-
 
 class Stack(BaseStack):
     """EncoderBlocks: those of an encoder or, under a look-ahead mask, of a decoder-only model."""
 
     def __init__(self, config: Config, num_blocks: int, rng: Any = 0, bidirectional: bool = True) -> None:
-        kinds: list[Any] = [ParallelBlock if config.parallel_residual else EncoderBlock] * num_blocks
-        if config.convolution:
-            kinds[:1] = [ConvolutionBlock]
-        super().__init__(kinds, config, rng, bidirectional)
+        super().__init__(block_kinds(config, num_blocks), config, rng, bidirectional)
 
     def forward(
         self, x: Array, mask: Array | None = None, rng: Any = None, caches: list | None = None, save: bool = True
@@ -58,12 +47,12 @@ class Stack(BaseStack):
             x, saved_block = block.forward(x, block_mask, rng, cache)
             saved_blocks.append(saved_block if save else None)
             del saved_block  # where nothing is saved, free it before the next block runs
-        y, saved_norm = self.final_norm(x)
+        y, saved_norm = (x, None) if self.norm is None else self.norm.forward(x)
         return y, (saved_blocks, saved_norm)
 
     def backward(self, dy: Array, saved: tuple) -> Array:
         saved_blocks, saved_norm = saved
-        dx = self.final_norm_backward(dy, saved_norm)
+        dx = dy if self.norm is None else self.norm.backward(dy, saved_norm)
         for block, saved_block in zip(reversed(self.blocks), reversed(saved_blocks), strict=True):
             dx = block.backward(dx, saved_block)
         return dx
@@ -107,13 +96,13 @@ class DecoderStack(BaseStack):
             x, saved_block = block.forward(x, memory, block_mask, memory_mask, rng, cache)
             saved_blocks.append(saved_block if save else None)
             del saved_block  # where nothing is saved, free it before the next block runs
-        y, saved_norm = self.final_norm(x)
+        y, saved_norm = (x, None) if self.norm is None else self.norm.forward(x)
         return y, (saved_blocks, saved_norm, memory.shape)
 
     def backward(self, dy: Array, saved: tuple) -> tuple[Array, Array]:
         """(dx, dmemory); every block read the memory, so dmemory is a sum over the blocks."""
         saved_blocks, saved_norm, memory_shape = saved
-        dx = self.final_norm_backward(dy, saved_norm)
+        dx = dy if self.norm is None else self.norm.backward(dy, saved_norm)
         dmemory = xp.zeros(memory_shape, dtype=dy.dtype)
         for block, saved_block in zip(reversed(self.blocks), reversed(saved_blocks), strict=True):
             dx, dmemory_block = block.backward(dx, saved_block)

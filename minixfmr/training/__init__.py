@@ -2,8 +2,9 @@
 
 # fmt: off
 from ..backend.workers import WorkerError
+from ..checks.learning import TrainingDiverged
 from .data import TranslationData, pad, token_batches
-from .loop import Progress, StepResult, Trainer, TrainingDiverged, count_steps, evaluate
+from .loop import StepResult, Trainer, count_steps, evaluate
 from .losses import CrossEntropy, cross_entropy, cross_entropy_backward
 from .objectives import next_token, shift_right
 from .optimizers import AdamW, adamw_update, clip_grad_norm
@@ -13,6 +14,7 @@ from .variants.objectives import (
     gap_sentences, masked_lm, prefix_lm, rouge_1, sentence_permutation, span_corruption, text_infilling,
     token_deletion,
 )
+from .variants.resuming import Progress
 
 __all__ = [
     "AdamW", "CrossEntropy", "ParallelGradients", "Progress", "StepResult", "Trainer", "TrainingDiverged",

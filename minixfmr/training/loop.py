@@ -1,36 +1,19 @@
 """The training loop, as an iterator: the caller decides what to print, when to save and when to stop."""
 
-import functools
 import math
-import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from ..backend import fits_in_memory, to_floats, to_numpy
+from ..backend import fits_in_memory, to_floats
 from ..checks.batches import check_batch, check_parts, check_trainer, check_training
-from ..checks.learning import rate
-from ..checks.resuming import check_training_state, fingerprint, of_data
+from ..checks.learning import check_finite, rate
 from ..checks.values import count
 from ..module import Module
 from .losses import CrossEntropy
 from .optimizers import AdamW, clip_grad_norm, grad_norm
-from .parallel import ParallelGradients
-from .variants.mpi import MPIGradients
-
-
-class TrainingDiverged(FloatingPointError):
-    """The loss or the gradients are no longer finite. The step was not taken: the weights are still those of the step
-    before. The message says whether those are finite."""
-
-
-@dataclass
-class Progress:
-    """Where training stands. With the seed it decides everything still to come: data order, dropout, learning rate."""
-
-    step: int = 0  # optimizer steps taken
-    epoch: int = 0
-    position: int = 0  # batches of this epoch that are done
+from .variants.mpi import make_gradients
+from .variants.resuming import Progress, Resumable
 
 
 @dataclass
@@ -45,7 +28,7 @@ class StepResult:
     tokens: int  # labels that counted
 
 
-class Trainer:
+class Trainer(Resumable):
     """Train a model, batch by batch.
 
         for result in trainer.run(epochs=3):
@@ -75,18 +58,9 @@ class Trainer:
         check_trainer(model, optimizer, schedule, data, self.criterion)
         self.model, self.optimizer, self.schedule, self.data = model, optimizer, schedule, data
         self.accumulate, self.clip_norm, self.seed = check_training(accumulate, clip_norm, seed)
-        self.gradients = (
-            MPIGradients(model, self.criterion, optimizer.flat)
-            if workers == "mpi"
-            else ParallelGradients(model, self.criterion, workers)
-        )
+        self.gradients = make_gradients(model, self.criterion, optimizer.flat, workers)
         self.workers = self.gradients.workers
         self.progress = Progress()
-
-    @functools.cached_property
-    def data_fingerprint(self) -> str:
-        """Of the data, computed once: it does not change while it is trained on."""
-        return of_data(self.data)
 
     def total_steps(self, epochs: int) -> int:
         """The number of optimizer steps in this many epochs, counted from the very beginning."""
@@ -116,43 +90,12 @@ class Trainer:
             loss, tokens = self.gradients(batches, [self.seed, step])
         every = [self.optimizer.flat]  # all parameters as one
         loss, norm = to_floats(loss, grad_norm(every))  # all that a step brings back from a GPU
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            weights = to_numpy(self.optimizer.flat.data)
-            finite = math.isfinite(weights.max()) and math.isfinite(weights.min())
-            raise TrainingDiverged(
-                f"training diverged at step {step}: the loss is {loss}, the gradient norm {norm}. The weights are "
-                f"those of step {step - 1}, {'which are finite' if finite else 'some of which are not finite either'}. "
-                "A lower learning rate or a longer warm-up may help"
-            )
+        check_finite(step, loss, norm, self.optimizer.flat.data)
         clip_grad_norm(every, self.clip_norm or math.inf, norm)
         self.optimizer.lr = rate(self.schedule(step), f", as the schedule gives for step {step}")
         self.optimizer.step()
         self.progress.step = step
         return StepResult(step, self.progress.epoch, loss, self.optimizer.lr, norm, tokens)
-
-    def state_dict(self):
-        """All that resuming needs: {"model", "optimizer": their state_dicts, "progress", "settings": numbers}."""
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "progress": asdict(self.progress),
-            "settings": fingerprint(self),
-        }
-
-    def load_state_dict(self, state, accept=(), finite=True):
-        """Go on exactly where such a state was taken.
-
-        accept: names of settings that may have changed, such as "learning rates" or "workers"
-        finite: refuse weights and moments that are NaN or infinite
-        Raises ValueError or TypeError, and changes nothing, if this trainer would go on differently in anything else.
-        A setting that the state lacks, because an earlier version wrote it, is named in a warning.
-        """
-        unknown = check_training_state(self, state, accept, finite)
-        if unknown:
-            warnings.warn(f"the checkpoint does not tell, so not checked: {', '.join(unknown)}", stacklevel=2)
-        self.model.load_state_dict(state["model"], finite)
-        self.optimizer.load_state_dict(state["optimizer"], finite)
-        self.progress = Progress(**state["progress"])
 
 
 def count_steps(data: Any, epochs: int, accumulate: int = 1) -> int:

@@ -1,1 +1,1 @@
-"""What published models ask of generation. minixfmr.generation hands on the names."""
+"""What published models ask of generation, and watching it. minixfmr.generation hands on the names."""

@@ -8,6 +8,7 @@ FlashAttention, Dao et al. 2022). The backward computes the scores again, block 
 from ...backend import (
     by_columns,
     head_blocks,
+    heads_apart,
     hidden,
     on_all_cores,
     on_gpu,
@@ -35,8 +36,8 @@ def long_attention(query, key, value, mask=None, scale=None):
     query: (B, H, Tq, dh)    key, value: (B, H, Tk, dh)    mask: as in attention    →    y: (B, H, Tq, dh)
     """
     scale = query.shape[-1] ** -0.5 if scale is None else scale
-    Q = query * scale
-    y, L = xp.empty_like(Q), xp.empty((*Q.shape[:3], 1), dtype=Q.dtype)
+    Q, key, value = heads_apart(query * scale), heads_apart(key), heads_apart(value)
+    y, L = xp.empty_like(query), xp.empty((*Q.shape[:3], 1), dtype=Q.dtype)
     visible = _visible(mask, Q.shape[2], key.shape[2])
 
     def attend(heads):
@@ -69,7 +70,7 @@ def long_attention_backward(dy, saved):
     Derived in tutorials/11_every_gradient_derived, chapter 10.
     """
     Q, key, value, visible, scale, y, L = saved
-    inner = row_dot(dy, y)  # (B, H, Tq, 1)
+    dy, inner = heads_apart(dy), row_dot(dy, y)  # inner: (B, H, Tq, 1)
     dquery, dkey, dvalue = xp.zeros_like(Q), xp.zeros_like(key), xp.zeros_like(value)
 
     def attend_backward(heads):

@@ -53,3 +53,11 @@ class ParallelBlock(EncoderBlock):
     def backward(self, dy: Array, saved: tuple) -> Array:
         saved_self, saved_ff = saved
         return self.self_attention.backward(dy, saved_self) + self.feed_forward.backward(dy, saved_ff) - dy
+
+
+def block_kinds(config: Config, num_blocks: int) -> list[Any]:
+    """The class of each block of a Stack: EncoderBlock, unless the config asks for another."""
+    kinds: list[Any] = [ParallelBlock if config.parallel_residual else EncoderBlock] * num_blocks
+    if config.convolution:
+        kinds[:1] = [ConvolutionBlock]
+    return kinds

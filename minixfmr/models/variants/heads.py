@@ -1,4 +1,4 @@
-"""The heads of published descendants: masked language modelling and classification."""
+"""The heads of published descendants: masked language modelling, classification, or none."""
 
 from typing import Any
 
@@ -159,3 +159,17 @@ class ReplacedTokenHead(Module):
         saved_dense, saved_activation, saved_output = saved
         da = self.output.backward(dlogits[..., None], saved_output)
         return self.dense.backward(self.activation.backward(da, saved_activation), saved_dense)
+
+
+class Vectors(Module):
+    """The vectors themselves: the head "none"."""
+
+    def __init__(self, config: Config, table: Parameter, rng: Any = 0) -> None:
+        pass
+
+    def forward(self, x: Array, ids: Any = None, attention_mask: Any = None) -> tuple[Array, None]:
+        """x: (B, T, d) → x"""
+        return x, None
+
+    def backward(self, dy: Array, saved: None) -> Array:
+        return dy

@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from ...backend import Array, random_generator
+from ...backend import Array, random_generator, to_numpy
+from ...checks.arrays import check_positions
 from ...layers import Embedding
 from ..config import Config
+from ..decoding import positions_by
 from ..inputs import InputEmbedding
 from .parts import make_norm
 
@@ -75,3 +77,12 @@ def make_input_embedding(
     """The paper's input embedding where nothing more is asked for."""
     asked = config.type_vocab_size or config.embedding_norm or config.positions_from_ids or not config.embedding_padding
     return (VariantEmbedding if asked else InputEmbedding)(config, vocab_size, tokens, rng)
+
+
+def positions_of(position_ids: Any, attention_mask: Any, shape: tuple[int, int], config: Config) -> Any:
+    """The positions given, (B, T); else, where only real tokens count (OPT), those by the mask; else None: 0, 1, 2"""
+    if position_ids is not None:
+        return check_positions(position_ids, shape, config)
+    if attention_mask is None or not config.positions_from_mask:
+        return None
+    return positions_by(to_numpy(attention_mask), shape[1])

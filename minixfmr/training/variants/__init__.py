@@ -1,1 +1,2 @@
-"""What the Transformer's descendants train on. minixfmr.training hands on the names."""
+"""Beyond the paper's training: the descendants' objectives, several machines, resuming. minixfmr.training hands on
+the names."""

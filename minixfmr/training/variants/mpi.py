@@ -5,6 +5,7 @@ import itertools
 import os
 import sys
 import traceback
+from typing import Any
 
 from ...backend import BackendError, to_floats, xp
 from ...checks.batches import check_batches
@@ -87,6 +88,13 @@ class MPIGradients(ParallelGradients):
     def agreed(self, number: int = 0) -> int:
         """The largest of the ranks' numbers. All must call it, and then all know of a signal that one has got."""
         return max(self._comm.allgather(number))
+
+
+def make_gradients(model: Any, criterion: Any, flat: Any, workers: int | str) -> ParallelGradients:
+    """What computes the gradients of a Trainer with so many workers, or "mpi"."""
+    if workers == "mpi":
+        return MPIGradients(model, criterion, flat)
+    return ParallelGradients(model, criterion, workers)
 
 
 def sum_in_order(comm, array):

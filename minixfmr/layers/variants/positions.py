@@ -1,9 +1,10 @@
-"""Sinusoidal positions as published systems have them: other columns, stored with the model, none for padding."""
+"""Positions as published systems have them: waves in other columns, stored with the model, none for padding; or none
+at all."""
 
 from typing import Any
 
 from ...backend import Array, xp
-from ...module import Buffer
+from ...module import Buffer, Module
 from ..positions import SinusoidalPositions, add_positions, sinusoidal_table
 
 
@@ -39,3 +40,14 @@ class VariantWaves(SinusoidalPositions):
     def forward(self, x: Array, rows: Any = 0) -> tuple[Array, tuple]:
         """x: (B, T, d) → (B, T, d); rows as in add_positions"""
         return add_positions(x, self.table.data if isinstance(self.table, Buffer) else self.table, rows)
+
+
+class NoPositions(Module):
+    """x itself, for models whose attention knows the positions."""
+
+    def forward(self, x: Array, rows: Any = 0) -> tuple[Array, None]:
+        """x: (B, T, d) → x"""
+        return x, None
+
+    def backward(self, dy: Array, saved: None) -> Array:
+        return dy

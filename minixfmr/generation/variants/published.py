@@ -1,15 +1,30 @@
-"""Prompts padded to one length, as published models read them."""
+"""What a published model takes where neither its folder nor the caller says it: the same as in Hugging Face."""
 
 import warnings
 from typing import Any
 
 from ...backend import to_numpy
 from ...models import Model
-from ..settings import Settings
+
+USUAL = {"top_k": 50}  # and no end, padding or start token out of its config
 
 
-def prompt_mask(model: Model, attention_mask: Any, settings: Settings) -> Any:
-    """The attention mask of the prompts: as given, else, for a published model, as Hugging Face infers it."""
+def first_token(model: Model, search: dict[str, Any]) -> int | None:
+    """What the decoder of an encoder-decoder reads first. Raises ValueError where there is no such token."""
+    start, V = search["decoder_start_token_id"], model.config.target_vocab_size
+    start = search["bos_token_id"] if start is None else start
+    if not model.reads_prompts and (start is None or start >= V):
+        raise ValueError(f"decoder_start_token_id must be a token id in [0, {V}), got {start}")
+    return start
+
+
+def beam_padding(model: Model, pad: int, eos: list[int]) -> int:
+    """What follows the end of a sequence in beam search, where Hugging Face takes a padding id of 0 for none."""
+    return eos[0] if model.published and not pad and eos else pad
+
+
+def prompt_mask(model: Model, attention_mask: Any, settings: Any) -> Any:
+    """The attention mask of the prompts: as given, else, for a published model, inferred from the padding."""
     pad = settings.search["pad_token_id"] if model.published else None
     if attention_mask is None and model.reads_prompts and pad is not None and pad not in settings.eos:
         real = settings.source != pad
