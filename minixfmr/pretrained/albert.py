@@ -1,7 +1,7 @@
 """ALBERT: one block for all layers, over narrow embeddings."""
 
 from .bert import KEYS as BERT
-from .encoders import EMBEDDINGS, TABLE, encoder_fields, encoder_heads
+from .encoders import EMBEDDINGS, POOLER, TABLE, encoder_fields, encoder_heads
 from .family import Family
 from .keys import free, must, to, tokens, with_defaults
 from .layouts import block
@@ -51,7 +51,7 @@ FAMILIES = [
         "albert.",
         ties=lambda c: TIES,
         others="sop_classifier",
-        unused=r"\*\.pooler\..*",
+        unused=POOLER,
         aliases={"AlbertForPreTraining": "AlbertForMaskedLM"},
     )
 ]

@@ -54,17 +54,14 @@ NAMES = {
 
 def fields(c, head):
     """The fields of Config that are not one key each."""
-    return (
-        token_fields(c)
-        | pair_fields(c)
-        | {
-            "positions": "learned",
-            "position_offset": 2,
-            "embedding_norm": True,
-            "norm_order": "post",
-            "logits_bias": True,
-        }
-    )
+    return token_fields(c) | {
+        **pair_fields(c),
+        "positions": "learned",
+        "position_offset": 2,
+        "embedding_norm": True,
+        "norm_order": "post",
+        "logits_bias": True,
+    }
 
 
 def mbart_fields(c, head):
@@ -77,17 +74,7 @@ TIES = ties(OUTPUT, TARGET, SOURCE)
 
 def family(kind, architectures, keys, fields=fields, ties=lambda c: TIES, **own):
     """One of the five."""
-    return Family(
-        kind,
-        architectures,
-        KEYS | keys,
-        fields,
-        NAMES,
-        "model.",
-        ties=ties,
-        unused=UNUSED,
-        **own,
-    )
+    return Family(kind, architectures, KEYS | keys, fields, NAMES, "model.", ties, unused=UNUSED, **own)
 
 
 BART, MBART = (heads(EncoderDecoder, name, "seq2seq_lm", "sequence_classification") for name in ("Bart", "MBart"))

@@ -1,6 +1,6 @@
 """BERT."""
 
-from .encoders import EMBEDDINGS, ENCODER, SIZES, TABLE, encoder_fields, encoder_heads
+from .encoders import EMBEDDINGS, ENCODER, POOLER, SIZES, TABLE, encoder_fields, encoder_heads
 from .family import Family
 from .keys import must, to, tokens
 from .layouts import block
@@ -47,7 +47,7 @@ FAMILIES = [
         BODY | HEADS,
         "bert.",
         ties=lambda c: TIES,
-        unused=r"\*\.pooler\..*",
+        unused=POOLER,
         aliases={"BertForPreTraining": "BertForMaskedLM"},
     )
 ]

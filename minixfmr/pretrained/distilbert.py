@@ -43,13 +43,4 @@ def fields(c, head):
     return encoder_fields(c, head, "activation") | {"layer_norm_eps": 1e-12, "head_activation": head_activation}
 
 
-FAMILIES = [
-    Family(
-        "distilbert",
-        encoder_heads("DistilBert"),
-        KEYS,
-        fields,
-        NAMES,
-        "distilbert.",
-    )
-]
+FAMILIES = [Family("distilbert", encoder_heads("DistilBert"), KEYS, fields, NAMES, "distilbert.")]

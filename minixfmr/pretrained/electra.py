@@ -34,13 +34,5 @@ def fields(c, head):
     }
 
 
-FAMILIES = [
-    Family(
-        "electra",
-        encoder_heads("Electra") | {"ElectraForPreTraining": (EncoderOnly, "replaced_tokens")},
-        KEYS,
-        fields,
-        NAMES,
-        "electra.",
-    )
-]
+HEADS = encoder_heads("Electra") | {"ElectraForPreTraining": (EncoderOnly, "replaced_tokens")}
+FAMILIES = [Family("electra", HEADS, KEYS, fields, NAMES, "electra.")]

@@ -20,6 +20,7 @@ SIZES: dict[str, Key] = {
     "attention_probs_dropout_prob": to("attention_dropout", 0.1),
 }
 TABLE = "*.embeddings.word_embeddings"
+POOLER = r"\*\.pooler\..*"  # which only some heads have a use for
 EMBEDDINGS = {
     "embedding.tokens": TABLE,
     "embedding.positions": "*.embeddings.position_embeddings",

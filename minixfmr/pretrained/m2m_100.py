@@ -15,24 +15,15 @@ KEYS = {
 
 def fields(c, head):
     """The fields of Config that are not one key each."""
-    return (
-        bart_fields(c, head)
-        | token_fields(c, counted=True)
-        | {
-            "positions": "sinusoidal_t2t",
-            "embedding_norm": False,
-            "norm_order": "pre",
-            "logits_bias": False,
-        }
-    )
+    return bart_fields(c, head) | {
+        **token_fields(c, counted=True),
+        "positions": "sinusoidal_t2t",
+        "embedding_norm": False,
+        "norm_order": "pre",
+        "logits_bias": False,
+    }
 
 
-FAMILIES = [
-    family(
-        "m2m_100",
-        heads(EncoderDecoder, "M2M100", "seq2seq_lm"),
-        KEYS,
-        fields,
-        leftovers=(r"(model\.)?(encoder|decoder)\.embed_positions\.weight",),
-    )
-]
+HEADS = heads(EncoderDecoder, "M2M100", "seq2seq_lm")
+TABLE = (r"(model\.)?(encoder|decoder)\.embed_positions\.weight",)  # computed, and stored by old versions
+FAMILIES = [family("m2m_100", HEADS, KEYS, fields, leftovers=TABLE)]

@@ -1,6 +1,6 @@
 """MPNet: RoBERTa's embeddings and heads, and T5's relative positions, one table for all layers."""
 
-from .encoders import EMBEDDINGS, ENCODER, SIZES, encoder_heads
+from .encoders import EMBEDDINGS, ENCODER, POOLER, SIZES, encoder_heads
 from .family import Family
 from .keys import must, to, tokens
 from .layouts import block
@@ -38,14 +38,5 @@ def fields(c, head):
 
 
 FAMILIES = [
-    Family(
-        "mpnet",
-        encoder_heads("MPNet"),
-        KEYS,
-        fields,
-        NAMES,
-        "mpnet.",
-        ties=lambda c: TIES,
-        unused=r"\*\.pooler\..*",
-    )
+    Family("mpnet", encoder_heads("MPNet"), KEYS, fields, NAMES, "mpnet.", lambda c: TIES, unused=POOLER),
 ]

@@ -2,7 +2,7 @@
 
 from .bert import BODY
 from .bert import KEYS as BERT
-from .encoders import TABLE, encoder_fields, encoder_heads
+from .encoders import POOLER, TABLE, encoder_fields, encoder_heads
 from .family import Family
 from .keys import tokens, with_defaults
 
@@ -26,20 +26,14 @@ def fields(c, head):
     }
 
 
+def family(kind, name, V):
+    """One of the three, with a vocabulary of V by default."""
+    keys = with_defaults(KEYS, vocab_size=V)
+    return Family(kind, encoder_heads(name), keys, fields, BODY | HEADS, "roberta.", lambda c: TIES, unused=POOLER)
+
+
 FAMILIES = [
-    Family(
-        kind,
-        encoder_heads(name),
-        with_defaults(KEYS, vocab_size=V),
-        fields,
-        BODY | HEADS,
-        "roberta.",
-        ties=lambda c: TIES,
-        unused=r"\*\.pooler\..*",
-    )
-    for kind, name, V in (
-        ("roberta", "Roberta", 50265),
-        ("xlm-roberta", "XLMRoberta", 30522),
-        ("camembert", "Camembert", 30522),
-    )
+    family("roberta", "Roberta", 50265),
+    family("xlm-roberta", "XLMRoberta", 30522),
+    family("camembert", "Camembert", 30522),
 ]

@@ -50,27 +50,24 @@ def fields(c, head):
     act = "dense_act_fn" if "dense_act_fn" in c.given else "feed_forward_proj"  # there, null is a value
     c = c.with_value("feed_forward_proj", name)
     scaled = c.scale_decoder_outputs if "scale_decoder_outputs" in c.given else c.tie_word_embeddings
-    return (
-        token_fields(c, padded=False)
-        | pair_fields(c)
-        | {
-            "num_decoder_layers": c.num_layers if c.num_decoder_layers is None else c.num_decoder_layers,
-            "max_position_embeddings": 1 << 20,  # there is no table that could end
-            "positions": "none",
-            "relative_positions": "buckets",
-            "norm_order": "pre",
-            "norm": "rms",
-            "gated_feed_forward": bool(c.is_gated_act if "is_gated_act" in c.given else gate),
-            "activation": activation(c, act),
-            "attention_bias": False,
-            "feed_forward_bias": False,
-            "attention_scale": 1.0,
-            "scale_embeddings": False,
-            "scale_output": bool(scaled),
-            "attention_dropout": c.dropout_rate,
-            "activation_dropout": c.dropout_rate,
-        }
-    )
+    return token_fields(c, padded=False) | {
+        **pair_fields(c),
+        "num_decoder_layers": c.num_layers if c.num_decoder_layers is None else c.num_decoder_layers,
+        "max_position_embeddings": 1 << 20,  # there is no table that could end
+        "positions": "none",
+        "relative_positions": "buckets",
+        "norm_order": "pre",
+        "norm": "rms",
+        "gated_feed_forward": bool(c.is_gated_act if "is_gated_act" in c.given else gate),
+        "activation": activation(c, act),
+        "attention_bias": False,
+        "feed_forward_bias": False,
+        "attention_scale": 1.0,
+        "scale_embeddings": False,
+        "scale_output": bool(scaled),
+        "attention_dropout": c.dropout_rate,
+        "activation_dropout": c.dropout_rate,
+    }
 
 
 def sublayer(n, name, parts):
