@@ -70,7 +70,7 @@ class AdamW:
         self.parameters = parameters = check_parameters(parameters, Parameter)  # a shared one is updated once
         self.lr, self.betas, self.eps, self.weight_decay = check_adamw(lr, betas, eps, weight_decay)
         self.flat = FlatParameter(parameters)
-        self._views = [(p.data, p.grad) for p in parameters]  # of the flat arrays
+        self._views = [(p, p.data, p.grad) for p in parameters]  # parts of the flat arrays
         self.m, self.v = (shared_zeros(self.flat.data.size, self.flat.data.dtype) for _ in "mv")
         self.t = 0
         self._arrays = self.flat.data, self.flat.grad, self.m, self.v  # in memory that forked helpers share
@@ -80,8 +80,7 @@ class AdamW:
 
     def step(self) -> None:
         """Update every parameter from its gradient, which stays as it is."""
-        views = zip(self.parameters, self._views, strict=True)
-        if any(p.data is not data or p.grad is not grad for p, (data, grad) in views):
+        if any(p.data is not data or p.grad is not grad for p, data, grad in self._views):
             raise RuntimeError(
                 "a parameter's array was replaced after AdamW was made (by another optimizer, or by assigning to "
                 ".data or .grad): make one optimizer, last, and write into arrays in place"
