@@ -258,6 +258,7 @@ class TestBadInput:
 
     def test_ids_and_shapes(self):
         for args, error, message in [
+            ((self.ids,), TypeError, "decoder_input_ids is missing: give what is read: the target shifted right"),
             ((self.ids * 99, self.ids), ValueError, r"\[0, 13\), got values from 99 to 99"),
             ((self.ids, self.ids * 1.0), TypeError, "integers .*float64"),
             ((self.ids[0], self.ids), ValueError, r"input_ids must be an array of shape \(B, T\).*got \(3,\)"),

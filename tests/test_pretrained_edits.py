@@ -53,7 +53,7 @@ KEYS = [
     ("gpt2", ["n_head"], {"num_attention_heads": 4}, None, EQUAL),
     ("gpt2", [], {"n_ctx": 20}, None, EQUAL),
     ("bert", [], {"hidden_act": "gelu_python"}, None, EQUAL),
-    ("bert", [], {"hidden_act": "mish"}, None, "hidden_act"),
+    ("bert", [], {"hidden_act": "mish"}, None, "hidden_act = 'mish' is none of the activations that are known: relu"),
     ("bert", ["layer_norm_eps"], {}, None, EQUAL),
     ("bert", [], {"position_embedding_type": "relative_key"}, None, "position_embedding_type"),
     ("bert", [], {"add_cross_attention": True, "is_decoder": True}, None, "add_cross_attention|is_decoder"),
@@ -67,6 +67,9 @@ KEYS = [
     ("distilbert", [], {"activation": "relu"}, None, EQUAL),
     ("deberta", [], {"pos_att_type": ["p2c", "c2p"]}, None, EQUAL),
     ("deberta", [], {"pos_att_type": "c2p"}, None, "unexpected"),
+    ("deberta", [], {"position_buckets": 4, "share_att_key": True}, None, EQUAL),  # which version 1 does not read
+    ("deberta-v2", [], {"attention_head_size": 8, "embedding_size": 24}, None, EQUAL),
+    ("deberta-v2", [], {"attention_head_size": 12}, None, "attention_head_size"),
     ("deberta-v3", ["share_att_key"], {}, None, "missing"),
     ("deberta-v2", ["norm_rel_ebd"], {}, None, EQUAL),
     ("electra", ["embedding_size"], {}, None, "shape|size"),
@@ -155,7 +158,29 @@ KEYS = [
     ("llama biases", [], {"attention_bias": False}, None, "unexpected"),
     ("llama", [], {"torch_dtype": "bfloat16"}, None, EQUAL),
 ]
+
+
+def own(new, of):
+    """A tensor like another, and yet not the same."""
+    return lambda t: t | {new: t[of] + 0.1}
+
+
 TENSORS = [
+    ("t5", own("decoder.embed_tokens.weight", "shared.weight"), EQUAL),
+    ("t5", own("encoder.embed_tokens.weight", "shared.weight"), EQUAL),
+    (
+        "umt5",
+        own("decoder.block.2.layer.0.layer_norm.weight", "decoder.block.1.layer.0.layer_norm.weight"),
+        "unexpected",
+    ),
+    ("bart", own("model.decoder.embed_tokens.weight", "model.shared.weight"), EQUAL),
+    (
+        "pegasus",
+        lambda t: renamed(("model.shared.", "model.encoder.embed_tokens."))(
+            own("model.decoder.embed_tokens.weight", "model.shared.weight")(t)
+        ),
+        EQUAL,
+    ),
     ("llama", renamed(("model.", "module.model.")), "missing"),
     ("llama", renamed(("model.", "_orig_mod.model.")), "missing"),
     ("llama", added(model__layers__0__self_attn__rotary_emb__inv_freq=(3,)), EQUAL),

@@ -241,6 +241,22 @@ def test_without_a_file_for_generation(make, case):
     same_ids(folder, case)
 
 
+def test_a_body_of_a_pair_is_no_encoder(make):
+    folder = make("t5")
+    edit(folder, architectures=["T5EncoderModel"], is_encoder_decoder=False)
+    assert isinstance(opened(folder)[0], minixfmr.EncoderOnly)
+    edit(folder, architectures=["T5Model"])
+    with pytest.raises(minixfmr.CheckpointError, match="is_encoder_decoder = False cannot be obeyed in a T5Model"):
+        minixfmr.load_pretrained(folder)
+
+
+def test_what_does_not_fit_is_told_in_few_words(make):
+    folder = make("bert")
+    edit(folder, num_hidden_layers=9)
+    with pytest.raises(minixfmr.CheckpointError, match=r"(?s)num_hidden_layers = 9.*missing: .* and 100 more"):
+        minixfmr.load_pretrained(folder)
+
+
 def test_a_padding_id_of_minus_one(make):
     folder = make("llama")
     edit(folder, pad_token_id=-1)

@@ -79,6 +79,9 @@ def check_inputs(ids: Any, mask: Any, prefix: str = "", batch: int | None = None
     if rng is not None:
         generator("rng", rng)
     name = prefix + "input_ids"
+    if ids is None:
+        shifted = "the target shifted right (minixfmr.training.shift_right), or, for a classifier, the source likewise"
+        raise TypeError(f"{name} is missing: give what is read{': ' + shifted if prefix else ''}")
     found = array(name, ids)
     shape = found.shape
     if len(shape) != 2 or 0 in shape:

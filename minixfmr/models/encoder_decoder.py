@@ -38,7 +38,7 @@ class EncoderDecoder(Model):
     def forward(
         self,
         input_ids: Any,
-        decoder_input_ids: Any,
+        decoder_input_ids: Any = None,
         attention_mask: Any = None,
         decoder_attention_mask: Any = None,
         rng: Any = None,

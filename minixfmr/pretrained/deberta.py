@@ -1,51 +1,42 @@
-"""DeBERTa, versions 1 to 3."""
+"""DeBERTa, version 1; deberta_v2.py says how versions 2 and 3 differ."""
 
-from .bert import (
-    BIAS,
-    ENCODER,
-    FIRST,
-    MATRIX,
-    SIZES,
-    bert_block,
-    block_names,
-    embedding_names,
-    encoder_fields,
-    heads,
-    ties,
-)
-from .family import BODY, Family, activation
-from .keys import free, must, must_all, read, to, tokens
+from .bert import BODY, HEADS, TIES
+from .encoders import ENCODER, SIZES, encoder_fields, encoder_heads
+from .family import Family, activation
+from .keys import free, like, must_all, read, to, tokens, with_defaults
 
 KEYS = {
     **ENCODER,
-    **SIZES,
+    **with_defaults(SIZES, layer_norm_eps=1e-7),
     **tokens(0, None, None),
     **free("pooler_dropout cls_dropout max_rel_pos_"),
-    **must_all(None, "embedding_size attention_head_size"),
     **must_all(False, "talking_head"),
     "vocab_size": to("vocab_size", 50265),
     "type_vocab_size": to("type_vocab_size", 0),
-    "layer_norm_eps": to("layer_norm_eps", 1e-7),
     "relative_attention": read(False),
     "max_relative_positions": read(-1, decides="relative_max_distance"),
     "position_biased_input": read(True),
     "pos_att_type": read(None, decides="disentangled_terms"),
     "pooler_hidden_act": read("gelu"),
-    "pooler_hidden_size": read(None),
+    "pooler_hidden_size": like("hidden_size"),
+    "embedding_size": like("hidden_size"),
     "legacy": read(True),
-    "position_buckets": read(-1),
-    "norm_rel_ebd": read("none"),
-    "share_att_key": to("shared_position_projections", False),
-    "conv_kernel_size": to("convolution", 0),
-    "conv_act": read("tanh"),
-    "conv_groups": must(1),
 }
-V2 = {
-    "vocab_size": to("vocab_size", 128100),
-    "hidden_size": to("d_model", 1536),
-    "num_hidden_layers": to("num_encoder_layers", 24),
-    "num_attention_heads": to("num_heads", 24),
-    "intermediate_size": to("d_ff", 6144),
+USUAL = {
+    **BODY,
+    "encoder.relative_positions": "*.encoder.rel_embeddings",
+    **HEADS,
+    "sequence_classification.dense": "pooler.dense",
+}
+ATTENTION = "encoder.blocks.{i}.self_attention.layer."
+SELF = "*.encoder.layer.{i}.attention.self."
+NAMES = {
+    **USUAL,
+    **{f"{ATTENTION}{part}": (f"{SELF}in_proj", ("heads", k)) for k, part in enumerate(("query", "key", "value"))},
+    f"{ATTENTION}query.bias": f"{SELF}q_bias",  # the key has none
+    f"{ATTENTION}value.bias": f"{SELF}v_bias",
+    f"{ATTENTION}score_bias.to_key": f"{SELF}pos_proj",
+    f"{ATTENTION}score_bias.to_query": f"{SELF}pos_q_proj",
 }
 
 
@@ -56,66 +47,28 @@ def words(text):
 
 def fields(c, head):
     """The fields of Config that are not one key each. Raises CheckpointError for options of no published model."""
-    v1, d = c.kind == "deberta", c.hidden_size
-    if c.pooler_hidden_size not in (None, d):
-        raise c.refuse("pooler_hidden_size", f"cannot be obeyed here, only hidden_size = {d}")
+    d = c.hidden_size
     terms = c.pos_att_type or []
     terms = words(terms) if isinstance(terms, str) else terms
     known = isinstance(terms, list) and set(terms) <= {"c2p", "p2c"} and len(set(terms)) == len(terms)
     if not known or (c.relative_attention and not terms):
         raise c.refuse("pos_att_type", "must name c2p, p2c or both, as c2p|p2c")
-    furthest = c.max_relative_positions if c.max_relative_positions >= 1 else c.max_position_embeddings
-    is_classifier = head == "sequence_classification"
-    return encoder_fields(c) | {
+    usual = encoder_fields(c, head)
+    if head == "sequence_classification":
+        usual["head_activation"] = activation(c, "pooler_hidden_act")
+    return usual | {
         "positions": "learned" if c.position_biased_input else "none",
         "embedding_padding": False,
         "relative_positions": "disentangled" if c.relative_attention else "none",
         "disentangled_terms": "|".join(terms),
-        "relative_buckets": 0 if v1 else max(c.position_buckets, 0),
-        "relative_max_distance": furthest,
-        "relative_norm": not v1 and c.relative_attention and "layer_norm" in words(c.norm_rel_ebd),
-        "key_bias": not v1,
+        "relative_buckets": 0,
+        "relative_max_distance": c.max_relative_positions
+        if c.max_relative_positions >= 1
+        else c.max_position_embeddings,
+        "key_bias": False,
         "attention_scale": (d // c.num_attention_heads * (1 + len(terms))) ** -0.5,
-        "convolution_activation": activation(c, "conv_act"),
-        "head_activation": activation(c, "pooler_hidden_act" if is_classifier else "hidden_act"),
-        "tie_word_embeddings": not c.legacy or MATRIX not in c.separate,
+        "tie_word_embeddings": not c.legacy or TIES[0][0] not in c.separate,
     }
-
-
-def names(c, config):
-    """{our name: their name}"""
-    projections, rest = bert_block()
-    attention = f"{BODY}encoder.layer.{{i}}.attention.self."
-    ours = "encoder.blocks.{i}.self_attention.layer."
-    if c.kind == "deberta":  # query, key and value lie in one matrix, by head; the key has no bias
-        extra: dict = {
-            f"{ours}{part}.weight": (attention + "in_proj.weight", ("heads", k))
-            for k, part in enumerate(("query", "key", "value"))
-        }
-        extra |= {f"{ours}query.bias": attention + "q_bias", f"{ours}value.bias": attention + "v_bias"}
-        to_key, to_query = "pos_proj", "pos_q_proj"
-    else:
-        projections |= {part: f"{attention}{part}_proj" for part in ("query", "key", "value")}
-        extra, to_key, to_query = {}, "pos_key_proj", "pos_query_proj"
-    lm = config.head == "masked_lm"
-    return (
-        embedding_names()
-        | block_names(projections, rest)
-        | extra
-        | {
-            "head.dense": "cls.predictions.transform.dense" if lm else "pooler.dense",
-            "head.norm": "cls.predictions.transform.LayerNorm",
-            "head.bias": c.own(BIAS, FIRST),
-            "head.output.weight": MATRIX if lm else "classifier.weight",
-            "head.output.bias": "classifier.bias",
-            "encoder.relative_positions": f"{BODY}encoder.rel_embeddings",
-            "encoder.relative_positions.norm": f"{BODY}encoder.LayerNorm",
-            "encoder.blocks.{i}.convolution": f"{BODY}encoder.conv.conv",
-            "encoder.blocks.{i}.norm": f"{BODY}encoder.conv.LayerNorm",
-            f"{ours}score_bias.to_key": attention + to_key,
-            f"{ours}score_bias.to_query": attention + to_query,
-        }
-    )
 
 
 MODERN = (  # the head of version 3 as Microsoft and transformers' legacy = false have it
@@ -132,21 +85,21 @@ def spelling(published):
     return (r"^cls\.predictions\.transform\.", head), (r"^cls\.predictions\.", head)
 
 
-OUTSIDE = r"(cls|lm_predictions|mask_predictions|pooler|classifier|qa_outputs)\."
-UNUSED = OUTSIDE + r".*|\*\.embeddings\.position_embeddings\.weight|\*\.encoder\.LayerNorm\.\w+"
-FAMILIES = [
-    Family(
+def family(kind, name, keys, fields=fields, names=NAMES):
+    """One of the two."""
+    return Family(
         kind,
-        heads(name),
-        KEYS | keys,
+        encoder_heads(name),
+        keys,
         fields,
         names,
         "deberta.",
-        ties,
-        OUTSIDE,
-        UNUSED,
+        ties=lambda c: TIES,
+        others="lm_predictions mask_predictions",
+        unused=r"\*\.embeddings\.position_embeddings\.weight|\*\.encoder\.LayerNorm\.\w+",
         old_names=MODERN,
         spelling=spelling,
     )
-    for kind, name, keys in (("deberta", "Deberta", {}), ("deberta-v2", "DebertaV2", V2))
-]
+
+
+FAMILIES = [family("deberta", "Deberta", KEYS)]

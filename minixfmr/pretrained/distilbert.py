@@ -1,8 +1,9 @@
 """DistilBERT: BERT's network under other names, without token types."""
 
-from .bert import ENCODER, block_names, embedding_names, heads
-from .family import BODY, Family, activation, num_labels, token_fields
-from .keys import free, read, to, tokens
+from .encoders import EMBEDDINGS, ENCODER, encoder_fields, encoder_heads
+from .family import Family, act, activation
+from .keys import free, to, tokens
+from .layouts import block
 
 KEYS = {
     **ENCODER,
@@ -14,52 +15,32 @@ KEYS = {
     "n_heads": to("num_heads", 12, "num_attention_heads"),
     "hidden_dim": to("d_ff", 3072),
     "max_position_embeddings": to("max_position_embeddings", 512),
-    "activation": read("gelu"),
+    "activation": act("gelu"),
     "dropout": to("dropout", 0.1),
     "attention_dropout": to("attention_dropout", 0.1),
 }
-MATRIX = "vocab_projector.weight"
-
-
-def ties(c):
-    """The output matrix."""
-    return [(MATRIX, f"{BODY}embeddings.word_embeddings.weight")]
+NAMES = {
+    **EMBEDDINGS,
+    **block(
+        "encoder.blocks.{i}.",
+        "*.transformer.layer.{i}.",
+        self_attention=("sa_layer_norm", *(f"attention.{name}_lin" for name in ("q", "k", "v", "out"))),
+        feed_forward=("output_layer_norm", "ffn.lin1", "ffn.lin2"),
+    ),
+    "masked_lm.dense": "vocab_transform",
+    "masked_lm.norm": "vocab_layer_norm",
+    "masked_lm.output": "vocab_projector",
+    "masked_lm.bias": "vocab_projector.bias",
+    "sequence_classification.dense": "pre_classifier",
+    "sequence_classification.output": "classifier",
+    "token_classification.output": "classifier",
+}
 
 
 def fields(c, head):
     """The fields of Config that are not one key each."""
-    act = activation(c, "activation")
-    return token_fields(c) | {
-        "positions": "learned",
-        "embedding_norm": True,
-        "scale_embeddings": False,
-        "layer_norm_eps": 1e-12,
-        "activation": act,
-        "head_activation": "relu" if head == "sequence_classification" else act,
-        "num_labels": num_labels(c),
-        "tie_word_embeddings": MATRIX not in c.separate,
-    }
+    head_activation = "relu" if head == "sequence_classification" else activation(c, "activation")
+    return encoder_fields(c, head, "activation") | {"layer_norm_eps": 1e-12, "head_activation": head_activation}
 
 
-def names(c, config):
-    """{our name: their name}"""
-    layer = f"{BODY}transformer.layer.{{i}}."
-    letters = {"query": "q_lin", "key": "k_lin", "value": "v_lin", "output": "out_lin"}
-    projections = {part: f"{layer}attention.{name}" for part, name in letters.items()}
-    rest = ("sa_layer_norm", "ffn.lin1", "ffn.lin2", "output_layer_norm")
-    output = MATRIX if config.head == "masked_lm" else "classifier.weight"
-    return (
-        embedding_names()
-        | block_names(projections, tuple(layer + name for name in rest))
-        | {
-            "head.dense": "vocab_transform" if config.head == "masked_lm" else "pre_classifier",
-            "head.norm": "vocab_layer_norm",
-            "head.bias": "vocab_projector.bias",
-            "head.output.weight": output,
-            "head.output.bias": "classifier.bias",
-        }
-    )
-
-
-OTHERS = r"(vocab_transform|vocab_layer_norm|vocab_projector|pre_classifier|classifier|qa_outputs)\."
-FAMILIES = [Family("distilbert", heads("DistilBert"), KEYS, fields, names, "distilbert.", ties, OTHERS, OTHERS + ".*")]
+FAMILIES = [Family("distilbert", encoder_heads("DistilBert"), KEYS, fields, NAMES, "distilbert.")]

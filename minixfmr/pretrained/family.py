@@ -3,11 +3,21 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from ..models import EncoderOnly
 from .keys import Key, Values
 
 BODY = "*."  # stands, in the names of tensors, for what a model with a head puts before those of its body
+ARCHITECTURES = {
+    "masked_lm": "ForMaskedLM",
+    "causal_lm": "ForCausalLM",
+    "seq2seq_lm": "ForConditionalGeneration",
+    "sequence_classification": "ForSequenceClassification",
+    "token_classification": "ForTokenClassification",
+    "none": "Model",
+}
 ACTIVATIONS = {
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
@@ -26,22 +36,21 @@ class Family:
 
     heads: {architecture: (class of model, head)}, the first is the usual one; the one with head "none" is the bare body
     keys: what becomes of each key of config.json
-    fields: Values → the fields of Config that are not one key each
-    names: (Values, Config) → {our name: their name}, of arrays or layers; {i}: a block's number; a name may come as
-        (name, part), see layouts.take. BODY stands for the prefix of the body's names
-    prefix: what that is in the file of a model with a head
-    ties: Values → [(name of a tensor, name of the one it is tied to where tie_word_embeddings holds)]
+    fields: (Values, head) → the fields of Config that are not one key each
+    names: {our name: their name}, see layouts.find
+    prefix: what BODY stands for in the file of a model with a head
     """
 
     kind: str
     heads: dict[str, tuple[Any, str]]
     keys: dict[str, Key]
     fields: Callable[[Values, str], dict]
-    names: Callable[[Values, Any], dict]
+    names: dict[str, Any]
     prefix: str
-    ties: Callable[[Values], list] = lambda c: []
-    outside: str = r"(?!)"  # names that are not the body's: those of heads
-    unused: str = r"(?!)"  # names of other heads, kept for saving but not used
+    ties: Callable[[Values], list] | None = None  # see tied; None: the output matrix to the token table
+    others: str = ""  # first words of tensors of heads that are not among names: kept for saving, but not used
+    unused: str = r"(?!)"  # the body's names that are kept likewise
+    more_names: Callable[[Any], dict] = lambda config: {}  # those that depend on Config
     leftovers: tuple = ()  # beside LEFTOVERS
     old_names: tuple = ()  # beside OLD_NAMES: (pattern, what to put in its place)
     as_they_are: tuple = ()  # starts of our names whose matrices are (in, out) there too
@@ -50,13 +59,33 @@ class Family:
     spelling: Callable[[dict], tuple] = lambda published: ()  # what old_names undid, for a file of this config.json
     prefixed: tuple | None = None  # the heads whose files have the prefix; None: all but "none"
 
+    @cached_property
+    def outside(self) -> re.Pattern:
+        """The start of names that are not the body's, but those of heads."""
+        known = [theirs[0] if isinstance(theirs, tuple) else theirs for theirs in self.names.values()]
+        words = {name.split(".")[0] for name in known if not name.startswith(BODY)}
+        return re.compile(rf"({'|'.join(sorted(words | {'qa_outputs', *self.others.split()}))})(\.|$)")
+
+    def tied(self, c: Values) -> list[tuple[str, str]]:
+        """[(name of a tensor, name of the one it is tied to where tie_word_embeddings holds)]; the first is the output
+        matrix."""
+        if self.ties is not None:
+            return self.ties(c)
+        usual_head = next(head for _, head in self.heads.values())
+        return [(f"{self.names[f'{usual_head}.output']}.weight", f"{self.names['embedding.tokens']}.weight")]
+
+    def is_unused(self, name: str, model: Any) -> bool:
+        """Whether a canonical name is one that other heads have a use for, or the decoder beside this encoder."""
+        decoder = isinstance(model, EncoderOnly) and name.startswith(f"{BODY}decoder.")
+        return decoder or bool(self.outside.match(name) or re.fullmatch(self.unused, name))
+
     def canonical(self, stored: str) -> str:
         """The name in the file, whatever library wrote it, as names and ties say it."""
         for pattern, new in (*OLD_NAMES, *self.old_names):
             stored = re.sub(pattern, new, stored)
         if self.prefix and stored.startswith(self.prefix):
             return BODY + stored.removeprefix(self.prefix)
-        return stored if re.match(self.outside, stored) else BODY + stored
+        return stored if self.outside.match(stored) else BODY + stored
 
     def written(self, name: str, model: Any) -> str:
         """The name that the file of this model has for a canonical one."""
@@ -67,13 +96,23 @@ class Family:
         return (self.prefix if has_prefix else "") + name.removeprefix(BODY) if name.startswith(BODY) else name
 
 
+def heads(model_class: Any, name: str, *kinds: str) -> dict[str, tuple[Any, str]]:
+    """{architecture: (class of model, head)} for these heads and the body, under the names that transformers gives."""
+    return {name + ARCHITECTURES[kind]: (model_class, kind) for kind in (*kinds, "none")}
+
+
+def act(default: str, to: str = "activation") -> Key:
+    """A key that is the name of an activation."""
+    return Key(default, to, by=activation)
+
+
 def activation(c: Values, name: str) -> str:
     """Our name of an activation."""
     value = getattr(c, name)
     ours = ACTIVATIONS.get(value, value)
     if ours not in ("relu", "gelu", "gelu_tanh", "silu", "tanh"):
         known = "relu, gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, silu, swish, tanh"
-        raise c.refuse(name, f"is an activation that is not known; known are {known}")
+        raise c.refuse(name, f"is none of the activations that are known: {known}")
     return ours
 
 

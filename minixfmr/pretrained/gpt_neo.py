@@ -1,26 +1,27 @@
 """GPT-Neo: GPT-2 with unscaled scores, and windows in every other block."""
 
-from .family import BODY, Family, activation
-from .gpt2 import DECODER, OUTPUTS, decoder_fields, heads, ties
-from .keys import read, to, tokens
+from .decoders import DECODER, decoder_fields, decoder_heads
+from .family import Family, act
+from .gpt2 import NAMES as GPT2
+from .keys import read, to, tokens, usual
+from .layouts import block
 
 KEYS = {
     **DECODER,
     **tokens(None, 50256, 50256),
-    "vocab_size": to("vocab_size", 50257),
-    "max_position_embeddings": to("max_position_embeddings", 2048),
-    "hidden_size": to("d_model", 2048),
+    **usual(vocab_size=50257, hidden_size=2048, max_position_embeddings=2048, attention_dropout=0.0),
     "num_layers": to("num_decoder_layers", 24, "num_hidden_layers"),
     "num_heads": to("num_heads", 16, "num_attention_heads"),
-    "intermediate_size": read(None),
+    "intermediate_size": read(None, decides="d_ff"),
     "attention_types": read([[["global", "local"], 12]]),
     "attention_layers": read(None),
     "window_size": read(256, decides="sliding_window"),
-    "activation_function": read("gelu_new"),
+    "activation_function": act("gelu_new"),
     "resid_dropout": to("dropout", 0.0),
-    "attention_dropout": to("attention_dropout", 0.0),
     "layer_norm_epsilon": to("layer_norm_eps", 1e-5),
 }
+ATTENTION = ("ln_1", *(f"attn.attention.{name}_proj" for name in ("q", "k", "v", "out")))
+NAMES = GPT2 | block("decoder.blocks.{i}.", "*.h.{i}.", self_attention=ATTENTION)
 EVERY = {("global",): 0, ("local",): 1, ("global", "local"): 2}  # in which blocks there is a window
 
 
@@ -33,15 +34,13 @@ def fields(c, head):
     layers = c.num_layers
     every = [n for pattern, n in EVERY.items() if kinds == (list(pattern) * layers)[:layers]]
     if not every or layers < 1:
-        raise c.refuse(
-            "attention_types", f"must name {layers} layers, all global, all local, or global and local in turn"
-        )
+        orders = "all global, all local, or global and local in turn"
+        raise c.refuse("attention_types", f"must name {layers} layers, {orders}")
     if c.attention_layers not in (None, kinds):
         raise c.refuse("attention_layers", "is not what attention_types says: keep one of the two")
     return decoder_fields(c) | {
         "d_ff": 4 * c.hidden_size if c.intermediate_size is None else c.intermediate_size,
         "positions": "learned",
-        "activation": activation(c, "activation_function"),
         "attention_scale": 1.0,
         "attention_bias": False,
         "output_bias": True,
@@ -50,25 +49,5 @@ def fields(c, head):
     }
 
 
-def names(c, config):
-    """{our name: their name}"""
-    ours, layer = "decoder.blocks.{i}.", f"{BODY}h.{{i}}."
-    attention = {"query": "q_proj", "key": "k_proj", "value": "v_proj", "output": "out_proj"}
-    return {
-        "embedding.tokens": f"{BODY}wte",
-        "embedding.positions": f"{BODY}wpe",
-        "decoder.norm": f"{BODY}ln_f",
-        "head.output": OUTPUTS.get(config.head, "lm_head"),
-        f"{ours}self_attention.norm": f"{layer}ln_1",
-        **{f"{ours}self_attention.layer.{a}": f"{layer}attn.attention.{b}" for a, b in attention.items()},
-        f"{ours}feed_forward.norm": f"{layer}ln_2",
-        f"{ours}feed_forward.layer.hidden": f"{layer}mlp.c_fc",
-        f"{ours}feed_forward.layer.output": f"{layer}mlp.c_proj",
-    }
-
-
-OUTSIDE = r"(lm_head|score|classifier|qa_outputs)\."
-MASKS = (r"(transformer\.)?h\.\d+\.attn\.attention\.(masked_)?bias",)
-FAMILIES = [
-    Family("gpt_neo", heads("GPTNeo"), KEYS, fields, names, "transformer.", ties, OUTSIDE, OUTSIDE + ".*", MASKS)
-]
+MASKS = (r"(transformer\.)?h\.\d+\.attn\.attention\.(masked_)?bias",)  # of old files
+FAMILIES = [Family("gpt_neo", decoder_heads("GPTNeo"), KEYS, fields, NAMES, "transformer.", leftovers=MASKS)]

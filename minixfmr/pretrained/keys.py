@@ -6,13 +6,15 @@ gives a meaning; any other key cannot change what is computed, and is named in a
 
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..checkpoint import CheckpointError
 
 SIZES = "num_labels n_inner intermediate_size word_embed_proj_dim num_key_value_heads head_dim sliding_window"
-SIZES += " decoder_vocab_size num_decoder_layers pooler_hidden_size original_max_position_embeddings"
+SIZES += " decoder_vocab_size num_decoder_layers pooler_hidden_size embedding_size attention_head_size"
+SIZES += " original_max_position_embeddings"
 KINDS: dict[str, Any] = dict.fromkeys(SIZES.split(), int) | {  # of settings without a default, which else tells it
     "partial_rotary_factor": float,
     "is_gated_act": bool,
@@ -21,6 +23,16 @@ KINDS: dict[str, Any] = dict.fromkeys(SIZES.split(), int) | {  # of settings wit
     "id2label": dict,
     "layer_types": list,
     "attention_layers": list,
+}
+USUAL = {  # what most configurations call alike, and the field of Config
+    "vocab_size": "vocab_size",
+    "hidden_size": "d_model",
+    "num_attention_heads": "num_heads",
+    "intermediate_size": "d_ff",
+    "max_position_embeddings": "max_position_embeddings",
+    "attention_dropout": "attention_dropout",
+    "layer_norm_eps": "layer_norm_eps",
+    "rms_norm_eps": "layer_norm_eps",
 }
 LARGEST = 1 << 27  # of whole numbers: a digit too many would take all memory before anything is compared
 
@@ -37,11 +49,23 @@ class Key:
     free: bool = False  # it does not change what is computed
     token: bool = False  # a token id, checked in family.token_fields
     decides: str = ""  # the field of Config that errors about this key name, where there is no `to`
+    like: str = ""  # the key whose value it must have, if any
+    by: Callable[["Values", str], Any] | None = None  # what makes the field of Values and this name; None: as it is
 
 
 def to(name: str, default: Any, *also: str) -> Key:
     """A key that is a field of Config under another name."""
     return Key(default, name, also=also, null=default is None)
+
+
+def usual(**defaults: Any) -> dict[str, Key]:
+    """Keys that nearly all configurations call alike."""
+    return {name: to(USUAL[name], default) for name, default in defaults.items()}
+
+
+def like(other: str) -> Key:
+    """A key that may only repeat another."""
+    return Key(like=other, null=True)
 
 
 def read(default: Any, *also: str, null: bool = False, decides: str = "") -> Key:
@@ -62,6 +86,13 @@ def free(names: str) -> dict[str, Key]:
 def must_all(value: Any, names: str) -> dict[str, Key]:
     """Several keys that must have the same value."""
     return dict.fromkeys(names.split(), must(value))
+
+
+def with_defaults(table: dict[str, Key], **values: Any) -> dict[str, Key]:
+    """The same table where only these defaults differ."""
+    rows = {name: (table[name], value) for name, value in values.items()}
+    nulls = {name: value is None or (row.null and row.default is not None) for name, (row, value) in rows.items()}
+    return table | {name: replace(row, default=value, null=nulls[name]) for name, (row, value) in rows.items()}
 
 
 COMMON = {
@@ -114,13 +145,10 @@ class Values:
         except KeyError:
             raise AttributeError(name) from None
 
-    def own(self, target: str, source: str) -> str:
-        """The name of the tensor that serves as `target`: its own, or the one that it is tied to."""
-        return target if target in self.separate else source
-
     def fields(self) -> dict[str, Any]:
-        """The fields of Config that are keys under another name."""
-        return {key.to: getattr(self, name) for name, key in self.table.items() if key.to}
+        """The fields of Config that are one key each."""
+        rows = [(name, key) for name, key in self.table.items() if key.to]
+        return {key.to: key.by(self, name) if key.by else getattr(self, name) for name, key in rows}
 
     def worded(self, text: str) -> str:
         """A text about fields of Config as one about the keys that they come from."""
@@ -171,7 +199,11 @@ def values_of(config: dict[str, Any], kind: str, table: dict[str, Key], ignored:
             f"{where}: not read, as a {kind} has no such setting: {', '.join(f'{n} = {config[n]!r}' for n in unknown)}",
             stacklevel=5,
         )
-    return Values(kind, table, given, where)
+    values = Values(kind, table, given, where)
+    for name, key in table.items():
+        if key.like and getattr(values, name) not in (None, getattr(values, key.like)):
+            raise values.refuse(name, f"cannot be obeyed here, only {key.like} = {getattr(values, key.like)}")
+    return values
 
 
 def _check(name, value, key, where):

@@ -8,13 +8,41 @@ import numpy
 from ..checkpoint import CheckpointError
 from ..layers import Convolution, Linear
 
+PARTS = {  # of a sublayer, by how many names it has
+    3: ("norm", "layer.hidden", "layer.output"),
+    4: ("norm", "layer.gate", "layer.hidden", "layer.output"),
+    5: ("norm", "layer.query", "layer.key", "layer.value", "layer.output"),
+}
 
-def find(rules: dict, name: str) -> tuple[str, Any]:
+
+def block(ours: str, theirs: str, **sublayers: tuple) -> dict[str, Any]:
+    """The rules for the names of a block.
+
+    ours, theirs: what all its names begin with, such as "decoder.blocks.{i}." and "*.h.{i}."
+    sublayers: their names of self_attention (and cross_attention) as (norm, query, key, value, output), and of
+        feed_forward as (norm, hidden, output) or (norm, gate, hidden, output)
+    """
+    rules: dict[str, Any] = {}
+    for sublayer, names in sublayers.items():
+        for part, name in zip(PARTS[len(names)], names, strict=True):
+            place = (theirs + name[0], name[1]) if isinstance(name, tuple) else theirs + name
+            rules[f"{ours}{sublayer}.{part}"] = place
+    return rules
+
+
+def fused(name: str, kind: str) -> list[tuple]:
+    """Query, key and value in one tensor; kind: how, see take."""
+    return [(name, (kind, k)) for k in range(3)]
+
+
+def find(rules: dict, name: str, head: str) -> tuple[str, Any]:
     """(the published name of our array, its part or None).
 
     rules: {our name: their name}, of an array or, without ".weight" or ".bias", of a layer. {i} is a block's number.
-    Their name may come as (name, part), see take. Raises CheckpointError if no rule covers ours.
+    The first word of a head's names is its kind, such as "causal_lm.output". Their name begins with "*." where it is
+    one of the body's, and may come as (name, part), see take. Raises CheckpointError if no rule covers ours.
     """
+    name = re.sub(r"^head\.", f"{head}.", name)
     layer, dot, kind = name.rpartition(".")
     for sought, suffix in ((name, ""), (layer, dot + kind)):
         number = re.search(r"\.(\d+)\.", sought)

@@ -8,12 +8,13 @@ from typing import Any
 
 from ..backend import to_numpy
 from ..checkpoint import CheckpointError, as_path, built, check_size, is_there, read_json
-from ..models import Config
+from ..models import Config, EncoderDecoder
 from . import (
     albert,
     bart,
     bert,
     deberta,
+    deberta_v2,
     distilbert,
     electra,
     gemma,
@@ -21,9 +22,13 @@ from . import (
     gpt_neo,
     gpt_neox,
     llama,
+    m2m_100,
+    marian,
     mistral,
     mpnet,
+    mt5,
     opt,
+    pegasus,
     phi3,
     qwen,
     roberta,
@@ -36,9 +41,10 @@ from .layouts import find, join, transposed
 from .settings import FREE, NEUTRAL, OBEYED, TOKENS, generation_settings, settings_in_config
 from .tensors import File, fill
 
-ENCODERS: Any = (bert, roberta, distilbert, electra, mpnet, albert, deberta)
+ENCODERS: Any = (bert, roberta, distilbert, electra, mpnet, albert, deberta, deberta_v2)
 DECODERS: Any = (gpt2, gpt_neo, gpt_neox, opt, llama, mistral, qwen, gemma, phi3)
-FILES: Any = (*ENCODERS, *DECODERS, bart, t5)
+PAIRS: Any = (bart, pegasus, m2m_100, marian, t5, mt5)
+FILES: Any = (*ENCODERS, *DECODERS, *PAIRS)
 FAMILIES: dict[str, Family] = {family.kind: family for file in FILES for family in file.FAMILIES}
 
 
@@ -105,8 +111,10 @@ def places(model: Any) -> dict[str, tuple[str, Any]]:
     """{our name: (canonical name of the published tensor, which part of it)} of all arrays of a published model."""
     family = FAMILIES[model.published["model_type"]]
     c = Values(family.kind, family.keys, model.published, separate=model.separate)
-    rules = family.names(c, model.config)
-    return {name: find(rules, name) for name, _ in model.named_arrays()}
+    rules, head = family.names | family.more_names(model.config), model.config.head
+    tied = {target: source for target, source in family.tied(c) if target not in c.separate}
+    found = {name: find(rules, name, head) for name, _ in model.named_arrays()}
+    return {name: (tied.get(theirs, theirs), part) for name, (theirs, part) in found.items()}
 
 
 def _family(config, where):
@@ -129,9 +137,13 @@ def _build(family, config, dtype, *, file=None, head=None, where="config", seed=
     if file is not None:
         file.tie(c)
     elif not (c.tie_word_embeddings or family.always_tied):
-        c.separate |= {target for target, _ in family.ties(c)}
+        c.separate |= {target for target, _ in family.tied(c)}
+    if model_class is EncoderDecoder and not c.is_encoder_decoder:
+        raise c.refuse("is_encoder_decoder", f"cannot be obeyed in a {architecture}, only true")
     with _in_their_words(c, where):
-        fields = built(lambda: c.fields() | family.fields(c, head) | {"head": head}, where)
+        tied = family.tied(c)[0][0] not in c.separate
+        usual = {"head": head, "tie_word_embeddings": tied}
+        fields = built(lambda: c.fields() | usual | family.fields(c, head), where)
         ours = built(lambda: Config(**fields, dtype=dtype), where)
         if file is not None:
             check_size(ours, model_class, file.tensors, where)

@@ -1,9 +1,11 @@
-"""MPNet: RoBERTa's embeddings and head, and T5's relative positions, one table for all layers."""
+"""MPNet: RoBERTa's embeddings and heads, and T5's relative positions, one table for all layers."""
 
-from .bert import ENCODER, SIZES, block_names, embedding_names, encoder_fields, heads
-from .family import BODY, Family
+from .encoders import EMBEDDINGS, ENCODER, POOLER, SIZES, encoder_heads
+from .family import Family
 from .keys import must, to, tokens
-from .roberta import MATRIX, OUTSIDE, UNUSED, head_names, ties
+from .layouts import block
+from .roberta import HEADS, TIES
+from .roberta import fields as roberta_fields
 
 KEYS = {
     **ENCODER,
@@ -13,31 +15,28 @@ KEYS = {
     "vocab_size": to("vocab_size", 30527),
     "relative_attention_num_buckets": must(32),
 }
+NAMES = {
+    **EMBEDDINGS,
+    **HEADS,
+    "encoder.relative_positions": "*.encoder.relative_attention_bias",
+    **block(
+        "encoder.blocks.{i}.",
+        "*.encoder.layer.{i}.",
+        self_attention=("attention.LayerNorm", *(f"attention.attn.{letter}" for letter in "qkvo")),
+        feed_forward=("output.LayerNorm", "intermediate.dense", "output.dense"),
+    ),
+}
 
 
 def fields(c, head):
     """The fields of Config that are not one key each."""
-    return encoder_fields(c, counted=True) | {
+    return roberta_fields(c, head) | {
         "relative_positions": "buckets",
         "relative_buckets": 32,
         "relative_max_distance": 128,
-        "head_activation": "tanh" if head == "sequence_classification" else "gelu",
-        "tie_word_embeddings": MATRIX not in c.separate,
     }
 
 
-def names(c, config):
-    """{our name: their name}"""
-    layer = f"{BODY}encoder.layer.{{i}}."
-    letters = {"query": "q", "key": "k", "value": "v", "output": "o"}
-    projections = {part: f"{layer}attention.attn.{letter}" for part, letter in letters.items()}
-    rest = ("attention.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm")
-    return (
-        embedding_names()
-        | block_names(projections, tuple(layer + name for name in rest))
-        | head_names(c, config)
-        | {"encoder.relative_positions": f"{BODY}encoder.relative_attention_bias"}
-    )
-
-
-FAMILIES = [Family("mpnet", heads("MPNet"), KEYS, fields, names, "mpnet.", ties, OUTSIDE, UNUSED)]
+FAMILIES = [
+    Family("mpnet", encoder_heads("MPNet"), KEYS, fields, NAMES, "mpnet.", lambda c: TIES, unused=POOLER),
+]

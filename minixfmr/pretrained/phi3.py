@@ -1,48 +1,45 @@
 """Phi-3: LLaMA with query, key and value in one matrix, gate and hidden in another, and two sets of frequencies."""
 
-from .family import BODY
-from .keys import must, read, to, tokens
+from .keys import must, read, to, tokens, with_defaults
 from .llama import KEYS as LLAMA
-from .llama import family, width
+from .llama import NAMES, family
 from .llama import fields as llama_fields
-from .llama import names as llama_names
-from .rope import rope_fields
 
-KEYS = (
-    LLAMA
-    | tokens(32000, 1, 32000)
-    | {
-        "vocab_size": to("vocab_size", 32064),
-        "hidden_size": to("d_model", 3072),
-        "intermediate_size": to("d_ff", 8192),
-        "max_position_embeddings": to("max_position_embeddings", 4096),
-        "original_max_position_embeddings": read(4096),
-        "rms_norm_eps": to("layer_norm_eps", 1e-5),
-        "resid_pdrop": to("dropout", 0.0),
-        "sliding_window": read(None),
-        "attention_bias": must(False),
-        "mlp_bias": must(False),
-    }
-)
+KEYS = {
+    **with_defaults(
+        LLAMA,
+        vocab_size=32064,
+        hidden_size=3072,
+        intermediate_size=8192,
+        max_position_embeddings=4096,
+        original_max_position_embeddings=4096,
+        rms_norm_eps=1e-5,
+    ),
+    **tokens(32000, 1, 32000),
+    "resid_pdrop": to("dropout", 0.0),
+    "sliding_window": read(None),
+    "attention_bias": must(False),
+    "mlp_bias": must(False),
+}
 
 
 def fields(c, head):
     """The fields of Config that are not one key each. Past the original length all is read anew, once, with the other
     frequencies, as transformers has it."""
-    rope = rope_fields(c, width(c), partial=True, kinds={"su": "longrope", "yarn": "longrope"})
-    scaling = rope["rope_scaling"] or {}
+    usual = llama_fields(c, head, partial=True, kinds={"su": "longrope", "yarn": "longrope"})
+    scaling = usual["rope_scaling"] or {}
     if "long_frequencies" in scaling:
-        rope["rope_scaling"] = scaling | {"reread": scaling["length"]}
-    return llama_fields(c, head, rope) | {"dropout": c.resid_pdrop}
+        usual["rope_scaling"] = scaling | {"reread": scaling["length"]}
+    return usual | {"dropout": c.resid_pdrop}
 
 
-def names(c, config):
+def names(config):
     """{our name: their name}: query, key and value in one matrix, one below the other; so gate and hidden"""
-    ours, layer = "decoder.blocks.{i}.", f"{BODY}layers.{{i}}."
+    ours, layer = "decoder.blocks.{i}.", "*.layers.{i}."
     dh = config.head_dim or config.d_model // config.num_heads
     shared = (config.num_key_value_heads or config.num_heads) * dh
     widths, halves = (config.num_heads * dh, shared, shared), (config.d_ff, config.d_ff)
-    rules: dict = llama_names(c, config)
+    rules: dict = {}
     for k, part in enumerate(("query", "key", "value")):
         rules[f"{ours}self_attention.layer.{part}"] = (f"{layer}self_attn.qkv_proj", ("rows", k, widths))
     for k, part in enumerate(("gate", "hidden")):
@@ -50,4 +47,4 @@ def names(c, config):
     return rules
 
 
-FAMILIES = [family("phi3", "Phi3", KEYS, fields, names)]
+FAMILIES = [family("phi3", "Phi3", KEYS, fields, NAMES, names)]

@@ -1,26 +1,23 @@
 """Qwen2 and Qwen3: LLaMA with windows in the last blocks alone, and biases or norms on queries and keys."""
 
-from .family import BODY
-from .keys import must, read, to, tokens
+from .keys import must, read, tokens, with_defaults
 from .llama import KEYS as LLAMA
-from .llama import family
+from .llama import NAMES, family
 from .llama import fields as llama_fields
-from .llama import names as llama_names
 
-KEYS = (
-    LLAMA
-    | tokens(None, None, None)
-    | {
-        "vocab_size": to("vocab_size", 151936),
-        "intermediate_size": to("d_ff", 22016),
-        "max_position_embeddings": to("max_position_embeddings", 32768),
-        "mlp_bias": must(False),
-        "use_sliding_window": read(False),
-        "sliding_window": read(None),
-        "max_window_layers": read(28),
-        "layer_types": read(None),
-    }
-)
+KEYS = {
+    **with_defaults(LLAMA, vocab_size=151936, intermediate_size=22016, max_position_embeddings=32768),
+    **tokens(None, None, None),
+    "mlp_bias": must(False),
+    "use_sliding_window": read(False),
+    "sliding_window": read(None),
+    "max_window_layers": read(28),
+    "layer_types": read(None),
+}
+NORMS = {
+    f"decoder.blocks.{{i}}.self_attention.layer.{ours}_norm": f"*.layers.{{i}}.self_attn.{theirs}_norm"
+    for ours, theirs in (("query", "q"), ("key", "k"))
+}
 
 
 def fields(c, head):
@@ -42,13 +39,7 @@ def fields(c, head):
     }
 
 
-def names(c, config):
-    """{our name: their name}, with the norms of queries and keys"""
-    ours, layer = "decoder.blocks.{i}.self_attention.layer.", f"{BODY}layers.{{i}}.self_attn."
-    return llama_names(c, config) | {f"{ours}query_norm": f"{layer}q_norm", f"{ours}key_norm": f"{layer}k_norm"}
-
-
 FAMILIES = [
     family("qwen2", "Qwen2", KEYS | {"attention_bias": must(None)}, fields),
-    family("qwen3", "Qwen3", KEYS | {"head_dim": to("head_dim", 128)}, fields, names),
+    family("qwen3", "Qwen3", with_defaults(KEYS, head_dim=128), fields, NAMES | NORMS),
 ]

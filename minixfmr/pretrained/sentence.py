@@ -19,9 +19,7 @@ def load_sentence_encoder(directory: str | Path, dtype: str = "float32") -> Sent
     pooling, normalized = "", False
     for module in modules:
         if not isinstance(module, dict) or not isinstance(module.get("type"), str):
-            raise CheckpointError(
-                f"{folder}/modules.json: each module must be a dictionary with a type, got {module!r}"
-            )
+            raise CheckpointError(f"{folder}/modules.json: each must be a dictionary with a type, got {module!r}")
         kind, path = module["type"].rpartition(".")[2], str(module.get("path", ""))
         if path.startswith("/") or ".." in Path(path).parts:
             raise CheckpointError(f"{folder}/modules.json: path {path!r} must lie in the folder")

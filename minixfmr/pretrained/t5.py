@@ -1,8 +1,10 @@
-"""T5, T5 v1.1 (FLAN), mT5 and umT5."""
+"""T5 and T5 v1.1 (FLAN); mt5.py says how mT5 and umT5 differ."""
 
 from ..models import EncoderDecoder, EncoderOnly
-from .family import BODY, Family, activation, num_labels, token_fields
+from .family import Family, activation, heads, token_fields
 from .keys import COMMON, free, must_all, read, to, tokens
+from .layouts import block
+from .pairs import OUTPUT, SOURCE, TABLES, TARGET, UNUSED, pair_fields, ties
 
 KEYS = {
     **COMMON,
@@ -27,26 +29,20 @@ KEYS = {
     "dense_act_fn": read(None),
     "scale_decoder_outputs": read(None),
 }
-MT5 = {
-    **tokens(0, None, 1, 0),
-    "vocab_size": to("vocab_size", 250112),
-    "d_ff": to("d_ff", 1024),
-    "num_layers": to("num_encoder_layers", 8, "num_hidden_layers"),
-    "num_heads": to("num_heads", 6, "num_attention_heads"),
-    "feed_forward_proj": read("gated-gelu"),
+TIES = ties(SOURCE, TARGET, OUTPUT)  # whatever the configuration says, unless the file has tensors of their own
+TABLE = "layer.0.SelfAttention.relative_attention_bias"
+NAMES = {
+    **TABLES,
+    "encoder.norm": "*.encoder.final_layer_norm",
+    "decoder.norm": "*.decoder.final_layer_norm",
+    "encoder.relative_positions": f"*.encoder.block.0.{TABLE}",
+    "decoder.relative_positions": f"*.decoder.block.0.{TABLE}",
+    "token_classification.output": "classifier",
 }
-SHARED, OUTPUT = f"{BODY}shared.weight", "lm_head.weight"
-
-
-def ties(c):
-    """The two tables and the output matrix: tied whatever the configuration says, unless the file has its own."""
-    return [(OUTPUT, SHARED), *((f"{BODY}{side}.embed_tokens.weight", SHARED) for side in ("encoder", "decoder"))]
 
 
 def fields(c, head):
     """The fields of Config that are not one key each."""
-    if head in ("seq2seq_lm", "sequence_classification") and not c.is_encoder_decoder:
-        raise c.refuse("is_encoder_decoder", "cannot be obeyed here, only true")
     gate, _, name = c.feed_forward_proj.rpartition("-")
     if gate not in ("", "gated"):
         raise c.refuse("feed_forward_proj", "must be an activation, or gated- and an activation")
@@ -55,11 +51,11 @@ def fields(c, head):
     c = c.with_value("feed_forward_proj", name)
     scaled = c.scale_decoder_outputs if "scale_decoder_outputs" in c.given else c.tie_word_embeddings
     return token_fields(c, padded=False) | {
+        **pair_fields(c),
         "num_decoder_layers": c.num_layers if c.num_decoder_layers is None else c.num_decoder_layers,
         "max_position_embeddings": 1 << 20,  # there is no table that could end
         "positions": "none",
         "relative_positions": "buckets",
-        "relative_per_block": c.kind == "umt5",
         "norm_order": "pre",
         "norm": "rms",
         "gated_feed_forward": bool(c.is_gated_act if "is_gated_act" in c.given else gate),
@@ -68,70 +64,54 @@ def fields(c, head):
         "feed_forward_bias": False,
         "attention_scale": 1.0,
         "scale_embeddings": False,
-        "head_activation": "tanh",
-        "num_labels": num_labels(c),
-        "pooling": "last",
-        "tie_word_embeddings": OUTPUT not in c.separate,
-        "scale_output": bool(scaled) and c.kind != "mt5",
+        "scale_output": bool(scaled),
         "attention_dropout": c.dropout_rate,
         "activation_dropout": c.dropout_rate,
     }
 
 
-def names(c, config):
-    """{our name: their name}"""
-    outputs = {"seq2seq_lm": "lm_head", "sequence_classification": "classification_head.out_proj"}
-    rules = {
-        "source.tokens": f"{BODY}shared",
-        "embedding.tokens": f"{BODY}shared",
-        "head.dense": "classification_head.dense",
-        "head.output": outputs.get(config.head, "classifier"),
-    }
-    letters = {"query": "q", "key": "k", "value": "v", "output": "o"}
-    hidden = {"gate": "wi_0", "hidden": "wi_1"} if config.gated_feed_forward else {"hidden": "wi"}
-    sides = {"encoder": ("SelfAttention",), "decoder": ("SelfAttention", "EncDecAttention")}
-    for side, attentions in sides.items():
-        rules[f"{side}.norm"] = f"{BODY}{side}.final_layer_norm"
-        ours, block = f"{side}.blocks.{{i}}.", f"{BODY}{side}.block.{{i}}.layer."
-        table = f"{BODY}{side}.block.0.layer.0.SelfAttention.relative_attention_bias"
-        rules[f"{side}.relative_positions"] = table
-        rules[f"{ours}self_attention.layer.score_bias"] = table.replace("block.0", "block.{i}")
-        for n, (attention, name) in enumerate(zip(attentions, ("self_attention", "cross_attention"), strict=False)):
-            rules[f"{ours}{name}.norm"] = f"{block}{n}.layer_norm"
-            rules |= {f"{ours}{name}.layer.{a}": f"{block}{n}.{attention}.{b}" for a, b in letters.items()}
-        n = len(attentions)
-        rules[f"{ours}feed_forward.norm"] = f"{block}{n}.layer_norm"
-        dense = {**hidden, "output": "wo"}
-        rules |= {f"{ours}feed_forward.layer.{a}": f"{block}{n}.DenseReluDense.{b}" for a, b in dense.items()}
-    return rules
+def sublayer(n, name, parts):
+    """Their names of the n-th of a block."""
+    return f"{n}.layer_norm", *(f"{n}.{name}.{part}" for part in parts)
 
 
-def family(kind, name, keys):
+def block_names(config):
+    """{our name: their name} of the blocks"""
+    dense = ("wi_0", "wi_1", "wo") if config.gated_feed_forward else ("wi", "wo")
+    first = sublayer(0, "SelfAttention", "qkvo")
+    return block(
+        "encoder.blocks.{i}.",
+        "*.encoder.block.{i}.layer.",
+        self_attention=first,
+        feed_forward=sublayer(1, "DenseReluDense", dense),
+    ) | block(
+        "decoder.blocks.{i}.",
+        "*.decoder.block.{i}.layer.",
+        self_attention=first,
+        cross_attention=sublayer(1, "EncDecAttention", "qkvo"),
+        feed_forward=sublayer(2, "DenseReluDense", dense),
+    )
+
+
+def family(kind, name, keys, fields=fields, names=NAMES):
     """One of the three."""
-    heads = {
-        f"{name}ForConditionalGeneration": (EncoderDecoder, "seq2seq_lm"),
-        f"{name}ForSequenceClassification": (EncoderDecoder, "sequence_classification"),
-        f"{name}ForTokenClassification": (EncoderOnly, "token_classification"),
-        f"{name}Model": (EncoderDecoder, "none"),
-        f"{name}EncoderModel": (EncoderOnly, "none"),
-    }
-    outside = r"(lm_head|classification_head|classifier|qa_outputs)\."
-    never_used = r"(transformer\.)?decoder\..*\.EncDecAttention\.relative_attention_bias\.weight"
+    pairs = heads(EncoderDecoder, name, "seq2seq_lm", "sequence_classification")
+    encoders = {"ForTokenClassification": "token_classification", "EncoderModel": "none"}
     return Family(
         kind,
-        heads,
-        KEYS | keys,
+        pairs | {name + ending: (EncoderOnly, head) for ending, head in encoders.items()},
+        keys,
         fields,
         names,
         "transformer.",
-        ties,
-        outside,
-        outside + r".*|\*\.decoder\..*",
-        (never_used,),
+        ties=lambda c: TIES,
+        unused=UNUSED,
+        more_names=block_names,
+        leftovers=(r"(transformer\.)?decoder\..*\.EncDecAttention\.relative_attention_bias\.weight",),  # never used
         always_tied=True,
         aliases={f"{name}WithLMHeadModel": f"{name}ForConditionalGeneration"},
         prefixed=("sequence_classification", "token_classification"),
     )
 
 
-FAMILIES = [family("t5", "T5", {}), family("mt5", "MT5", MT5), family("umt5", "UMT5", MT5)]
+FAMILIES = [family("t5", "T5", KEYS)]

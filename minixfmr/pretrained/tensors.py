@@ -39,7 +39,7 @@ class File:
         """Find out which tensors are tied, as transformers does: where tie_word_embeddings holds, and the file does
         not hold two that differ. One that is there under the other's name alone serves as both."""
         flag = self.family.always_tied or c.tie_word_embeddings
-        for target, source in self.family.ties(c):
+        for target, source in self.family.tied(c):
             if not flag:
                 c.separate.add(target)
             elif target in self.stored and source in self.stored:
@@ -59,31 +59,9 @@ def fill(model: Any, file: File, places: dict, c: Values, *, finite: bool, head:
     head: if it was asked for, the file may lack its tensors, which then stay as they start
     Raises CheckpointError unless each tensor has its place.
     """
-    family, where = file.family, file.where
-    arrays = dict(model.named_arrays())
-    expected = {theirs for theirs, _ in places.values()}
-    optional = {places[name][0] for name, array in arrays.items() if isinstance(array, Buffer)}  # they start right
-    missing = sorted(expected - optional - set(file.stored))
-    heads = {theirs for ours, (theirs, _) in places.items() if ours.startswith("head.")} if head else set()
-    fresh = [name for name in missing if name in heads]
-    missing = [family.written(name, model) for name in missing if name not in fresh]
-    copies = {target for target, _ in family.ties(c)} - c.separate
-    unexpected = _sort_out(file, expected, copies, model)
-    if missing or unexpected:
-        raise CheckpointError(
-            f"{where} does not hold what a {type(model).__name__} of its config needs:\n"
-            f"  expected: {len(expected)} arrays, such as "
-            f"{', '.join(sorted(family.written(name, model) for name in expected)[:3])}\n"
-            f"  missing: {', '.join(missing) or 'none'}\n  unexpected: {', '.join(unexpected) or 'none'}\n"
-            f"  config.json says: {c.said()}"
-        )
-    if fresh:
-        text = (
-            f"{where}: not in the file, so they start anew: {', '.join(family.written(name, model) for name in fresh)}"
-        )
-        warnings.warn(text, stacklevel=3)
-    _check_kinds(file, expected)
-    flip = transposed(model, family.as_they_are)
+    where, arrays = file.where, dict(model.named_arrays())
+    _compare(model, file, places, c, head)
+    flip = transposed(model, file.family.as_they_are)
 
     def read(name):
         theirs, part = places[name]
@@ -110,6 +88,38 @@ def fill(model: Any, file: File, places: dict, c: Values, *, finite: bool, head:
         raise CheckpointError(f"{where}: {told}\n  matrices as (in, out); config.json says: {c.said()}") from error
 
 
+def _compare(model, file, places, c, head):
+    """Raise CheckpointError unless the file holds what the model needs, and nothing that it has no place for."""
+
+    expected = {theirs for theirs, _ in places.values()}
+    buffers = {name for name, array in model.named_arrays() if isinstance(array, Buffer)}  # they start right
+    missing = sorted(expected - {places[name][0] for name in buffers} - set(file.stored))
+    heads = {theirs for ours, (theirs, _) in places.items() if ours.startswith("head.")} if head else set()
+    fresh = [name for name in missing if name in heads]
+    missing = [name for name in missing if name not in fresh]
+    copies = {target for target, _ in file.family.tied(c)} - c.separate
+    unexpected = _sort_out(file, expected, copies, model)
+    written = {name: file.family.written(name, model) for name in expected}
+    if missing or unexpected:
+        raise CheckpointError(
+            f"{file.where} does not hold what a {type(model).__name__} of its config needs:\n"
+            f"  config.json says: {c.said()}\n"
+            f"  expected: {len(expected)} arrays, such as {', '.join(sorted(written.values())[:3])}\n"
+            f"  missing: {_some(written[name] for name in missing)}\n  unexpected: {_some(unexpected)}"
+        )
+    if fresh:
+        names = ", ".join(written[name] for name in fresh)
+        warnings.warn(f"{file.where}: not in the file, so they start anew: {names}", stacklevel=4)
+    _check_kinds(file, expected)
+
+
+def _some(names, most=12):
+    """The first of many names, and how many there are."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more or "none"
+
+
 def _check_kinds(file, expected):
     """Raise CheckpointError for a weight that is not stored as floating-point numbers."""
     for name in sorted(expected & set(file.stored)):
@@ -131,7 +141,7 @@ def _sort_out(file, expected, copies, model):
             continue
         if leftovers.fullmatch(stored):
             left.append(stored)
-        elif re.fullmatch(family.unused, name) and file.tensors[stored].is_float:
+        elif family.is_unused(name, model) and file.tensors[stored].is_float:
             kept.append(name)
         else:
             kind = "" if file.tensors[stored].is_float else f" ({file.tensors[stored].stored})"
@@ -141,6 +151,6 @@ def _sort_out(file, expected, copies, model):
         return unexpected
     if kept or left:
         names = ", ".join(sorted([file.stored[name] for name in kept] + left))
-        warnings.warn(f"{file.where}: left out, as this model has no use for them: {names}", stacklevel=4)
+        warnings.warn(f"{file.where}: left out, as this model has no use for them: {names}", stacklevel=5)
     model.kept = {name: file.tensors[file.stored[name]].read() for name in kept}
     return []
