@@ -37,3 +37,10 @@ def test_missing_short_or_binary_files_are_named(tmp_path, capsys):
         error = capsys.readouterr().err
         assert name in error
         assert reason in error
+
+
+@pytest.mark.parametrize("rate", ["0", "-0.1", "nan", "1"])
+def test_a_learning_rate_that_makes_no_sense_is_refused(text, capsys, rate):
+    with pytest.raises(SystemExit):
+        shakespeare.main(["--data", str(text), "--learning-rate", rate])
+    assert "--learning-rate must be greater than 0 and less than 1" in capsys.readouterr().err

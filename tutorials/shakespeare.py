@@ -61,11 +61,15 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="a text file, or a folder with input.txt in it")
     parser.add_argument("--steps", type=int, default=1800, help="optimizer steps (default: 1800)")
+    parser.add_argument("--learning-rate", type=float, default=1e-3, help="the highest (default: nanoGPT's, 0.001)")
     parser.add_argument("--threads", type=int, default=min(4, CORES), help="workers (default: one per core, at most 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers (default: 0)")
     parser.add_argument("--write", type=int, default=300, help="characters to write at the end (default: 300)")
     parser.add_argument("--backend", help='"numpy" or "cupy" (default: $MINIXFMR_BACKEND, else numpy)')
     given = parser.parse_args(arguments)
+    peak = given.learning_rate
+    if not 0 < peak < 1:
+        parser.error(f"--learning-rate must be greater than 0 and less than 1, got {peak}")
     path = Path(given.data) / "input.txt" if Path(given.data).is_dir() else Path(given.data)
     try:
         text = path.read_text(encoding="utf-8")
@@ -98,7 +102,7 @@ def main(arguments=None):
     )
     model = minixfmr.DecoderOnly(config, seed=given.seed)
     optimizer = minixfmr.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=0.1)
-    schedule = cosine(1e-3, warmup=min(100, given.steps), total=given.steps, final=1e-4)
+    schedule = cosine(peak, warmup=min(100, given.steps), total=given.steps, final=peak / 10)
     data = Crops(train, given.steps, given.seed)
     trainer = minixfmr.Trainer(model, optimizer, schedule, data, workers=given.threads, seed=given.seed)
 
