@@ -67,14 +67,15 @@ class CrossEntropy:
         """
         labels, V = check_labels(logits, labels), logits.shape[-1]
         flat, rows = labels.reshape(-1), logits.reshape(-1, V)  # (N,), (N, V)
-        keep = flat != self.ignore_index  # (N,)
-        safe = flat * keep  # id 0 stands in where the weight is 0
-        check_range(safe, V, self.ignore_index)
-        own, used = int(keep.sum()), None
+        counts = flat != self.ignore_index  # (N,)
+        check_range(flat * counts, V, self.ignore_index)
+        own, used = int(counts.sum()), None
         if 2 * own < len(flat):  # most labels do not count: leave their rows out
-            used = to_device(keep.nonzero()[0])  # (n,)
-            safe, keep, rows = safe[keep], keep[keep], rows[used]  # (n,), (n,), (n, V)
-        safe, keep = to_device(safe), to_device(keep)
+            used = to_device(counts.nonzero()[0])  # (n,)
+            flat, rows = flat[counts], rows[used]  # (n,), (n, V)
+        flat = to_device(flat)
+        keep = flat != self.ignore_index
+        safe = flat * keep  # id 0 stands in where the weight is 0
         weight = (keep / divisor(count, own)).astype(logits.dtype)[:, None]  # (N, 1)
         loss, saved = cross_entropy(rows, safe[:, None], weight, self.label_smoothing)
         return number(loss), (saved, used, logits.shape)
