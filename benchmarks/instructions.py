@@ -7,6 +7,7 @@ Valgrind's cachegrind counts them, with caches of 48 KiB (L1) and 2 MiB (L2), as
 knows no AVX-512, so NumPy and its BLAS run as they would on a machine with AVX2. One process does all of a step.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -68,6 +69,10 @@ def main():
     chosen = parser.parse_args()
     if chosen.count:
         case, side, steps = chosen.count
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(
+            0, {cores[os.getpid() % len(cores)]}
+        )  # on one core AdamW has no helpers, who are not counted
         return SIDES[side](case, int(steps))
     cases = [case for case in CASES if (chosen.only in case if chosen.only else case in STEPS)]
     with ThreadPoolExecutor(common.CORES) as pool:  # they do not disturb each other's counts

@@ -131,8 +131,10 @@ def test_what_readers_come_for_is_there():
     files = {"source/layers/normalization.html", "source/models/blocks.html", "source/backend/blocks.html"}
     others = {"docs/reading_order.html", "docs/coursework.html", "docs/results.html", "exercises/README.html"}
     assert scripts | files | others | {"exercises/PLAN.html", "reference/layers.html", "search.html"} <= pages
-    norm = (SITE / "source/layers/normalization.html").read_text(encoding="utf-8")
-    assert "dx = r (dn - mean(dn) - n mean(dn ⊙ n))" in norm and norm.count('class="pair"') == 6
+    layer_norm, rms_norm = "dx = r (dn - mean(dn) - n mean(dn ⊙ n))", "dx = r (dn - n mean(dn ⊙ n))"
+    for name, formula in {"normalization": layer_norm, "variants/rms_norm": rms_norm}.items():
+        page = (SITE / f"source/layers/{name}.html").read_text(encoding="utf-8")
+        assert formula in page and page.count('class="pair"') == 3
     reference = (SITE / "reference/layers.html").read_text(encoding="utf-8")
     assert 'id="minixfmr.layers.normalization.layer_norm_backward"' in reference and "weight, bias: (d,)" in reference
     assert 'href="../source/layers/normalization.html#layer-norm"' in reference
