@@ -18,7 +18,7 @@ import minixfmr
 from . import common
 from .training_step import CASES, make, multiplications
 
-STEPS = {"encoder-decoder d 32": 20, "encoder-decoder d 64": 4, "nanoGPT": 1}  # the usual cases, and of how many steps
+STEPS = {"encoder-decoder d 32": 20, "encoder-decoder d 64": 4}  # the usual cases, and of how many steps
 SIMULATED = ["--D1=49152,12,64", "--LL=2097152,16,64"]  # bytes, ways, bytes a line
 
 
@@ -70,9 +70,7 @@ def main():
     if chosen.count:
         case, side, steps = chosen.count
         cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(
-            0, {cores[os.getpid() % len(cores)]}
-        )  # on one core AdamW has no helpers, who are not counted
+        os.sched_setaffinity(0, {cores[os.getpid() % len(cores)]})  # with one core AdamW has no helpers: all is counted
         return SIDES[side](case, int(steps))
     cases = [case for case in CASES if (chosen.only in case if chosen.only else case in STEPS)]
     with ThreadPoolExecutor(common.CORES) as pool:  # they do not disturb each other's counts

@@ -37,7 +37,7 @@ def long_attention(query, key, value, mask=None, scale=None):
     """
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     Q, key, value = heads_apart(query * scale), heads_apart(key), heads_apart(value)
-    y, L = xp.empty_like(query), xp.empty((*Q.shape[:3], 1), dtype=Q.dtype)
+    y, L = xp.empty_like(query), xp.empty((*Q.shape[:3], 1), dtype=Q.dtype)  # y: laid out so that merge_heads is a view
     visible = _visible(mask, Q.shape[2], key.shape[2])
 
     def attend(heads):
